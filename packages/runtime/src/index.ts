@@ -1,0 +1,12 @@
+export { type HealthOptions, type HealthServer, listen, type Readiness, serveHealth } from './health.ts';
+export { createLog, type Logger, type LogOptions } from './log.ts';
+export {
+  type CounterMetric,
+  createMetrics,
+  type GaugeMetric,
+  type HistogramMetric,
+  type Labels,
+  type Metrics,
+} from './metrics.ts';
+export { type EnvironmentNames, type ReadConfigOptions, readConfig } from './read-config.ts';
+export { type RunOptions, runService, type ServiceContext } from './run-service.ts';
