@@ -1,0 +1,266 @@
+// Writes src/event.gen.ts from schemas/registry.json, schemas/history and schemas/audit-event.avsc.
+//
+//   node packages/event/gen/generate.ts           writes it
+//   node packages/event/gen/generate.ts --check   exits 1 when the file on disk is not what would be written
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc64Of, parsingCanonicalForm } from '../src/canonical-form.ts';
+
+const schemas = join(import.meta.dirname, '..', '..', '..', 'schemas');
+const target = join(import.meta.dirname, '..', 'src', 'event.gen.ts');
+const walkTarget = join(import.meta.dirname, '..', 'src', 'walk.gen.ts');
+
+interface Field {
+  readonly name: string;
+  readonly type: unknown;
+  readonly doc?: string;
+  readonly default?: unknown;
+}
+interface RecordSchema {
+  readonly type: 'record';
+  readonly name: string;
+  readonly doc?: string;
+  readonly fields: readonly Field[];
+}
+interface Released {
+  readonly id: number;
+  readonly subject: string;
+  readonly version: number;
+  readonly file: string;
+  readonly crc64: string;
+  readonly sha256: string;
+}
+
+const readJson = (file: string): unknown => JSON.parse(readFileSync(join(schemas, file), 'utf8'));
+
+const current = readJson('audit-event.avsc') as RecordSchema;
+const registry = readJson('registry.json') as { schemas: Released[] };
+const latest = registry.schemas.at(-1);
+if (latest === undefined) throw new Error('schemas/registry.json names no schema');
+if (JSON.stringify(readJson(latest.file)) !== JSON.stringify(current)) {
+  throw new Error(
+    `schemas/audit-event.avsc differs from ${latest.file}: a released schema never changes. Add a new version to schemas/history and schemas/registry.json.`,
+  );
+}
+
+const named = new Map<string, string>();
+const declarations: string[] = [];
+
+function typeOf(type: unknown): string {
+  if (Array.isArray(type)) {
+    return type
+      .map((branch) => (branch === 'null' ? 'null' : typeOf(branch)))
+      .reverse()
+      .join(' | ');
+  }
+  if (typeof type === 'string') {
+    const primitive: Record<string, string> = {
+      string: 'string',
+      int: 'number',
+      long: 'number',
+      boolean: 'boolean',
+      bytes: 'Uint8Array',
+    };
+    return primitive[type] ?? named.get(type) ?? unknownType(type);
+  }
+  const complex = type as { type: unknown; name: string; symbols: string[]; items: unknown; fields: Field[] };
+  switch (complex.type) {
+    case 'enum': {
+      const list = `${complex.name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase()}_SYMBOLS`;
+      declarations.push(
+        `export const ${list} = ${JSON.stringify(complex.symbols)} as const;\nexport type ${complex.name} = (typeof ${list})[number];`,
+      );
+      named.set(complex.name, complex.name);
+      return complex.name;
+    }
+    case 'fixed':
+      named.set(complex.name, 'Uint8Array');
+      return 'Uint8Array';
+    case 'array': {
+      const items = typeOf(complex.items);
+      return `readonly ${items}[]`;
+    }
+    case 'record': {
+      declarations.push(interfaceOf(complex.name, complex.fields));
+      named.set(complex.name, complex.name);
+      return complex.name;
+    }
+    default:
+      return typeOf(complex.type);
+  }
+}
+
+function unknownType(type: string): never {
+  throw new Error(`the generator does not know the Avro type ${type}`);
+}
+
+function interfaceOf(name: string, fields: readonly Field[]): string {
+  const lines = fields.map((field) => {
+    const size = fixedSizeOf(field.type);
+    const doc = `${field.doc ?? ''}${size === undefined ? '' : ` ${size} bytes.`}`.trim();
+    return `  /** ${doc} */\n  readonly ${field.name}: ${typeOf(field.type)};`;
+  });
+  return `export interface ${name} {\n${lines.join('\n')}\n}`;
+}
+
+function fixedSizeOf(type: unknown): number | undefined {
+  const text = JSON.stringify(type);
+  for (const [name, size] of [
+    ['Id16', 16],
+    ['Hash32', 32],
+    ['Signature64', 64],
+    ['SpanId8', 8],
+  ] as const) {
+    if (text.includes(`"${name}"`)) return size;
+  }
+  return undefined;
+}
+
+const eventInterface = interfaceOf('AuditEvent', current.fields);
+const released = registry.schemas.map((schema) => {
+  const form = parsingCanonicalForm(readJson(schema.file));
+  const sha256 = createHash('sha256').update(form).digest('hex');
+  const crc64 = Buffer.from(crc64Of(new TextEncoder().encode(form))).toString('hex');
+  if (sha256 !== schema.sha256 || crc64 !== schema.crc64) {
+    throw new Error(
+      `${schema.file} has sha256 ${sha256} and crc64 ${crc64}; schemas/registry.json says otherwise`,
+    );
+  }
+  return `  {\n    id: ${schema.id},\n    subject: ${JSON.stringify(schema.subject)},\n    version: ${schema.version},\n    crc64: ${JSON.stringify(crc64)},\n    sha256: ${JSON.stringify(sha256)},\n    schema: ${JSON.stringify(readJson(schema.file))},\n  },`;
+});
+
+const text = `// Generated by gen/generate.ts from schemas/. Do not edit: run \`npm run gen\`.
+
+${declarations.join('\n\n')}
+
+/** ${current.doc ?? ''} */
+${eventInterface}
+
+export interface ReleasedSchema {
+  /** Id in the frame; fixed for ever. */
+  readonly id: number;
+  readonly subject: string;
+  readonly version: number;
+  /** CRC-64-AVRO of the parsing canonical form, little-endian, hex: what an entry carries. */
+  readonly crc64: string;
+  /** SHA-256 of the parsing canonical form, hex: what a signature covers. */
+  readonly sha256: string;
+  readonly schema: RecordSchema;
+}
+export interface RecordSchema {
+  readonly type: 'record';
+  readonly name: string;
+  readonly namespace?: string;
+  readonly doc?: string;
+  readonly fields: readonly { readonly name: string; readonly type: unknown; readonly doc?: string; readonly default?: unknown }[];
+}
+
+/** Id of the schema that events are written with today. */
+export const AUDIT_EVENT_SCHEMA_ID = ${latest.id};
+
+/** Every released schema, oldest first. */
+export const SCHEMAS: readonly ReleasedSchema[] = [
+${released.join('\n')}
+];
+`;
+
+const walks = registry.schemas.map((schema) => walkOf(schema.id, readJson(schema.file) as RecordSchema));
+const walkText = `// Generated by gen/generate.ts from schemas/. Do not edit: run \`npm run gen\`.
+// One straight function a schema, so that the walk needs neither an interpreter nor code made at run time.
+
+import type { WalkNotes } from './walk.ts';
+import { ${stepsIn(walks.join()).join(', ')}, type Cursor } from './walk-steps.ts';
+
+export type Walk = (bytes: Uint8Array, cursor: Cursor, notes: WalkNotes) => boolean;
+
+${walks.join('\n\n')}
+
+/** The walk of each released schema by its id. */
+export const WALKS: Readonly<Record<number, Walk>> = {
+${registry.schemas.map((schema) => `  ${schema.id}: walkSchema${schema.id},`).join('\n')}
+};
+`;
+
+for (const [file, wanted] of [
+  [target, text],
+  [walkTarget, walkText],
+] as const) {
+  if (!process.argv.includes('--check')) {
+    writeFileSync(file, wanted);
+  } else if (readFileSync(file, 'utf8') !== wanted) {
+    process.stderr.write(`${file} is stale: run \`npm run gen\`.\n`);
+    process.exit(1);
+  }
+}
+
+/** The steps that a generated text calls. */
+function stepsIn(source: string): string[] {
+  return [...new Set([...source.matchAll(/!(\w+)\(/g)].map((match) => match[1] ?? ''))].sort();
+}
+
+/** Source of the function that walks a schema's records. */
+function walkOf(id: number, schema: RecordSchema): string {
+  const known = new Map<string, unknown>();
+  const notesOf: Record<string, string> = {
+    org_id: 'notes.orgStart = cursor.at - cursor.value;\n  notes.orgEnd = cursor.at;',
+    gateway_id: 'notes.gatewayStart = cursor.at - cursor.value;\n  notes.gatewayEnd = cursor.at;',
+    key_id: 'notes.keyIdStart = cursor.at - cursor.value;\n  notes.keyIdEnd = cursor.at;',
+    kind: 'notes.kind = cursor.value;',
+    timestamp: 'notes.timestamp = cursor.value;',
+    epoch: 'notes.epoch = cursor.value;',
+    seq: 'notes.seq = cursor.value;',
+    prev_hash: 'notes.prevHashAt = cursor.at - 32;',
+    signature: 'notes.signed = index === 1;',
+  };
+  let depth = 0;
+  const step = (type: unknown): string => {
+    if (Array.isArray(type)) {
+      const cases = type.map((item, index) =>
+        item === 'null' ? '' : `if (index === ${index}) {\n${step(item)}\n  }`,
+      );
+      return `  if (!branch(bytes, cursor, ${type.length})) return false;\n  index = cursor.value;\n  ${cases.filter((text) => text !== '').join(' else ')}`;
+    }
+    if (typeof type === 'string') {
+      const steps: Record<string, string> = {
+        string: 'boundedString(bytes, cursor)',
+        bytes: 'opaque(bytes, cursor)',
+        int: 'int(bytes, cursor)',
+        long: 'long(bytes, cursor)',
+        boolean: 'boolean(bytes, cursor)',
+        float: 'float(bytes, cursor)',
+      };
+      const primitive = steps[type];
+      if (primitive !== undefined) return `  if (!${primitive}) return false;`;
+      const definition = known.get(type);
+      if (definition === undefined) unknownType(type);
+      return step(definition);
+    }
+    const complex = type as {
+      type: unknown;
+      name: string;
+      size: number;
+      symbols: string[];
+      items: unknown;
+      fields: Field[];
+    };
+    if (complex.name !== undefined && typeof complex.type === 'string') known.set(complex.name, complex);
+    if (complex.type === 'fixed') return `  if (!fixed(cursor, ${complex.size})) return false;`;
+    if (complex.type === 'enum')
+      return `  if (!symbol(bytes, cursor, ${complex.symbols.length})) return false;`;
+    if (complex.type === 'record') return complex.fields.map((field) => step(field.type)).join('\n');
+    if (complex.type === 'array') {
+      depth += 1;
+      const left = `left${depth}`;
+      const body = step(complex.items);
+      depth -= 1;
+      return `  if (!arrayStart(bytes, cursor)) return false;\n  if (cursor.value > 0) {\n    for (let ${left} = cursor.value; ${left} > 0; ${left} -= 1) {\n${body}\n    }\n    if (!arrayEnd(bytes, cursor)) return false;\n  }`;
+    }
+    return step(complex.type);
+  };
+  const lines = schema.fields.map((field) => {
+    const note = notesOf[field.name];
+    return `  notes.field = ${JSON.stringify(field.name)};\n${step(field.type)}${note === undefined ? '' : `\n  ${note}`}`;
+  });
+  return `function walkSchema${id}(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boolean {\n  let index = 0;\n${lines.join('\n')}\n  return true;\n}`;
+}

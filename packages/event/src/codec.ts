@@ -1,0 +1,90 @@
+import { Failure, messageOf } from '@cairn/failure';
+import avsc, { type Resolver, type Type } from 'avsc';
+import { DATUM_BYTES_MAX } from './entry.ts';
+import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, SCHEMAS } from './event.gen.ts';
+import { releasedSchema } from './schemas.ts';
+import { walkDatum } from './walk.ts';
+
+const types = new Map<number, Type>();
+const resolvers = new Map<number, Resolver>();
+
+function typeOf(schemaId: number): Type {
+  let type = types.get(schemaId);
+  if (type === undefined) {
+    type = avsc.Type.forSchema(releasedSchema(schemaId).schema, { wrapUnions: 'never' });
+    types.set(schemaId, type);
+  }
+  return type;
+}
+
+/** Fields whose Avro type holds raw bytes; avsc wants them as Buffers and gives them as such. */
+const BYTE_FIELDS = (SCHEMAS.at(-1)?.schema.fields ?? [])
+  .filter((field) => /"(fixed|bytes|Id16|Hash32|SpanId8|Signature64)"/.test(JSON.stringify(field.type)))
+  .map((field) => field.name as keyof AuditEvent);
+
+/**
+ * The datum of an event: Avro binary in canonical form under today's schema.
+ *
+ * @throws Failure `event.invalid` when a value does not fit the schema, `event.too-large` beyond 61,430 bytes.
+ */
+export function encodeDatum(event: AuditEvent): Uint8Array {
+  const record: Record<string, unknown> = { ...event };
+  for (const name of BYTE_FIELDS) {
+    const value = record[name];
+    if (value instanceof Uint8Array) record[name] = bufferOf(value);
+  }
+  let datum: Uint8Array;
+  try {
+    datum = typeOf(AUDIT_EVENT_SCHEMA_ID).toBuffer(record);
+  } catch (error) {
+    throw new Failure({
+      code: 'event.invalid',
+      retry: 'no',
+      message: `the event does not fit its schema: ${messageOf(error).slice(0, 300)}`,
+      cause: error,
+    });
+  }
+  if (datum.length > DATUM_BYTES_MAX) {
+    throw new Failure({
+      code: 'event.too-large',
+      retry: 'no',
+      message: `the event has ${datum.length} bytes; at most ${DATUM_BYTES_MAX} fit an entry`,
+      mend: 'Keep fewer or shorter parameters.',
+    });
+  }
+  return datum;
+}
+
+/**
+ * The event of a datum. Fields that the writer's schema did not have yet get their defaults, enum symbols that today's
+ * schema does not know become the enum's default.
+ *
+ * @param schemaId schema that the datum was written with.
+ * @throws Failure `datum.invalid` when the datum is not one event in canonical form.
+ */
+export function decodeDatum(datum: Uint8Array, schemaId: number = AUDIT_EVENT_SCHEMA_ID): AuditEvent {
+  const walked = walkDatum(datum, schemaId);
+  if (!walked.ok) {
+    throw new Failure({
+      code: 'datum.invalid',
+      retry: 'no',
+      message: `the datum is not one event in canonical form: ${walked.reason} at byte ${walked.at} in ${walked.field || 'its length'}`,
+    });
+  }
+  const writer = typeOf(schemaId);
+  let resolver = resolvers.get(schemaId);
+  if (resolver === undefined && schemaId !== AUDIT_EVENT_SCHEMA_ID) {
+    resolver = typeOf(AUDIT_EVENT_SCHEMA_ID).createResolver(writer);
+    resolvers.set(schemaId, resolver);
+  }
+  const value = typeOf(AUDIT_EVENT_SCHEMA_ID).fromBuffer(bufferOf(datum), resolver) as object;
+  const record: Record<string, unknown> = { ...value };
+  for (const name of BYTE_FIELDS) {
+    const bytes = record[name];
+    if (bytes instanceof Uint8Array) record[name] = new Uint8Array(bytes);
+  }
+  return record as unknown as AuditEvent;
+}
+
+/** A Buffer over the same bytes. */
+const bufferOf = (bytes: Uint8Array): Uint8Array => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

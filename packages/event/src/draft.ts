@@ -1,0 +1,168 @@
+import { Failure } from '@cairn/failure';
+import { utf8 } from './bytes.ts';
+import { type AuditEvent, SCHEMAS } from './event.gen.ts';
+import { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';
+
+/** The fields that the recorder gives: the event's number, chain link and signature. */
+export type IntegrityField = 'epoch' | 'seq' | 'prev_hash' | 'key_id' | 'signature';
+
+/** An event before it has its place in a stream; what is left out has its default. */
+export type EventDraft = Partial<Omit<AuditEvent, IntegrityField | RequiredField>> &
+  Pick<AuditEvent, RequiredField>;
+type RequiredField = 'org_id' | 'gateway_id' | 'kind' | 'phase' | 'capture' | 'timestamp';
+
+export type CompleteEvent = Omit<AuditEvent, IntegrityField>;
+
+type Check = (value: unknown) => string | undefined;
+interface FieldRule {
+  readonly name: string;
+  readonly check: Check;
+  readonly fallback: unknown;
+  readonly required: boolean;
+}
+
+const INTEGRITY = new Set<string>(['epoch', 'seq', 'prev_hash', 'key_id', 'signature']);
+const REQUIRED = new Set<string>([
+  'event_id',
+  'org_id',
+  'gateway_id',
+  'kind',
+  'phase',
+  'capture',
+  'timestamp',
+]);
+let rules: readonly FieldRule[] | undefined;
+
+/**
+ * Fills a draft with the schema's defaults and checks every value against the schema.
+ *
+ * @throws Failure `event.invalid` that names every field that does not fit and what it wants.
+ */
+export function completeEvent(draft: EventDraft, ids: { readonly event_id: Uint8Array }): CompleteEvent {
+  const given = draft as Record<string, unknown>;
+  const event: Record<string, unknown> = {};
+  const mistakes: string[] = [];
+  rules ??= rulesOf();
+  for (const rule of rules) {
+    const value = rule.name === 'event_id' ? (given['event_id'] ?? ids.event_id) : given[rule.name];
+    if (value === undefined) {
+      if (rule.required) mistakes.push(`${rule.name} is missing`);
+      event[rule.name] = defaultOf(rule.fallback);
+      continue;
+    }
+    const mistake = rule.check(value);
+    if (mistake !== undefined) mistakes.push(`${rule.name} ${mistake}`);
+    event[rule.name] = value;
+  }
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(event, name)) mistakes.push(`${name} is no field of an event`);
+  }
+  if (event['org_id'] === '') mistakes.push('org_id is empty');
+  if (event['gateway_id'] === '') mistakes.push('gateway_id is empty');
+  if (mistakes.length > 0) {
+    throw new Failure({
+      code: 'event.invalid',
+      retry: 'no',
+      message: `the event does not fit its schema: ${mistakes.join('; ')}`,
+      mend: 'See schemas/audit-event.avsc for the fields and their types.',
+    });
+  }
+  return event as unknown as CompleteEvent;
+}
+
+const defaultOf = (fallback: unknown): unknown => (Array.isArray(fallback) ? [] : fallback);
+
+function rulesOf(): FieldRule[] {
+  const named = new Map<string, Check>();
+  return (SCHEMAS.at(-1)?.schema.fields ?? []).flatMap((field) => {
+    // Every type is visited, so that a name which the integrity block refers to is known where it is defined.
+    const check = checkOf(field.type, named);
+    if (INTEGRITY.has(field.name)) return [];
+    const fallback = field.default ?? ((field.type as { type?: unknown }).type === 'enum' ? 'unknown' : null);
+    return [{ name: field.name, check, fallback, required: REQUIRED.has(field.name) }];
+  });
+}
+
+function checkOf(type: unknown, named: Map<string, Check>): Check {
+  if (Array.isArray(type)) {
+    const checks = type.filter((branch) => branch !== 'null').map((branch) => checkOf(branch, named));
+    return (value) => (value === null ? undefined : checks[0]?.(value));
+  }
+  if (typeof type === 'string') return PRIMITIVES[type] ?? named.get(type) ?? unknownType(type);
+  const complex = type as {
+    type: unknown;
+    name: string;
+    size: number;
+    symbols: string[];
+    items: unknown;
+    fields: { name: string; type: unknown }[];
+  };
+  const check = complexCheck(complex, named);
+  if (complex.name !== undefined) named.set(complex.name, check);
+  return check;
+}
+
+function complexCheck(
+  type: Parameters<typeof checkOf>[0] & {
+    type: unknown;
+    size: number;
+    symbols: string[];
+    items: unknown;
+    fields: { name: string; type: unknown }[];
+  },
+  named: Map<string, Check>,
+): Check {
+  switch (type.type) {
+    case 'fixed':
+      return (value) =>
+        value instanceof Uint8Array && value.length === type.size ? undefined : `must be ${type.size} bytes`;
+    case 'enum':
+      return (value) =>
+        type.symbols.includes(value as string) ? undefined : `must be one of ${type.symbols.join(', ')}`;
+    case 'array': {
+      const item = checkOf(type.items, named);
+      return (value) => {
+        if (!Array.isArray(value)) return 'must be an array';
+        if (value.length > ITEMS_MAX) return `must hold at most ${ITEMS_MAX} items`;
+        return value.map(item).find((mistake) => mistake !== undefined);
+      };
+    }
+    case 'record': {
+      const fields = type.fields.map((field) => ({ name: field.name, check: checkOf(field.type, named) }));
+      return (value) => {
+        if (typeof value !== 'object' || value === null) return 'must hold records';
+        for (const field of fields) {
+          const mistake = field.check((value as Record<string, unknown>)[field.name]);
+          if (mistake !== undefined) return `.${field.name} ${mistake}`;
+        }
+        return undefined;
+      };
+    }
+    default:
+      return checkOf(type.type, named);
+  }
+}
+
+const whole =
+  (low: number, high: number, name: string): Check =>
+  (value) =>
+    Number.isInteger(value) && (value as number) >= low && (value as number) <= high
+      ? undefined
+      : `must be ${name}`;
+
+const PRIMITIVES: Readonly<Record<string, Check>> = {
+  string: (value) => {
+    if (typeof value !== 'string') return 'must be a string';
+    // A UTF-16 unit takes at most three bytes, so most strings need no counting.
+    if (value.length * 3 <= STRING_BYTES_MAX || utf8(value).length <= STRING_BYTES_MAX) return undefined;
+    return `must take at most ${STRING_BYTES_MAX} bytes`;
+  },
+  bytes: (value) => (value instanceof Uint8Array ? undefined : 'must be bytes'),
+  boolean: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+  int: whole(-2_147_483_648, 2_147_483_647, 'a whole number of 32 bits'),
+  long: whole(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, 'a whole number of at most 2^53 - 1'),
+};
+
+function unknownType(type: string): never {
+  throw new TypeError(`no check for the Avro type ${type}`);
+}

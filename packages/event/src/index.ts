@@ -1,0 +1,24 @@
+export { bytesOfHex, formatUuid, hexOf, parseUuid } from './bytes.ts';
+export { crc64Of, parsingCanonicalForm } from './canonical-form.ts';
+export { decodeDatum, encodeDatum } from './codec.ts';
+export { type ContainerRow, containerOf, ingestedSchema, PREFIX_FIELDS } from './container.ts';
+export { type CompleteEvent, completeEvent, type EventDraft, type IntegrityField } from './draft.ts';
+export {
+  bodyOf,
+  DATUM_BYTES_MAX,
+  ENTRY_BYTES_MAX,
+  entryOf,
+  entryUnder,
+  leafHash,
+  leafHashUnder,
+  SIGNED_TAIL_BYTES,
+  signedBytes,
+  signedBytesUnder,
+  withSignature,
+} from './entry.ts';
+export * from './event.gen.ts';
+export { type FrameReason, frame, type Unframed, unframe } from './frame.ts';
+export { releasedSchema, schemaById } from './schemas.ts';
+export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
+export { type Refused, type Walked, type WalkReason, walkDatum } from './walk.ts';
+export { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';
