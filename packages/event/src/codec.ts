@@ -1,17 +1,17 @@
 import { Failure, messageOf } from '@cairn/failure';
-import avsc, { type Resolver, type Type } from 'avsc';
+import avsc, { type Schema, type Type } from 'avsc';
 import { DATUM_BYTES_MAX } from './entry.ts';
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, SCHEMAS } from './event.gen.ts';
 import { releasedSchema } from './schemas.ts';
 import { walkDatum } from './walk.ts';
 
 const types = new Map<number, Type>();
-const resolvers = new Map<number, Resolver>();
+const resolvers = new Map<number, ReturnType<Type['createResolver']>>();
 
 function typeOf(schemaId: number): Type {
   let type = types.get(schemaId);
   if (type === undefined) {
-    type = avsc.Type.forSchema(releasedSchema(schemaId).schema, { wrapUnions: 'never' });
+    type = avsc.Type.forSchema(releasedSchema(schemaId).schema as unknown as Schema, { wrapUnions: 'never' });
     types.set(schemaId, type);
   }
   return type;
@@ -87,4 +87,4 @@ export function decodeDatum(datum: Uint8Array, schemaId: number = AUDIT_EVENT_SC
 }
 
 /** A Buffer over the same bytes. */
-const bufferOf = (bytes: Uint8Array): Uint8Array => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+const bufferOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,0 +1,18 @@
+export { genesisHash } from './genesis.ts';
+export { type NoteKey, noteKeyOf, parseVkey, publicKeyOf } from './note-key.ts';
+export {
+  HASHES_REMEMBERED,
+  type Placement,
+  placeInStream,
+  type StreamItem,
+  type StreamPosition,
+  type Verdict,
+} from './place-in-stream.ts';
+export { signDatum, verifyDatum } from './signature.ts';
+export {
+  type Finding,
+  type FindingKind,
+  type StreamDatum,
+  type StreamVerdict,
+  verifyStream,
+} from './verify-stream.ts';

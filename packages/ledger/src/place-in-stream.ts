@@ -1,0 +1,83 @@
+/** Leaf hashes that are remembered of each stream, to tell a resent event from another event under its number. */
+export const HASHES_REMEMBERED = 1_024;
+
+/** How far the events of one organisation on one gateway have been accepted. */
+export interface StreamPosition {
+  readonly epoch: number;
+  /** Number of the last accepted event. */
+  readonly seq: number;
+  /** Leaf hash of the last accepted event, hex. */
+  readonly head: string;
+  /** Leaf hashes of the latest accepted events of this epoch by seq, hex; the oldest are forgotten. */
+  readonly hashes: ReadonlyMap<number, string>;
+}
+
+export interface StreamItem {
+  readonly epoch: number;
+  readonly seq: number;
+  /** Leaf hash, hex. */
+  readonly hash: string;
+  /** Leaf hash that the event names as its predecessor's, hex. */
+  readonly prevHash: string;
+}
+
+/**
+ * Where an event stands in its stream.
+ *
+ * - `next`: accepted, the chain is whole.
+ * - `duplicate`: the same event again, as a producer resends it; dropped from the table, declared in the ledger.
+ * - `gap`: accepted; events before it are missing.
+ * - `fork`: accepted, and a finding: another event stands under this number, or its link leads elsewhere.
+ * - `new-epoch`: accepted; the gateway has started again.
+ * - `stale-epoch`: accepted, and a finding: an epoch that was left has come back.
+ */
+export type Verdict = 'next' | 'duplicate' | 'gap' | 'fork' | 'new-epoch' | 'stale-epoch';
+
+export interface Placement {
+  readonly verdict: Verdict;
+  readonly position: StreamPosition;
+  /** Numbers that are missing, both ends included; on `gap`, and on `new-epoch` that does not begin at 0. */
+  readonly missing?: { readonly from: number; readonly to: number };
+}
+
+/**
+ * Accepts an event into its stream. A pure function of the partition's order, so that everyone who reads the partition
+ * comes to the same answer.
+ *
+ * @param position undefined before the first event of the stream; the result's `position` goes into the next call, and the
+ *   one that was given must not be used again: its memory of hashes is carried on and not copied.
+ */
+export function placeInStream(position: StreamPosition | undefined, item: StreamItem): Placement {
+  if (position === undefined || item.epoch > position.epoch) {
+    const next = {
+      epoch: item.epoch,
+      seq: item.seq,
+      head: item.hash,
+      hashes: new Map([[item.seq, item.hash]]),
+    };
+    const missing = item.seq > 0 && position !== undefined ? { from: 0, to: item.seq - 1 } : undefined;
+    return { verdict: 'new-epoch', position: next, ...(missing === undefined ? {} : { missing }) };
+  }
+  if (item.epoch < position.epoch) return { verdict: 'stale-epoch', position };
+  if (item.seq > position.seq + 1) {
+    const missing = { from: position.seq + 1, to: item.seq - 1 };
+    return { verdict: 'gap', position: advance(position, item), missing };
+  }
+  if (item.seq === position.seq + 1) {
+    const linked = item.prevHash === position.head;
+    return { verdict: linked ? 'next' : 'fork', position: advance(position, item) };
+  }
+  const known = position.hashes.get(item.seq);
+  // Beyond memory nobody can tell any more; a resend is by far the likelier, and the verifier of the archive knows all.
+  return { verdict: known === undefined || known === item.hash ? 'duplicate' : 'fork', position };
+}
+
+function advance(position: StreamPosition, item: StreamItem): StreamPosition {
+  const hashes = position.hashes as Map<number, string>;
+  hashes.set(item.seq, item.hash);
+  if (hashes.size > HASHES_REMEMBERED) {
+    const oldest = hashes.keys().next().value;
+    if (oldest !== undefined) hashes.delete(oldest);
+  }
+  return { epoch: item.epoch, seq: item.seq, head: item.hash, hashes };
+}

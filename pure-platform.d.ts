@@ -1,0 +1,33 @@
+// The hole in the wall of the pure packages, in full: what they may use of the platform. None of it does I/O, reads a
+// clock or draws randomness. tsconfig.pure.json lets this file in, and no other types of Node or of the DOM.
+
+declare module 'node:crypto' {
+  export interface KeyObject {
+    readonly type: 'secret' | 'public' | 'private';
+    readonly asymmetricKeyType?: string;
+  }
+  /** One-shot digest. */
+  export function hash(algorithm: 'sha256', data: Uint8Array, encoding: 'buffer'): Uint8Array<ArrayBuffer>;
+  /** Ed25519. */
+  export function sign(algorithm: null, data: Uint8Array, key: KeyObject): Uint8Array<ArrayBuffer>;
+  /** Ed25519. */
+  export function verify(algorithm: null, data: Uint8Array, key: KeyObject, signature: Uint8Array): boolean;
+  export function createPublicKey(key: {
+    readonly key: { readonly kty: 'OKP'; readonly crv: 'Ed25519'; readonly x: string };
+    readonly format: 'jwk';
+  }): KeyObject;
+}
+
+declare class TextEncoder {
+  encode(text: string): Uint8Array<ArrayBuffer>;
+}
+
+declare class TextDecoder {
+  constructor(label: 'utf-8', options: { fatal: true });
+  decode(bytes: Uint8Array): string;
+}
+
+declare const Buffer: {
+  /** A Buffer over the same bytes; avsc takes nothing else. */
+  from(data: ArrayBufferLike, offset: number, length: number): Uint8Array;
+};
