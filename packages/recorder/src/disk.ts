@@ -1,0 +1,119 @@
+import * as fs from 'node:fs';
+import { constants, type Dirent } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { lockDirectory } from './directory-lock.ts';
+
+/**
+ * What the recorder asks of a file system. The real one is below; tests put one in its place that fails before or
+ * after the effect and forgets what was not synced.
+ */
+export interface Disk {
+  /** Keeps every other recorder out of the directory until disposed or the process ends; fails when one is in it. */
+  lock(directory: string): Disposable;
+  /** Creates the directory and its parents, owner only; nothing happens when it is there. */
+  makeDirectory(path: string): Promise<void>;
+  /** The plain files in a directory. */
+  list(path: string): Promise<{ readonly name: string; readonly bytes: number }[]>;
+  /** The whole file, or `undefined` when there is none. */
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** A new file for appending, mode 0600; fails when the name is taken. */
+  create(path: string): Promise<DiskFile>;
+  /** An existing file, to be cut. */
+  open(path: string): Promise<DiskFile>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file; nothing happens when there is none. */
+  remove(path: string): Promise<void>;
+  /** Makes created, renamed and removed names durable. */
+  syncDirectory(path: string): Promise<void>;
+}
+
+export interface DiskFile {
+  /** Writes all of it at the end of the file. A rejection says nothing about how much was written. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** What was appended is durable when this resolves. After a rejection the file must not be trusted again. */
+  sync(): Promise<void>;
+  /** Cuts the file to this many bytes. */
+  cut(bytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const open = promisify(fs.open);
+const close = promisify(fs.close);
+const write = promisify(fs.write);
+const ftruncate = promisify(fs.ftruncate);
+const fdatasync = promisify(fs.fdatasync);
+const fsync = promisify(fs.fsync);
+const mkdir = promisify(fs.mkdir);
+const readdir = promisify(fs.readdir) as (
+  path: string,
+  options: { withFileTypes: true },
+) => Promise<Dirent[]>;
+const readFile = promisify(fs.readFile);
+const rename = promisify(fs.rename);
+const stat = promisify(fs.stat);
+const unlink = promisify(fs.unlink);
+
+/** The file system of this machine. Plain descriptors and not `FileHandle`: two calls make up every commit. */
+export const realDisk: Disk = {
+  lock: lockDirectory,
+  makeDirectory: async (path) => {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  },
+  list: async (path) => {
+    const found = await readdir(path, { withFileTypes: true });
+    const files = found.filter((entry) => entry.isFile());
+    return Promise.all(files.map(async ({ name }) => ({ name, bytes: (await stat(join(path, name))).size })));
+  },
+  read: async (path) => {
+    try {
+      return await readFile(path);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  },
+  create: async (path) => {
+    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_APPEND;
+    return fileOf(await open(path, flags, 0o600));
+  },
+  open: async (path) => fileOf(await open(path, constants.O_WRONLY | constants.O_APPEND)),
+  rename: (from, to) => rename(from, to),
+  remove: async (path) => {
+    try {
+      await unlink(path);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error;
+    }
+  },
+  syncDirectory: async (path) => {
+    const descriptor = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await fsync(descriptor);
+    } finally {
+      await close(descriptor);
+    }
+  },
+};
+
+function fileOf(descriptor: number): DiskFile {
+  return {
+    append: async (bytes) => {
+      for (let at = 0; at < bytes.length; ) {
+        const { bytesWritten } = await write(descriptor, bytes, at, bytes.length - at, null);
+        at += bytesWritten;
+      }
+    },
+    sync: () => fdatasync(descriptor),
+    cut: async (bytes) => {
+      await ftruncate(descriptor, bytes);
+      await fdatasync(descriptor);
+    },
+    close: () => close(descriptor),
+  };
+}
+
+/** True for an error of the operating system with this code. */
+export function isErrno(error: unknown, code: string): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
+}

@@ -1,0 +1,93 @@
+import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum, frame, leafHash } from '@cairn/event';
+import type { Head } from './heads.ts';
+import type { StreamKey } from './keys.ts';
+import { genesisHash, signDatum } from './ledger.ts';
+
+/** Everything of an event but its place in the stream. */
+export type UnchainedEvent = Omit<AuditEvent, 'epoch' | 'seq' | 'prev_hash' | 'key_id' | 'signature'>;
+
+/** An event at its place: numbered, linked, signed where it must be, and framed. */
+export interface ChainedEvent {
+  readonly head: Head;
+  readonly frame: Uint8Array;
+  readonly signed: boolean;
+}
+
+/** What a stream says about the one before it. */
+export interface Previous {
+  readonly head: Head | undefined;
+  /** There were or may have been earlier events whose end is not known. */
+  readonly unknown: boolean;
+}
+
+const ZEROS = new Uint8Array(32);
+
+/**
+ * One stream in the making: (organisation, gateway, epoch). `place` computes the next event and changes nothing;
+ * `advance` makes it the last. So an event that turns out not to fit costs no number.
+ */
+export class Stream {
+  readonly orgId: string;
+  readonly key: StreamKey;
+  readonly epoch: number;
+  readonly previous: Previous;
+  #last: Head | undefined;
+  readonly #genesis: Uint8Array;
+  /** Events after the last signed one. */
+  unsealed = 0;
+  /** Monotonic milliseconds of the first of those, and of the last signed event. */
+  unsealedSinceMs = 0;
+  signedAtMs = 0;
+  /** Since the stream was opened; `placed` counts the recorder's own events as well. */
+  readonly counts = { recorded: 0, placed: 0, shipped: 0, refused: 0 };
+  /** Refusals that no gap event has told yet. */
+  untold: { count: number; fromMicros: number; toMicros: number } | undefined;
+  toldAtMs = Number.NEGATIVE_INFINITY;
+  /** An event of the recorder's own is waiting to be written. */
+  ownDue = false;
+
+  constructor(orgId: string, gatewayId: string, key: StreamKey, epoch: number, previous: Previous) {
+    this.orgId = orgId;
+    this.key = key;
+    this.epoch = epoch;
+    this.previous = previous;
+    const before = previous.unknown ? ZEROS : (previous.head?.hash ?? ZEROS);
+    this.#genesis = genesisHash(orgId, gatewayId, epoch, before);
+  }
+
+  /** True once `stream_open` has its place. */
+  get open(): boolean {
+    return this.#last !== undefined;
+  }
+
+  place(event: UnchainedEvent, signed: boolean): ChainedEvent {
+    const seq = this.#last === undefined ? 0 : this.#last.seq + 1;
+    const datum = encodeDatum({
+      ...event,
+      epoch: this.epoch,
+      seq,
+      prev_hash: this.#last?.hash ?? this.#genesis,
+      key_id: this.key.keyId,
+      signature: signed ? new Uint8Array(64) : null,
+    });
+    // The signature is the end of the datum and is not among the signed bytes.
+    if (signed) datum.set(signDatum(this.key.privateKey, AUDIT_EVENT_SCHEMA_ID, datum), datum.length - 64);
+    return {
+      head: { epoch: this.epoch, seq, hash: leafHash(AUDIT_EVENT_SCHEMA_ID, datum) },
+      frame: frame(AUDIT_EVENT_SCHEMA_ID, datum),
+      signed,
+    };
+  }
+
+  advance(placed: ChainedEvent, nowMs: number): void {
+    this.#last = placed.head;
+    this.counts.placed += 1;
+    if (placed.signed) {
+      this.unsealed = 0;
+      this.signedAtMs = nowMs;
+    } else {
+      if (this.unsealed === 0) this.unsealedSinceMs = nowMs;
+      this.unsealed += 1;
+    }
+  }
+}

@@ -1,0 +1,326 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from '@cairn/failure';
+import { encodeHeads, type Head, type HeadsOwner } from './heads.ts';
+import { checkOrgId, type StreamKeys } from './keys.ts';
+import { gap, type OwnEvent, type OwnKind, seal, streamClose, streamOpen } from './own-events.ts';
+import { encodeRouted } from './routed-frame.ts';
+import type { Spool } from './spool.ts';
+import { type ChainedEvent, type Previous, Stream, type UnchainedEvent } from './stream.ts';
+
+/** Proof that an event was recorded, and its place. */
+export interface Recorded {
+  readonly eventId: Uint8Array;
+  readonly epoch: number;
+  /** Place in the stream; -1 when it was counted and not recorded. */
+  readonly seq: number;
+  /** SHA-256 over the event: its identity in the ledger. 32 zero bytes when it was not recorded. */
+  readonly leafHash: Uint8Array;
+  /** False only with `onFull: 'gap'`: there was no room, the loss is counted, and a signed gap event will say so. */
+  readonly durable: boolean;
+}
+
+export interface WriterOptions {
+  readonly spool: Spool;
+  readonly keys: StreamKeys;
+  readonly owner: HeadsOwner;
+  readonly epoch: number;
+  /** Where each stream stood when the spool was opened; kept up to date for the heads of new files. */
+  readonly heads: Map<string, Head>;
+  readonly previousOf: (orgId: string) => Previous;
+  /** Fills in an event of the recorder's own. */
+  readonly complete: (orgId: string, event: OwnEvent) => UnchainedEvent;
+  readonly route: (orgId: string) => { readonly topic: string; readonly partition: number };
+  readonly sealEveryEvents: number;
+  readonly signEvery: boolean;
+  readonly onFull: 'refuse' | 'gap';
+  readonly batchBytesMax: number;
+  readonly clock: { nowMicros(): number };
+  readonly monotonicMs: () => number;
+  readonly clockShiftMs: () => number;
+  /** A write failed twice; it is tried again until it succeeds. */
+  readonly onFailing: (error: unknown) => void;
+}
+
+const BATCH_RECORDS_MAX = 512;
+/** Calls that wait for the disk. Beyond it a disk that hangs would take the memory with it. */
+const WAITING_MAX = 20_000;
+const RETRY_MS = 250;
+
+interface EventTask {
+  readonly what: 'event';
+  readonly orgId: string;
+  readonly event: UnchainedEvent;
+  readonly resolve: (recorded: Recorded) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Task =
+  | EventTask
+  | { readonly what: 'own'; readonly orgId: string; readonly kind: OwnKind }
+  | { readonly what: 'marker'; readonly resolve: () => void };
+
+/** Events at their places, not yet durable. */
+interface Batch {
+  readonly placed: {
+    readonly stream: Stream;
+    readonly chained: ChainedEvent;
+    readonly task: EventTask | undefined;
+    readonly kind: OwnKind | 'event';
+  }[];
+  readonly bodies: Uint8Array[];
+  bytes: number;
+}
+
+/**
+ * The one writer: it numbers, chains, signs and appends, so that the order in the spool is the order of the streams.
+ * While one batch is being synced the next gathers: that is the group commit.
+ */
+export class Writer {
+  readonly streams = new Map<string, Stream>();
+  readonly counts = { recorded: 0, refused: 0, seals: 0, gaps: 0 };
+  readonly #options: WriterOptions;
+  #tasks: Task[] = [];
+  #running = false;
+  /** A batch whose write failed. Its numbers are taken and it may be on disk, so it goes before anything else. */
+  #stuck: Batch | undefined;
+  #stopped = false;
+  #roomTriedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the event is durable; rejects when it was refused. */
+  record(orgId: string, event: UnchainedEvent): Promise<Recorded> {
+    return new Promise((resolve, reject) => {
+      const task: EventTask = { what: 'event', orgId, event, resolve, reject };
+      if (this.#stuck !== undefined) this.#refuse(task, failing());
+      else if (this.#tasks.length >= WAITING_MAX) this.#refuse(task, busy());
+      else this.#submit(task);
+    });
+  }
+
+  /** Asks for an event of the recorder's own; at most one per stream is waiting. */
+  own(orgId: string, kind: OwnKind): void {
+    const stream = this.streams.get(orgId);
+    if (stream?.ownDue === true && kind !== 'stream_close') return;
+    if (stream !== undefined) stream.ownDue = true;
+    this.#submit({ what: 'own', orgId, kind });
+  }
+
+  /** Resolves when everything that was submitted before is durable or refused. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.#submit({ what: 'marker', resolve }));
+  }
+
+  /** Makes a turn, so that a full spool looks for room also when nobody calls. */
+  nudge(): void {
+    this.#submit({ what: 'marker', resolve: () => {} });
+  }
+
+  /** True while a batch that was numbered cannot be written. */
+  get failing(): boolean {
+    return this.#stuck !== undefined;
+  }
+
+  /** Gives up a write that keeps failing. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #submit(task: Task): void {
+    this.#tasks.push(task);
+    if (!this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    // One turn later, so that calls made together share the first write.
+    await Promise.resolve();
+    while ((this.#tasks.length > 0 || this.#stuck !== undefined) && !this.#stopped) await this.#turn();
+    this.#running = false;
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#stuck !== undefined) {
+      if (!(await this.#commit(this.#stuck))) await sleep(RETRY_MS, undefined, { ref: false });
+      return;
+    }
+    if (this.#options.spool.full) await this.#makeRoom();
+    const batch: Batch = { placed: [], bodies: [], bytes: 0 };
+    const markers: (() => void)[] = [];
+    let taken = 0;
+    for (; taken < this.#tasks.length && !this.#isLarge(batch); taken++) {
+      const task = this.#tasks[taken]!;
+      if (task.what === 'marker') markers.push(task.resolve);
+      else await this.#place(task, batch);
+    }
+    this.#tasks.splice(0, taken);
+    if (batch.bodies.length === 0 || (await this.#commit(batch))) for (const resolve of markers) resolve();
+    else this.#tasks.unshift(...markers.map((resolve) => ({ what: 'marker' as const, resolve })));
+  }
+
+  async #makeRoom(): Promise<void> {
+    const nowMs = this.#options.monotonicMs();
+    if (nowMs - this.#roomTriedMs < RETRY_MS) return;
+    this.#roomTriedMs = nowMs;
+    await this.#options.spool.makeRoom();
+  }
+
+  #isLarge(batch: Batch): boolean {
+    return batch.bodies.length >= BATCH_RECORDS_MAX || batch.bytes >= this.#options.batchBytesMax;
+  }
+
+  async #place(task: Exclude<Task, { what: 'marker' }>, batch: Batch): Promise<void> {
+    const { signEvery, sealEveryEvents } = this.#options;
+    try {
+      const stream = await this.#streamOf(task.orgId);
+      if (task.what === 'own') stream.ownDue = false;
+      if (!stream.open && !this.#placeOwn(stream, 'stream_open', batch)) {
+        if (task.what === 'event') await this.#refuseFull(task);
+        return;
+      }
+      if (task.what === 'own') {
+        if (task.kind !== 'stream_open') this.#placeOwn(stream, task.kind, batch);
+        return;
+      }
+      const chained = stream.place(task.event, signEvery);
+      if (!this.#add(batch, stream, chained, task, 'event')) return await this.#refuseFull(task);
+      if (stream.unsealed >= sealEveryEvents) this.#placeOwn(stream, 'seal', batch);
+    } catch (error) {
+      // A key that cannot be stored, or an event that has no canonical form: this task's failure and no other's.
+      if (task.what === 'event') task.reject(error);
+      else this.#options.onFailing(error);
+    }
+  }
+
+  async #streamOf(orgId: string): Promise<Stream> {
+    let stream = this.streams.get(orgId);
+    if (stream === undefined) {
+      checkOrgId(orgId);
+      const { keys, owner, epoch, previousOf } = this.#options;
+      const previous = previousOf(orgId);
+      stream = new Stream(orgId, owner.gatewayId, await keys.getOrCreate(orgId), epoch, previous);
+      this.streams.set(orgId, stream);
+    }
+    return stream;
+  }
+
+  /** False when not even an own event fits; it is asked for again later. */
+  #placeOwn(stream: Stream, kind: OwnKind, batch: Batch): boolean {
+    const { clockShiftMs, complete } = this.#options;
+    const event = {
+      stream_open: () => streamOpen(stream.previous),
+      seal: () => seal(stream, clockShiftMs()),
+      gap: () => gap(stream, clockShiftMs()),
+      stream_close: () => streamClose(stream, clockShiftMs()),
+    }[kind]();
+    const fits = this.#add(batch, stream, stream.place(complete(stream.orgId, event), true), undefined, kind);
+    if (fits && kind === 'gap') {
+      stream.untold = undefined;
+      stream.toldAtMs = this.#options.monotonicMs();
+    }
+    return fits;
+  }
+
+  #add(
+    batch: Batch,
+    stream: Stream,
+    chained: ChainedEvent,
+    task: EventTask | undefined,
+    kind: OwnKind | 'event',
+  ) {
+    const body = encodeRouted({
+      orgId: stream.orgId,
+      ...this.#options.route(stream.orgId),
+      frame: chained.frame,
+    });
+    if (!this.#options.spool.fits(batch.bytes + body.length, kind !== 'event')) return false;
+    stream.advance(chained, this.#options.monotonicMs());
+    if (kind === 'event') stream.counts.recorded += 1;
+    batch.placed.push({ stream, chained, task, kind });
+    batch.bodies.push(body);
+    batch.bytes += body.length;
+    return true;
+  }
+
+  /** The commit point: after it the events are part of history, and the shipper may send them. */
+  async #commit(batch: Batch): Promise<boolean> {
+    const { spool, owner, heads } = this.#options;
+    try {
+      await spool.append(batch.bodies, () => encodeHeads(owner, heads));
+    } catch (error) {
+      this.#stuck = batch;
+      this.#options.onFailing(error);
+      this.#refuseWaiting(batch, error);
+      return false;
+    }
+    this.#stuck = undefined;
+    for (const { stream, chained, task, kind } of batch.placed) {
+      heads.set(stream.orgId, chained.head);
+      if (kind === 'event') this.counts.recorded += 1;
+      else if (kind === 'seal') this.counts.seals += 1;
+      else if (kind === 'gap') this.counts.gaps += 1;
+      const { epoch, seq, hash } = chained.head;
+      task?.resolve({ eventId: task.event.event_id, epoch, seq, leafHash: hash, durable: true });
+    }
+    return true;
+  }
+
+  /** Nobody waits for a disk that fails. The events of the batch itself may yet be recorded; that is no harm. */
+  #refuseWaiting(batch: Batch, error: unknown): void {
+    for (const { task } of batch.placed) if (task !== undefined) this.#refuse(task, error);
+    for (const task of this.#tasks) if (task.what === 'event') this.#refuse(task, error);
+    this.#tasks = this.#tasks.filter((task) => task.what !== 'event');
+  }
+
+  async #refuseFull(task: EventTask): Promise<void> {
+    await this.#options.spool.declareFull().catch(() => {});
+    this.#refuse(task, full());
+  }
+
+  #refuse(task: EventTask, error: unknown): void {
+    this.counts.refused += 1;
+    const stream = this.streams.get(task.orgId);
+    if (stream !== undefined) {
+      stream.counts.refused += 1;
+      const nowMicros = this.#options.clock.nowMicros();
+      const { count, fromMicros } = stream.untold ?? { count: 0, fromMicros: nowMicros };
+      stream.untold = { count: count + 1, fromMicros, toMicros: nowMicros };
+    }
+    const { epoch, onFull } = this.#options;
+    const eventId = task.event.event_id;
+    if (onFull === 'refuse') task.reject(error);
+    else task.resolve({ eventId, epoch, seq: -1, leafHash: new Uint8Array(32), durable: false });
+  }
+}
+
+function full(): Failure {
+  return new Failure({
+    code: 'spool.full',
+    retry: 'later',
+    message: 'The spool has no room: events are recorded faster than they are sent, or the disk is full.',
+    publicMessage: 'The audit trail cannot take this call at the moment.',
+    mend: 'See whether Kafka is reachable; raise spool.bytesMax or free disk space.',
+  });
+}
+
+function failing(): Failure {
+  return new Failure({
+    code: 'spool.failed',
+    retry: 'later',
+    message: 'The spool cannot be written; the last batch is being tried again.',
+    publicMessage: 'The audit trail cannot take this call at the moment.',
+    mend: 'See the disk of the spool.',
+  });
+}
+
+function busy(): Failure {
+  return new Failure({
+    code: 'spool.busy',
+    retry: 'later',
+    message: `${WAITING_MAX} calls are waiting for the spool's disk.`,
+    publicMessage: 'The audit trail cannot take this call at the moment.',
+    mend: 'See whether the disk of the spool answers.',
+  });
+}

@@ -1,0 +1,202 @@
+import { basename, dirname } from 'node:path';
+import type { Disk, DiskFile } from '../src/disk.ts';
+
+/** What a call does instead of succeeding. `part` is a write of which only the first half arrives. */
+export type Fault = 'before' | 'after' | 'part' | 'stop';
+export type Operation = 'create' | 'append' | 'sync' | 'cut' | 'rename' | 'remove' | 'syncDirectory';
+
+/** Asked before every call that changes the disk. */
+export type FaultPlan = (operation: Operation, path: string) => Fault | undefined;
+
+interface Inode {
+  /** What readers see. */
+  written: Buffer;
+  /** What a power cut leaves for certain. */
+  durable: Buffer;
+  /** Ranges that a failed sync dropped: readable until the power goes, and never written by a later sync. */
+  dropped: { from: number; to: number }[];
+}
+
+type Names = Map<string, Inode>;
+
+/** Thrown by every call of a process that was stopped. */
+export class Stopped extends Error {}
+
+/**
+ * A disk with a page cache, that can be made to fail before or after the effect, and to lose what was not synced.
+ * After a failed sync it behaves like Linux: the pages count as clean, so a second sync succeeds and writes nothing.
+ *
+ * It is strict: opening a file that is not there, or creating one that is, breaks the caller as the real one does.
+ */
+export class SimulatedDisk {
+  #names: Names = new Map();
+  #durableNames: Names = new Map();
+  /** Changes of names that are not synced, in order. */
+  #pending: { directory: string; apply: (names: Names) => void }[] = [];
+  #locked = false;
+  #life = 0;
+  plan: FaultPlan = () => undefined;
+  /** Every call that changed something or was asked to, for messages. */
+  readonly calls: string[] = [];
+
+  /** The process is gone, the machine goes on: everything written stays. */
+  kill(): void {
+    this.#life += 1;
+    this.#locked = false;
+  }
+
+  /** The power is gone: of what was not synced, a part that `random` (0 to 1) chooses remains. */
+  cutPower(random: () => number): void {
+    this.kill();
+    const kept = this.#pending.slice(0, Math.floor(random() * (this.#pending.length + 1)));
+    for (const { apply } of kept) apply(this.#durableNames);
+    this.#pending = [];
+    this.#names = new Map();
+    for (const [path, inode] of this.#durableNames) {
+      const content = afterPowerCut(inode, random);
+      const copy = { written: content, durable: content, dropped: [] };
+      this.#names.set(path, copy);
+      this.#durableNames.set(path, copy);
+    }
+  }
+
+  /** Changes one byte of a file, as a failing disk does. */
+  flip(path: string, at: number): void {
+    const inode = this.#inodeOf(path);
+    for (const bytes of new Set([inode.written, inode.durable])) {
+      if (at < bytes.length) bytes[at] = bytes[at]! ^ 0x55;
+    }
+  }
+
+  paths(): string[] {
+    return [...this.#names.keys()].sort();
+  }
+
+  sizeOf(path: string): number {
+    return this.#inodeOf(path).written.length;
+  }
+
+  /** The disk as one process sees it. Its calls fail for ever once the process was stopped, killed or lost power. */
+  session(): Disk & { readonly stopped: () => boolean } {
+    const life = this.#life;
+    const stopped = () => life !== this.#life;
+    const run = async <T>(operation: Operation, path: string, effect: (part: boolean) => T): Promise<T> => {
+      await Promise.resolve();
+      if (stopped()) throw new Stopped();
+      const fault = this.plan(operation, path);
+      this.calls.push(`${operation} ${basename(path)}${fault === undefined ? '' : ` !${fault}`}`);
+      if (fault === 'before' || fault === 'stop') {
+        if (fault === 'before' && operation === 'sync') this.#drop(path);
+        if (fault === 'stop') this.kill();
+        throw fault === 'stop' ? new Stopped() : ioError(operation, path);
+      }
+      const value = effect(fault === 'part');
+      if (fault !== undefined) throw ioError(operation, path);
+      return value;
+    };
+    const read = async <T>(effect: () => T): Promise<T> => {
+      await Promise.resolve();
+      if (stopped()) throw new Stopped();
+      return effect();
+    };
+    const fileOf = (path: string, inode: Inode): DiskFile => ({
+      append: (bytes) =>
+        run('append', path, (part) => {
+          const kept = part ? bytes.subarray(0, bytes.length >> 1) : bytes;
+          inode.written = Buffer.concat([inode.written, kept]);
+        }),
+      sync: () => run('sync', path, () => syncInode(inode)),
+      cut: (bytes) =>
+        run('cut', path, () => {
+          inode.written = Buffer.from(inode.written.subarray(0, bytes));
+          inode.dropped = inode.dropped.filter(({ from }) => from < bytes);
+          syncInode(inode);
+        }),
+      close: () => read(() => {}),
+    });
+    return {
+      stopped,
+      lock: () => {
+        if (this.#locked) throw new Error('The directory is in use by another recorder.');
+        this.#locked = true;
+        return {
+          [Symbol.dispose]: () => {
+            if (!stopped()) this.#locked = false;
+          },
+        };
+      },
+      makeDirectory: () => read(() => {}),
+      list: (path) =>
+        read(() => {
+          const found = [...this.#names].filter(([name]) => dirname(name) === path);
+          return found.map(([name, inode]) => ({ name: basename(name), bytes: inode.written.length }));
+        }),
+      read: (path) =>
+        read(() => {
+          const inode = this.#names.get(path);
+          return inode === undefined ? undefined : Buffer.from(inode.written);
+        }),
+      create: (path) =>
+        run('create', path, () => {
+          if (this.#names.has(path)) throw ioError('create', path, 'EEXIST');
+          const inode = { written: Buffer.alloc(0), durable: Buffer.alloc(0), dropped: [] };
+          this.#change(dirname(path), (names) => names.set(path, inode));
+          return fileOf(path, inode);
+        }),
+      open: (path) => read(() => fileOf(path, this.#inodeOf(path))),
+      rename: (from, to) =>
+        run('rename', to, () => {
+          const inode = this.#inodeOf(from);
+          this.#change(dirname(to), (names) => {
+            names.delete(from);
+            names.set(to, inode);
+          });
+        }),
+      remove: (path) =>
+        run('remove', path, () => {
+          if (this.#names.has(path)) this.#change(dirname(path), (names) => names.delete(path));
+        }),
+      syncDirectory: (path) =>
+        run('syncDirectory', path, () => {
+          for (const change of this.#pending) if (change.directory === path) change.apply(this.#durableNames);
+          this.#pending = this.#pending.filter((change) => change.directory !== path);
+        }),
+    };
+  }
+
+  #change(directory: string, apply: (names: Names) => void): void {
+    apply(this.#names);
+    this.#pending.push({ directory, apply });
+  }
+
+  #drop(path: string): void {
+    const inode = this.#names.get(path);
+    if (inode !== undefined) inode.dropped.push({ from: inode.durable.length, to: inode.written.length });
+  }
+
+  #inodeOf(path: string): Inode {
+    const inode = this.#names.get(path);
+    if (inode === undefined) throw ioError('open', path, 'ENOENT');
+    return inode;
+  }
+}
+
+function syncInode(inode: Inode): void {
+  const content = Buffer.from(inode.written);
+  for (const { from, to } of inode.dropped) content.fill(0, from, to);
+  inode.durable = content;
+}
+
+/** The synced bytes, and of the rest a prefix of which some blocks never arrived. */
+function afterPowerCut(inode: Inode, random: () => number): Buffer {
+  const certain = inode.durable.length;
+  const end = certain + Math.floor(random() * (Math.max(inode.written.length, certain) - certain + 1));
+  const content = Buffer.concat([inode.durable, inode.written.subarray(certain, end)]);
+  for (let at = certain; at < end; at += 512)
+    if (random() < 0.2) content.fill(0, at, Math.min(at + 512, end));
+  return content;
+}
+
+function ioError(operation: string, path: string, code = 'EIO'): Error {
+  return Object.assign(new Error(`${code}: ${operation} ${path}`), { code });
+}
