@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { Failure } from '@cairn/failure';
+import { noteKeyOf } from '@cairn/ledger';
 import type { Disk } from './disk.ts';
-import { noteKeyOf } from './ledger.ts';
 import { replaceFile } from './replace-file.ts';
 
 /** The Ed25519 key of one organisation's streams on this gateway. */

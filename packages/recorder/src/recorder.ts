@@ -243,7 +243,7 @@ async function open(options: RecorderOptions, disk: Disk, lock: Disposable): Pro
       if (performance.now() >= untilMs) return false;
       await sleep(5);
     }
-    await spool.storeCursor();
+    await spool.storeCursor().catch(() => {});
     return true;
   }
 

@@ -15,10 +15,14 @@ export interface EventLog {
 
 /** What the shipper asks of the spool. */
 export interface ShipperSource {
-  /** Durable records from this number on, in order; none when there are no more yet. */
-  read(from: number): Promise<readonly SpoolRecord[]>;
+  /** Durable records from this number on, in order and of one file; undefined when there are no more yet. */
+  read(
+    from: number,
+  ): Promise<{ readonly file: string; readonly records: readonly SpoolRecord[] } | undefined>;
   /** Everything below this number is sent. */
   release(upTo: number): void;
+  /** Makes that durable. */
+  storeCursor(): Promise<void>;
   /** First number not sent. */
   readonly sent: number;
 }
@@ -66,6 +70,8 @@ export class Shipper {
   #windowBytes = 0;
   /** Number to read next. */
   #position: number;
+  /** File that is being sent. */
+  #file: string | undefined;
   #reading = false;
   #readAgain = false;
   #lastError: { readonly message: string; readonly atMs: number } | undefined;
@@ -109,9 +115,18 @@ export class Shipper {
     }
   }
 
+  /** Hands the next records to the lanes; false when there are none, or when they have to wait. */
   async #take(): Promise<boolean> {
-    const records = await this.#options.source.read(this.#position);
-    for (const record of records) {
+    const run = await this.#options.source.read(this.#position);
+    if (run === undefined) return false;
+    if (run.file !== this.#file) {
+      // A file of an earlier start holds an earlier epoch. Nothing of a file is sent before the cursor is durable past
+      // the one before it, so that an epoch which was left does not come back after a crash.
+      if (this.#window.length > 0) return false;
+      if (this.#file !== undefined) await this.#options.source.storeCursor();
+      this.#file = run.file;
+    }
+    for (const record of run.records) {
       if (this.#windowBytes >= WINDOW_BYTES_MAX) break;
       const parcel = { ...this.#options.routeOf(record.body), number: record.number, sent: false };
       this.#position = record.number + 1;
@@ -121,7 +136,7 @@ export class Shipper {
     }
     for (const lane of this.#lanes.values())
       if (!lane.moving && lane.waiting.length > 0) this.#track(this.#move(lane));
-    return records.length > 0;
+    return true;
   }
 
   #laneOf({ topic, partition }: Parcel): Lane {

@@ -39,10 +39,10 @@ const files = async () => (await readdir(directory)).filter((name) => name.endsW
 async function readAll(spool: Spool, from = spool.sent): Promise<string[]> {
   const all: string[] = [];
   for (;;) {
-    const records = await spool.read(from);
-    if (records.length === 0) return all;
-    for (const { body } of records) all.push(Buffer.from(body).toString().replace(/^\.+/, ''));
-    from = records.at(-1)!.number + 1;
+    const run = await spool.read(from);
+    if (run === undefined) return all;
+    for (const { body } of run.records) all.push(Buffer.from(body).toString().replace(/^\.+/, ''));
+    from = run.records.at(-1)!.number + 1;
   }
 }
 

@@ -274,19 +274,19 @@ export class Spool {
   }
 
   /**
-   * Durable records from this number on: those of one file, or none when all were handed out. Damaged records are
+   * Durable records from this number on: those of one file, or undefined when all were handed out. Damaged records are
    * skipped and reported.
    */
-  async read(from: number): Promise<readonly SpoolRecord[]> {
+  async read(from: number): Promise<{ file: string; records: readonly SpoolRecord[] } | undefined> {
     for (;;) {
       const index = this.#files.findIndex((candidate) => candidate.end > from);
       const file = this.#files[index];
-      if (file === undefined) return [];
+      if (file === undefined) return undefined;
       if (file.priorEnd > from) this.#reportMissing(file, from);
       const records =
         file.records ?? (await this.#readFile(file, this.#files[index + 1]?.priorEnd ?? file.end));
       const found = records.slice(indexFrom(records, from));
-      if (found.length > 0) return found;
+      if (found.length > 0) return { file: file.name, records: found };
       from = file.end;
     }
   }
@@ -319,37 +319,33 @@ export class Spool {
     if (upTo <= this.#sent) return;
     this.#sent = upTo;
     this.#cursorTimer ??= setTimeout(() => {
-      this.#cursorTimer = undefined;
-      this.#storeCursor();
+      // Reported where it fails; the next move of the cursor stores it again.
+      this.storeCursor().catch(() => {});
     }, CURSOR_DELAY_MS);
   }
 
-  /** Stores the cursor now. Resolves also when that failed: the records are then sent again after a crash. */
-  async storeCursor(): Promise<void> {
+  /** Stores the cursor now; rejects when that fails, and the records are then sent again after a crash. */
+  storeCursor(): Promise<void> {
     clearTimeout(this.#cursorTimer);
     this.#cursorTimer = undefined;
-    this.#storeCursor();
-    await this.#cursorWrite;
+    const stored = this.#cursorWrite.then(() => this.#storeCursor());
+    this.#cursorWrite = stored.catch(() => {});
+    return stored;
   }
 
-  #storeCursor(): void {
-    this.#cursorWrite = this.#cursorWrite.then(async () => {
-      const sent = this.#sent;
-      if (sent === this.#sentDurable) return;
-      try {
-        // 1 the cursor; 2 the files before it. Between the two a crash leaves files that the next start removes.
-        await writeCursor(this.#options.disk, this.#options.directory, sent);
-        this.#sentDurable = sent;
-        await this.#removeSent();
-      } catch (error) {
-        this.#options.onFinding({
-          code: 'spool.write-failed',
-          file: 'cursor',
-          message: `The cursor stays behind: ${messageOf(error)}.`,
-        });
-        if (isErrno(error, 'ENOSPC')) await this.declareFull().catch(() => {});
-      }
-    });
+  async #storeCursor(): Promise<void> {
+    const sent = this.#sent;
+    try {
+      // 1 the cursor; 2 the files before it. Between the two a crash leaves files that the next start removes.
+      if (sent !== this.#sentDurable) await writeCursor(this.#options.disk, this.#options.directory, sent);
+      this.#sentDurable = sent;
+      await this.#removeSent();
+    } catch (error) {
+      if (isErrno(error, 'ENOSPC')) await this.declareFull().catch(() => {});
+      const message = `The cursor stays behind: ${messageOf(error)}.`;
+      this.#options.onFinding({ code: 'spool.write-failed', file: 'cursor', message });
+      throw error;
+    }
   }
 
   /** The last file stays: its head holds the state of the streams. */
@@ -383,7 +379,7 @@ export class Spool {
 
   /** Stores the cursor and closes the file. What was not sent stays for the next start. */
   async close(): Promise<void> {
-    await this.storeCursor();
+    await this.storeCursor().catch(() => {});
     await this.#writing?.close().catch(() => {});
     this.#writing = undefined;
   }

@@ -1,7 +1,7 @@
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum, frame, leafHash } from '@cairn/event';
+import { genesisHash, signDatum } from '@cairn/ledger';
 import type { Head } from './heads.ts';
 import type { StreamKey } from './keys.ts';
-import { genesisHash, signDatum } from './ledger.ts';
 
 /** Everything of an event but its place in the stream. */
 export type UnchainedEvent = Omit<AuditEvent, 'epoch' | 'seq' | 'prev_hash' | 'key_id' | 'signature'>;
