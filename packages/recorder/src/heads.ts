@@ -10,6 +10,14 @@ export interface Head {
   readonly hash: Uint8Array;
 }
 
+/** What is known of a stream's end. */
+export interface Standing {
+  /** Its last durable event, as far as known. */
+  readonly head: Head | undefined;
+  /** There were or may have been later events, which the spool has lost. */
+  readonly unknown: boolean;
+}
+
 /** Whose streams they are. A directory belongs to one gateway. */
 export interface HeadsOwner {
   readonly deployment: string;
@@ -18,13 +26,15 @@ export interface HeadsOwner {
 
 /*
  * Snapshot in the head of a spool file: JSON
- *   {"deployment": "…", "gateway": "…", "streams": {"<org>": [epoch, seq, "<hash hex>"], …}}
+ *   {"deployment": "…", "gateway": "…", "streams": {"<org>": [epoch, seq, "<hash hex>", unknown], …}}
+ * A stream of which nothing but its having been is known has epoch and seq -1 and an empty hash.
  */
 
-export function encodeHeads(owner: HeadsOwner, heads: ReadonlyMap<string, Head>): Uint8Array {
+export function encodeHeads(owner: HeadsOwner, standings: ReadonlyMap<string, Standing>): Uint8Array {
   const streams: [string, unknown][] = [];
-  for (const [orgId, { epoch, seq, hash }] of heads) {
-    streams.push([orgId, [epoch, seq, Buffer.from(hash).toString('hex')]]);
+  for (const [orgId, { head, unknown }] of standings) {
+    const hash = head === undefined ? '' : Buffer.from(head.hash).toString('hex');
+    streams.push([orgId, [head?.epoch ?? -1, head?.seq ?? -1, hash, unknown]]);
   }
   const { deployment, gatewayId } = owner;
   return Buffer.from(
@@ -33,65 +43,66 @@ export function encodeHeads(owner: HeadsOwner, heads: ReadonlyMap<string, Head>)
 }
 
 export interface RecoveredHeads {
-  readonly heads: ReadonlyMap<string, Head>;
-  /** Streams that had later events, which the spool has lost. */
-  readonly behind: ReadonlySet<string>;
+  readonly standings: Map<string, Standing>;
   /** Highest epoch seen, 0 when none. */
   readonly epoch: number;
 }
 
 /** The last state of every stream: the newest readable snapshot and the records after it. */
 export function recoverHeads(owner: HeadsOwner, recovered: RecoveredSpool): RecoveredHeads {
-  const heads = new Map<string, Head>();
+  const standings = new Map<string, Standing>();
+  /** Number of the record, or first number of the snapshot, that a standing is from. */
   const knownAt = new Map<string, number>();
-  const last = new Map<string, { number: number; position: Head; schemaId: number; datum: Uint8Array }>();
-  let epoch = 0;
+  const lastDatum = new Map<string, { schemaId: number; datum: Uint8Array }>();
   let lostEnd = 0;
   for (const { first, content } of recovered.contents) {
-    for (const damage of content.damages) {
-      if (damage.what === 'lost' && damage.numbers.to > damage.numbers.from) lostEnd = damage.numbers.to;
+    for (const { what, numbers } of content.damages) {
+      if (what === 'lost' && numbers.to > numbers.from) lostEnd = numbers.to;
     }
-    if (content.head !== undefined) {
-      for (const [orgId, head] of decodeHeads(owner, content.head.snapshot)) {
-        epoch = Math.max(epoch, head.epoch);
-        if (!isAfter(head, heads.get(orgId))) continue;
-        heads.set(orgId, head);
-        last.delete(orgId);
-        knownAt.set(orgId, first);
-      }
+    const snapshot = content.head === undefined ? [] : decodeHeads(owner, content.head.snapshot);
+    for (const [orgId, standing] of snapshot) {
+      if (isBefore(standing.head, standings.get(orgId)?.head)) continue;
+      standings.set(orgId, standing);
+      lastDatum.delete(orgId);
+      knownAt.set(orgId, first);
     }
     for (const { number, body } of content.records) {
-      const routed = decodeRouted(body);
-      const frame = unframe(routed.frame);
-      const walked = frame.ok ? walkDatum(frame.datum, frame.schemaId) : undefined;
-      if (!frame.ok || walked?.ok !== true) continue;
-      epoch = Math.max(epoch, walked.epoch);
-      const position = { epoch: walked.epoch, seq: walked.seq, hash: EMPTY };
-      if (!isAfter(position, heads.get(routed.orgId))) continue;
-      heads.set(routed.orgId, position);
-      last.set(routed.orgId, { number, position, schemaId: frame.schemaId, datum: frame.datum });
-      knownAt.set(routed.orgId, number);
+      const { orgId, frame } = decodeRouted(body);
+      const unframed = unframe(frame);
+      const walked = unframed.ok ? walkDatum(unframed.datum, unframed.schemaId) : undefined;
+      if (!unframed.ok || walked?.ok !== true) continue;
+      const head = { epoch: walked.epoch, seq: walked.seq, hash: EMPTY };
+      if (isBefore(head, standings.get(orgId)?.head)) continue;
+      standings.set(orgId, { head, unknown: false });
+      lastDatum.set(orgId, unframed);
+      knownAt.set(orgId, number);
     }
   }
-  for (const [orgId, { position, schemaId, datum }] of last) {
-    heads.set(orgId, { ...position, hash: leafHash(schemaId, datum) });
+  let epoch = 0;
+  for (const [orgId, { head, unknown }] of standings) {
+    epoch = Math.max(epoch, head?.epoch ?? 0);
+    const last = lastDatum.get(orgId);
+    standings.set(orgId, {
+      head: last === undefined ? head : { ...head!, hash: leafHash(last.schemaId, last.datum) },
+      unknown: unknown || knownAt.get(orgId)! < lostEnd,
+    });
   }
-  const behind = new Set([...knownAt].filter(([, number]) => number < lostEnd).map(([orgId]) => orgId));
-  return { heads, behind, epoch };
+  return { standings, epoch };
 }
 
 const EMPTY = new Uint8Array(32);
 
-function isAfter(head: Head, other: Head | undefined): boolean {
-  if (other === undefined) return true;
-  return head.epoch > other.epoch || (head.epoch === other.epoch && head.seq > other.seq);
+function isBefore(head: Head | undefined, other: Head | undefined): boolean {
+  if (other === undefined) return false;
+  if (head === undefined || head.epoch < other.epoch) return true;
+  return head.epoch === other.epoch && head.seq < other.seq;
 }
 
-function decodeHeads(owner: HeadsOwner, snapshot: Uint8Array): [string, Head][] {
+function decodeHeads(owner: HeadsOwner, snapshot: Uint8Array): [string, Standing][] {
   const { deployment, gateway, streams } = JSON.parse(Buffer.from(snapshot).toString('utf8')) as {
     deployment: string;
     gateway: string;
-    streams: Record<string, [number, number, string]>;
+    streams: Record<string, [number, number, string, boolean]>;
   };
   if (deployment !== owner.deployment || gateway !== owner.gatewayId) {
     throw new Failure({
@@ -101,8 +112,8 @@ function decodeHeads(owner: HeadsOwner, snapshot: Uint8Array): [string, Head][] 
       mend: 'Give every gateway its own directory.',
     });
   }
-  return Object.entries(streams).map(([orgId, [epoch, seq, hash]]) => [
-    orgId,
-    { epoch, seq, hash: Buffer.from(hash, 'hex') },
-  ]);
+  return Object.entries(streams).map(([orgId, [epoch, seq, hash, unknown]]) => {
+    const head = epoch < 0 ? undefined : { epoch, seq, hash: Buffer.from(hash, 'hex') };
+    return [orgId, { head, unknown }];
+  });
 }

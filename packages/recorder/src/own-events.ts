@@ -1,5 +1,6 @@
 import type { EventDraft } from '@cairn/event';
-import type { Previous, Stream } from './stream.ts';
+import type { Standing } from './heads.ts';
+import type { Stream } from './stream.ts';
 
 /** Events that the recorder writes about its own streams. All are signed. */
 export type OwnKind = 'stream_open' | 'seal' | 'gap' | 'stream_close';
@@ -8,7 +9,7 @@ export type OwnKind = 'stream_open' | 'seal' | 'gap' | 'stream_close';
 export type OwnEvent = Pick<EventDraft, 'kind' | 'phase'> & { readonly detail: string };
 
 /** First event of a stream: names the one before it. `prev_unknown` says that its end was lost, which is a finding. */
-export function streamOpen(previous: Previous): OwnEvent {
+export function streamOpen(previous: Standing): OwnEvent {
   const { head, unknown } = previous;
   return own('stream_open', {
     prev_unknown: unknown,

@@ -6,7 +6,7 @@ import { Failure } from '@cairn/failure';
 import { type Disk, realDisk } from './disk.ts';
 import { raiseEpoch } from './epoch.ts';
 import type { Finding } from './finding.ts';
-import { recoverHeads } from './heads.ts';
+import { encodeHeads, recoverHeads } from './heads.ts';
 import { StreamKeys } from './keys.ts';
 import { decodeRouted } from './routed-frame.ts';
 import { type EventLog, Shipper } from './shipper.ts';
@@ -117,30 +117,46 @@ const CLOSE_DEADLINE_MS = 5_000;
 /** How often a full spool tells again how many calls found no room, and heartbeats when the log is away as well. */
 const FULL_PACE_MS = 60_000;
 
+/** What tests put in the place of the real disk and the real waiting. */
+export interface RecorderParts {
+  readonly disk?: Disk;
+  /** Waits, in milliseconds: before a failed write is tried again, before the moved cursor is stored, between sends. */
+  readonly pace?: {
+    readonly retryMs: number;
+    readonly cursorMs: number;
+    readonly backoff: { readonly firstMs: number; readonly mostMs: number };
+  };
+}
+
+const PACE = { retryMs: 250, cursorMs: 100, backoff: { firstMs: 100, mostMs: 10_000 } };
+
 /**
  * Opens the recorder in its directory. Everything an earlier run left is sent first-come; each stream known from then
  * is opened again, in a new epoch.
  *
- * 1 lock the directory; 2 read the spool; 3 raise the epoch; 4 open the streams; 5 send. After 3 nothing that an
- * earlier run numbered can be numbered again; a crash before 4 leaves an epoch without events.
+ * 1 lock the directory; 2 read the spool; 3 raise the epoch; 4 begin the first spool file of a new directory; 5 open
+ * the streams; 6 send. After 3 nothing that an earlier run numbered can be numbered again; a crash before 5 leaves an
+ * epoch without events. Keys are made after 4, so a key beside an empty spool directory means that the spool was lost.
  */
-export async function openRecorder(
-  options: RecorderOptions,
-  parts?: { readonly disk?: Disk },
-): Promise<Recorder> {
+export async function openRecorder(options: RecorderOptions, parts: RecorderParts = {}): Promise<Recorder> {
   check(options);
-  const disk = parts?.disk ?? realDisk;
+  const disk = parts.disk ?? realDisk;
   await disk.makeDirectory(options.directory);
   const lock = disk.lock(options.directory);
   try {
-    return await open(options, disk, lock);
+    return await open(options, disk, parts.pace ?? PACE, lock);
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;
   }
 }
 
-async function open(options: RecorderOptions, disk: Disk, lock: Disposable): Promise<Recorder> {
+async function open(
+  options: RecorderOptions,
+  disk: Disk,
+  pace: typeof PACE,
+  lock: Disposable,
+): Promise<Recorder> {
   const { directory, deployment, gatewayId, onEvent } = options;
   const clock = options.clock ?? { nowMicros: () => Date.now() * 1000 };
   const nowMs = () => clock.nowMicros() / 1000;
@@ -156,31 +172,31 @@ async function open(options: RecorderOptions, disk: Disk, lock: Disposable): Pro
     disk,
     directory: join(directory, 'spool'),
     ...spoolBounds(options),
+    cursorMs: pace.cursorMs,
     nowMs,
     onFinding,
     onChange: () => wake(),
   });
   const keys = await StreamKeys.open(disk, join(directory, 'keys'), deployment, gatewayId);
-  const recovered = recoverHeads(owner, spool.recovered);
-  const { epoch, stored } = await raiseEpoch(disk, directory, recovered.epoch, nowMs());
-  const lostBefore =
-    spool.recovered.headLost || (spool.recovered.fresh && (stored || keys.orgIds.length > 0));
-  if (!stored && !(spool.recovered.fresh && keys.orgIds.length === 0)) {
+  const { standings, epoch: seen } = recoverHeads(owner, spool.recovered);
+  const { epoch, stored } = await raiseEpoch(disk, directory, seen, nowMs());
+  const { fresh, headLost } = spool.recovered;
+  if (!stored && !(fresh && keys.orgIds.length === 0)) {
     onFinding({ code: 'epoch.lost', file: 'epoch', message: `The epoch goes on at ${epoch}.` });
   }
+  // An organisation with a key has recorded something, or was about to when the spool still told of no loss.
+  for (const orgId of keys.orgIds) {
+    if (!standings.has(orgId) && (fresh || headLost))
+      standings.set(orgId, { head: undefined, unknown: true });
+  }
+  if (spool.recovered.files.length === 0) await spool.begin(encodeHeads(owner, standings));
 
-  const known = new Set([...recovered.heads.keys(), ...keys.orgIds]);
-  const heads = new Map(recovered.heads);
   const writer = new Writer({
     spool,
     keys,
     owner,
     epoch,
-    heads,
-    previousOf: (orgId) => ({
-      head: recovered.heads.get(orgId),
-      unknown: recovered.behind.has(orgId) || (lostBefore && known.has(orgId) && !recovered.heads.has(orgId)),
-    }),
+    standings,
     complete: (orgId, event) => complete({ org_id: orgId, ...event }),
     route: (orgId) => ({
       topic: options.topicOf(orgId),
@@ -190,12 +206,13 @@ async function open(options: RecorderOptions, disk: Disk, lock: Disposable): Pro
     signEvery: options.sign === 'every',
     onFull: options.onFull ?? 'refuse',
     batchBytesMax: Math.min(BATCH_BYTES_MAX, spoolBounds(options).reserveBytes / 4),
+    retryMs: pace.retryMs,
     clock,
     monotonicMs: () => performance.now(),
     clockShiftMs: clockShift(nowMs),
     onFailing: (error) => onEvent?.({ type: 'write-failing', error }),
   });
-  for (const orgId of known) writer.own(orgId, 'stream_open');
+  for (const orgId of new Set([...standings.keys(), ...keys.orgIds])) writer.own(orgId, 'stream_open');
   await Promise.race([writer.settled(), sleep(CLOSE_DEADLINE_MS, undefined, { ref: false })]);
 
   let shipped = 0;
@@ -211,6 +228,7 @@ async function open(options: RecorderOptions, disk: Disk, lock: Disposable): Pro
         if (stream !== undefined) stream.counts.shipped += 1;
       }
     },
+    backoff: pace.backoff,
     onRefused: (error) => onEvent?.({ type: 'ship-refused', error }),
   });
   wake = () => shipper.wake();

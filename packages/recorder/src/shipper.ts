@@ -34,7 +34,8 @@ export interface ShipperOptions {
   readonly onShipped: (parcels: readonly Parcel[]) => void;
   /** A batch was refused and will be sent again, or the spool could not be read. */
   readonly onRefused: (error: unknown) => void;
-  readonly backoff?: { readonly firstMs: number; readonly mostMs: number };
+  /** Full jitter between nothing and a cap that doubles from `firstMs` to `mostMs`. */
+  readonly backoff: { readonly firstMs: number; readonly mostMs: number };
 }
 
 const BATCH_BYTES_MAX = 512 * 1024;
@@ -190,7 +191,7 @@ export class Shipper {
 
   /** Waits longer after each attempt, up to a cap, with full jitter: gateways must not come back in step. */
   async #pause(attempt: number): Promise<void> {
-    const { firstMs, mostMs } = this.#options.backoff ?? { firstMs: 100, mostMs: 10_000 };
+    const { firstMs, mostMs } = this.#options.backoff;
     const capMs = Math.min(mostMs, firstMs * 2 ** Math.min(attempt, 20));
     const waitMs = firstMs / 2 + Math.random() * (capMs - firstMs / 2);
     await sleep(waitMs, undefined, { signal: this.#closing.signal }).catch(() => {});

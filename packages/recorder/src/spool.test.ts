@@ -24,6 +24,7 @@ const openSpool = (more: Partial<SpoolOptions> = {}) =>
     bytesMax: 1 << 20,
     fileBytes: 4096,
     reserveBytes: 4096,
+    cursorMs: 20,
     nowMs: () => 1000,
     onFinding: (finding) => findings.push(finding),
     onChange: () => {},

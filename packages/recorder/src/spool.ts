@@ -14,8 +14,6 @@ import {
 } from './spool-bytes.ts';
 import { writeCursor } from './spool-cursor.ts';
 
-/** How long a moved cursor may stay in memory. A crash in between sends those records again and loses none. */
-const CURSOR_DELAY_MS = 100;
 /** Space counts as free again below this share of the bound, so that the gate does not flutter. */
 const FREE_SHARE = 0.9;
 
@@ -28,6 +26,8 @@ export interface SpoolOptions {
   readonly fileBytes: number;
   /** Space for the recorder's own events when the rest is full. */
   readonly reserveBytes: number;
+  /** How long a moved cursor may stay in memory. A crash in between sends those records again and loses none. */
+  readonly cursorMs: number;
   readonly nowMs: () => number;
   readonly onFinding: (finding: Finding) => void;
   /** Records became durable, or space became free. */
@@ -173,6 +173,11 @@ export class Spool {
     if (taken && declared === this.#declared) this.#full = false;
     else if (!this.#full) await this.declareFull();
     return !this.#full;
+  }
+
+  /** Begins the first file of an empty directory, so that a later start can tell a new spool from a lost one. */
+  async begin(snapshot: Uint8Array): Promise<void> {
+    await this.#begin(this.#next, new Uint8Array(), snapshot);
   }
 
   /**
@@ -321,7 +326,7 @@ export class Spool {
     this.#cursorTimer ??= setTimeout(() => {
       // Reported where it fails; the next move of the cursor stores it again.
       this.storeCursor().catch(() => {});
-    }, CURSOR_DELAY_MS);
+    }, this.#options.cursorMs);
   }
 
   /** Stores the cursor now; rejects when that fails, and the records are then sent again after a crash. */

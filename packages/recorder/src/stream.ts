@@ -1,6 +1,6 @@
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum, frame, leafHash } from '@cairn/event';
 import { genesisHash, signDatum } from '@cairn/ledger';
-import type { Head } from './heads.ts';
+import type { Head, Standing } from './heads.ts';
 import type { StreamKey } from './keys.ts';
 
 /** Everything of an event but its place in the stream. */
@@ -13,13 +13,6 @@ export interface ChainedEvent {
   readonly signed: boolean;
 }
 
-/** What a stream says about the one before it. */
-export interface Previous {
-  readonly head: Head | undefined;
-  /** There were or may have been earlier events whose end is not known. */
-  readonly unknown: boolean;
-}
-
 const ZEROS = new Uint8Array(32);
 
 /**
@@ -30,7 +23,8 @@ export class Stream {
   readonly orgId: string;
   readonly key: StreamKey;
   readonly epoch: number;
-  readonly previous: Previous;
+  /** Where the stream before it ended. */
+  readonly previous: Standing;
   #last: Head | undefined;
   readonly #genesis: Uint8Array;
   /** Events after the last signed one. */
@@ -46,7 +40,7 @@ export class Stream {
   /** An event of the recorder's own is waiting to be written. */
   ownDue = false;
 
-  constructor(orgId: string, gatewayId: string, key: StreamKey, epoch: number, previous: Previous) {
+  constructor(orgId: string, gatewayId: string, key: StreamKey, epoch: number, previous: Standing) {
     this.orgId = orgId;
     this.key = key;
     this.epoch = epoch;

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '@cairn/failure';
-import { encodeHeads, type Head, type HeadsOwner } from './heads.ts';
+import { encodeHeads, type HeadsOwner, type Standing } from './heads.ts';
 import { checkOrgId, type StreamKeys } from './keys.ts';
 import { gap, type OwnEvent, type OwnKind, seal, streamClose, streamOpen } from './own-events.ts';
 import { encodeRouted } from './routed-frame.ts';
 import type { Spool } from './spool.ts';
-import { type ChainedEvent, type Previous, Stream, type UnchainedEvent } from './stream.ts';
+import { type ChainedEvent, Stream, type UnchainedEvent } from './stream.ts';
 
 /** Proof that an event was recorded, and its place. */
 export interface Recorded {
@@ -25,8 +25,7 @@ export interface WriterOptions {
   readonly owner: HeadsOwner;
   readonly epoch: number;
   /** Where each stream stood when the spool was opened; kept up to date for the heads of new files. */
-  readonly heads: Map<string, Head>;
-  readonly previousOf: (orgId: string) => Previous;
+  readonly standings: Map<string, Standing>;
   /** Fills in an event of the recorder's own. */
   readonly complete: (orgId: string, event: OwnEvent) => UnchainedEvent;
   readonly route: (orgId: string) => { readonly topic: string; readonly partition: number };
@@ -34,6 +33,8 @@ export interface WriterOptions {
   readonly signEvery: boolean;
   readonly onFull: 'refuse' | 'gap';
   readonly batchBytesMax: number;
+  /** Between two tries of a write that fails, and of taking space again. */
+  readonly retryMs: number;
   readonly clock: { nowMicros(): number };
   readonly monotonicMs: () => number;
   readonly clockShiftMs: () => number;
@@ -44,7 +45,6 @@ export interface WriterOptions {
 const BATCH_RECORDS_MAX = 512;
 /** Calls that wait for the disk. Beyond it a disk that hangs would take the memory with it. */
 const WAITING_MAX = 20_000;
-const RETRY_MS = 250;
 
 interface EventTask {
   readonly what: 'event';
@@ -143,7 +143,7 @@ export class Writer {
 
   async #turn(): Promise<void> {
     if (this.#stuck !== undefined) {
-      if (!(await this.#commit(this.#stuck))) await sleep(RETRY_MS, undefined, { ref: false });
+      if (!(await this.#commit(this.#stuck))) await sleep(this.#options.retryMs, undefined, { ref: false });
       return;
     }
     if (this.#options.spool.full) await this.#makeRoom();
@@ -162,7 +162,7 @@ export class Writer {
 
   async #makeRoom(): Promise<void> {
     const nowMs = this.#options.monotonicMs();
-    if (nowMs - this.#roomTriedMs < RETRY_MS) return;
+    if (nowMs - this.#roomTriedMs < this.#options.retryMs) return;
     this.#roomTriedMs = nowMs;
     await this.#options.spool.makeRoom();
   }
@@ -198,8 +198,8 @@ export class Writer {
     let stream = this.streams.get(orgId);
     if (stream === undefined) {
       checkOrgId(orgId);
-      const { keys, owner, epoch, previousOf } = this.#options;
-      const previous = previousOf(orgId);
+      const { keys, owner, epoch, standings } = this.#options;
+      const previous = standings.get(orgId) ?? { head: undefined, unknown: false };
       stream = new Stream(orgId, owner.gatewayId, await keys.getOrCreate(orgId), epoch, previous);
       this.streams.set(orgId, stream);
     }
@@ -246,9 +246,9 @@ export class Writer {
 
   /** The commit point: after it the events are part of history, and the shipper may send them. */
   async #commit(batch: Batch): Promise<boolean> {
-    const { spool, owner, heads } = this.#options;
+    const { spool, owner, standings } = this.#options;
     try {
-      await spool.append(batch.bodies, () => encodeHeads(owner, heads));
+      await spool.append(batch.bodies, () => encodeHeads(owner, standings));
     } catch (error) {
       this.#stuck = batch;
       this.#options.onFailing(error);
@@ -257,7 +257,7 @@ export class Writer {
     }
     this.#stuck = undefined;
     for (const { stream, chained, task, kind } of batch.placed) {
-      heads.set(stream.orgId, chained.head);
+      standings.set(stream.orgId, { head: chained.head, unknown: false });
       if (kind === 'event') this.counts.recorded += 1;
       else if (kind === 'seal') this.counts.seals += 1;
       else if (kind === 'gap') this.counts.gaps += 1;

@@ -1,8 +1,11 @@
 import { basename, dirname } from 'node:path';
 import type { Disk, DiskFile } from '../src/disk.ts';
 
-/** What a call does instead of succeeding. `part` is a write of which only the first half arrives. */
-export type Fault = 'before' | 'after' | 'part' | 'stop';
+/**
+ * What a call does instead of succeeding: it fails before or after its effect, it arrives in part, the process is
+ * killed before or after it, or the power goes after it.
+ */
+export type Fault = 'before' | 'after' | 'part' | 'killed-before' | 'killed-after' | 'power';
 export type Operation = 'create' | 'append' | 'sync' | 'cut' | 'rename' | 'remove' | 'syncDirectory';
 
 /** Asked before every call that changes the disk. */
@@ -36,6 +39,8 @@ export class SimulatedDisk {
   #locked = false;
   #life = 0;
   plan: FaultPlan = () => undefined;
+  /** Decides what a power cut leaves. */
+  random: () => number = () => 0.5;
   /** Every call that changed something or was asked to, for messages. */
   readonly calls: string[] = [];
 
@@ -45,8 +50,8 @@ export class SimulatedDisk {
     this.#locked = false;
   }
 
-  /** The power is gone: of what was not synced, a part that `random` (0 to 1) chooses remains. */
-  cutPower(random: () => number): void {
+  /** The power is gone: of what was not synced, a part that `random` chooses remains. */
+  cutPower(random = this.random): void {
     this.kill();
     const kept = this.#pending.slice(0, Math.floor(random() * (this.#pending.length + 1)));
     for (const { apply } of kept) apply(this.#durableNames);
@@ -85,12 +90,18 @@ export class SimulatedDisk {
       if (stopped()) throw new Stopped();
       const fault = this.plan(operation, path);
       this.calls.push(`${operation} ${basename(path)}${fault === undefined ? '' : ` !${fault}`}`);
-      if (fault === 'before' || fault === 'stop') {
-        if (fault === 'before' && operation === 'sync') this.#drop(path);
-        if (fault === 'stop') this.kill();
-        throw fault === 'stop' ? new Stopped() : ioError(operation, path);
+      if (fault === 'killed-before') {
+        this.kill();
+        throw new Stopped();
+      }
+      if (fault === 'before') {
+        if (operation === 'sync') this.#drop(path);
+        throw ioError(operation, path);
       }
       const value = effect(fault === 'part');
+      if (fault === 'killed-after') this.kill();
+      if (fault === 'power') this.cutPower();
+      if (stopped()) throw new Stopped();
       if (fault !== undefined) throw ioError(operation, path);
       return value;
     };
