@@ -1,0 +1,10 @@
+/** What the exit code of every command means. */
+export const EXIT = {
+  ok: 0,
+  /** A check failed, or nothing was found. */
+  failed: 1,
+  /** The command line was wrong. */
+  usage: 2,
+  /** It could not be done or told from here: a part is not reachable. */
+  unreachable: 3,
+} as const;
