@@ -23,7 +23,8 @@ interface Import {
   readonly file: string;
   readonly from: string;
 }
-const IMPORT = /(?:^|\n)\s*(?:import|export)\s[^'"`;]*?from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|(?:^|\n)import\s+['"]([^'"]+)['"]/g;
+const IMPORT =
+  /(?:^|\n)\s*(?:import|export)\s[^'"`;]*?from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|(?:^|\n)import\s+['"]([^'"]+)['"]/g;
 const importsOf = (file: string): Import[] =>
   [...read(file).matchAll(IMPORT)].map((match) => ({ file, from: match[1] ?? match[2] ?? match[3] ?? '' }));
 const productImports = product.flatMap(importsOf);
@@ -103,14 +104,17 @@ describe('import directions', () => {
 });
 
 describe('libraries', () => {
-  test.each(LIBRARIES)('%s is imported by one file of the product, so that replacing it is a change of one file', (library) => {
-    const importers = new Set(
-      productImports
-        .filter(({ from }) => from === library || from.startsWith(`${library}/`))
-        .map(({ file }) => file),
-    );
-    expect([...importers].length).toBeLessThanOrEqual(1);
-  });
+  test.each(LIBRARIES)(
+    '%s is imported by one file of the product, so that replacing it is a change of one file',
+    (library) => {
+      const importers = new Set(
+        productImports
+          .filter(({ from }) => from === library || from.startsWith(`${library}/`))
+          .map(({ file }) => file),
+      );
+      expect([...importers].length).toBeLessThanOrEqual(1);
+    },
+  );
 
   test('every direct dependency of the product has its line in docs/dependencies.md', () => {
     const page = read('docs/dependencies.md');
@@ -126,14 +130,20 @@ describe('pure code', () => {
   test('reads no clock and draws no randomness', () => {
     const impure = product
       .filter((file) => PURE.includes(homeOf(file)) && file.includes('/src/'))
-      .filter((file) => /Date\.now|Math\.random|new Date\(\)|performance\.|randomUUID|randomBytes|process\.[a-z]/.test(read(file)));
+      .filter((file) =>
+        /Date\.now|Math\.random|new Date\(\)|performance\.|randomUUID|randomBytes|process\.[a-z]/.test(
+          read(file),
+        ),
+      );
     expect(impure).toEqual([]);
   });
 });
 
 describe('the environment', () => {
   test('is read in config.ts alone', () => {
-    const readers = product.filter((file) => /process\.env\b/.test(read(file)) && !file.endsWith('/config.ts'));
+    const readers = product.filter(
+      (file) => /process\.env\b/.test(read(file)) && !file.endsWith('/config.ts'),
+    );
     expect(readers).toEqual([]);
   });
 });
@@ -148,7 +158,9 @@ describe('names', () => {
 
   test('the repository names no path of a single machine', () => {
     const workplace = files
-      .filter((file) => /\.(ts|mjs|md|ya?ml|json|avsc|sql|sh|toml|py|cedar)$|(^|\/)(Dockerfile|run)$/.test(file))
+      .filter((file) =>
+        /\.(ts|mjs|md|ya?ml|json|avsc|sql|sh|toml|py|cedar)$|(^|\/)(Dockerfile|run)$/.test(file),
+      )
       .filter((file) => file !== 'tools/tidy.test.ts' && file !== 'pnpm-lock.yaml')
       .filter((file) => /(^|[\s'"`(=])\/(work|root|home)\//.test(read(file)));
     expect(workplace).toEqual([]);
