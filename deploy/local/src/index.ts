@@ -1,0 +1,12 @@
+export { CACHE_DIRECTORY, DATA_DIRECTORY, type PartName, type Ports, portsFrom } from './config.ts';
+export {
+  type PartStatus,
+  type Parts,
+  prepareParts,
+  type RunningPart,
+  startParts,
+  statusParts,
+  stopParts,
+} from './parts.ts';
+export { freePort } from './running-process.ts';
+export { REPOSITORY, type ServiceProcess, startServiceProcess } from './service-process.ts';
