@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Failure } from '@cairn/failure';
 import type { Metrics } from './metrics.ts';
+import { VERSION } from './version.ts';
 
 export interface Readiness {
   readonly ok: boolean;
@@ -13,7 +14,8 @@ export interface HealthOptions {
   readonly port: number;
   readonly host?: string;
   readonly service: string;
-  readonly version: string;
+  /** Default the version of Cairn. */
+  readonly version?: string;
   readonly metrics: Metrics;
   readonly ready: () => Promise<Readiness>;
 }
@@ -39,7 +41,7 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
     '/version': async () => [
       200,
       'application/json',
-      `${JSON.stringify({ service: options.service, version: options.version, node: process.version })}\n`,
+      `${JSON.stringify({ service: options.service, version: options.version ?? VERSION, node: process.version })}\n`,
     ],
   };
 

@@ -1,5 +1,16 @@
+export {
+  type AssignedPartition,
+  type ConsumeOptions,
+  type Consumption,
+  consume,
+  type LogBatch,
+  type LogRecord,
+  type PartitionWork,
+  type RawSource,
+} from './consume.ts';
 export { type HealthOptions, type HealthServer, listen, type Readiness, serveHealth } from './health.ts';
 export { createLog, type Logger, type LogOptions } from './log.ts';
+export type { Chunk, ChunkLimits } from './mailbox.ts';
 export {
   type CounterMetric,
   createMetrics,
@@ -10,3 +21,4 @@ export {
 } from './metrics.ts';
 export { type EnvironmentNames, type ReadConfigOptions, readConfig } from './read-config.ts';
 export { type RunOptions, runService, type ServiceContext } from './run-service.ts';
+export { VERSION } from './version.ts';

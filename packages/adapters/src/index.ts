@@ -1,0 +1,16 @@
+export { type ClickHouse, type ClickHouseOptions, openClickHouse, type Settings } from './clickhouse.ts';
+export {
+  type Kafka,
+  type KafkaOptions,
+  type KeyedValue,
+  openKafka,
+  type SourceOptions,
+  type Topic,
+} from './kafka.ts';
+export {
+  type MigrateOptions,
+  type Migration,
+  migrate,
+  pendingMigrations,
+  readMigrations,
+} from './migrate.ts';

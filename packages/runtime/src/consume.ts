@@ -1,0 +1,164 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isFailure, messageOf } from '@cairn/failure';
+import { type Chunk, type ChunkLimits, Mailbox } from './mailbox.ts';
+
+/** One record of the log. */
+export interface LogRecord {
+  readonly offset: number;
+  /** Null is a tombstone; it counts as a record all the same. */
+  readonly value: Uint8Array | null;
+  /** The broker's append time, milliseconds since 1970. */
+  readonly appendedAtMs: number;
+}
+
+/** What one fetch brought of one partition. */
+export interface LogBatch {
+  /** Offset that was asked for. Offsets from here to `last` without a record hold none: control records, compaction. */
+  readonly first: number;
+  /** Inclusive. */
+  readonly last: number;
+  readonly records: readonly LogRecord[];
+  /** Offset that the next appended record will get. */
+  readonly highWatermark: number;
+}
+
+/** One partition while this process owns it. */
+export interface AssignedPartition {
+  readonly topic: string;
+  readonly partition: number;
+  /** Partitions of the topic. */
+  readonly partitions: number;
+  /** Rises with each assignment in this process. */
+  readonly generation: number;
+  /** Aborted when the partition is taken away, before anyone else may own it or shortly after. */
+  readonly lost: AbortSignal;
+  /** Offset and metadata that the group has committed. */
+  committed(): Promise<{ readonly offset: number | undefined; readonly metadata: string }>;
+  /** First offset that the log still holds, and the one that the next record will get. */
+  bounds(): Promise<{ readonly first: number; readonly end: number }>;
+  /** Rejects with `log.fenced` when the partition is owned no longer. */
+  commit(offset: number, metadata: string): Promise<void>;
+  /** Delivers batches from this offset on, and none that were fetched before. */
+  readFrom(offset: number): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** What the loop needs from a log. packages/adapters/src/kafka.ts fits Kafka to it. */
+export interface RawSource extends AsyncDisposable {
+  /**
+   * Joins the group. `onAssigned` comes before any batch of the partition; no batch comes before `readFrom` was called.
+   * `onBatch` must return at once.
+   */
+  run(sink: {
+    onAssigned(partition: AssignedPartition): void;
+    onBatch(partition: AssignedPartition, batch: LogBatch): void;
+  }): Promise<void>;
+}
+
+/** What a service does with one partition. */
+export interface PartitionWork {
+  /** First offset to read. */
+  readonly start: number;
+  /**
+   * Brings every record of the chunk to its outcome. A rejection means that nobody knows how far that came: the work is
+   * thrown away and opened again, which finds out.
+   */
+  load(chunk: Chunk): Promise<void>;
+  /** Everything delivered so far is loaded and nothing waits. */
+  idle?(): Promise<void>;
+}
+
+export interface ConsumeOptions {
+  readonly source: RawSource;
+  /** Finds out how far the partition has been brought, and takes it from there. */
+  readonly open: (partition: AssignedPartition) => Promise<PartitionWork>;
+  readonly limits: ChunkLimits;
+  /** True when a chunk must not hold both. */
+  readonly splitBetween?: (left: LogRecord, right: LogRecord) => boolean;
+  readonly onTrouble: (partition: AssignedPartition, error: unknown) => void;
+  readonly retry?: { readonly firstMs: number; readonly mostMs: number };
+}
+
+export interface Consumption extends AsyncDisposable {
+  /** Partitions owned now. */
+  readonly owned: number;
+  /** Bytes fetched and not yet loaded. */
+  readonly bufferedBytes: number;
+}
+
+/**
+ * The one consume loop. For each partition that this process is given: open the work, read from where it says, cut what
+ * arrives into chunks, load one chunk at a time, in order. Any trouble leads back to opening, after a pause; losing the
+ * partition ends it. Dispose loads what is in hand and leaves the group.
+ */
+export async function consume(options: ConsumeOptions): Promise<Consumption> {
+  const { source, limits } = options;
+  const mailboxes = new Map<AssignedPartition, Mailbox>();
+  const walks = new Set<Promise<void>>();
+  const stopping = new AbortController();
+  const retry = options.retry ?? { firstMs: 200, mostMs: 10_000 };
+
+  const walkPartition = async (partition: AssignedPartition, mailbox: Mailbox): Promise<void> => {
+    const over = AbortSignal.any([partition.lost, stopping.signal]);
+    for (let attempt = 0; !over.aborted; attempt += 1) {
+      try {
+        const work = await options.open(partition);
+        if (over.aborted) return;
+        mailbox.restart(work.start);
+        partition.readFrom(work.start);
+        partition.resume();
+        for (;;) {
+          const chunk = await mailbox.take(over);
+          if (chunk === undefined) return;
+          await work.load(chunk);
+          attempt = 0;
+          mailbox.loaded(chunk);
+          if (mailbox.isEmpty) await work.idle?.();
+        }
+      } catch (error) {
+        partition.pause();
+        if (partition.lost.aborted) return;
+        options.onTrouble(partition, error);
+        if (isFailure(error, 'log.fenced')) return;
+        const mostMs = Math.min(retry.mostMs, retry.firstMs * 2 ** attempt);
+        await sleep(mostMs * (0.5 + Math.random() / 2), undefined, { signal: over }).catch(() => {});
+      }
+    }
+  };
+
+  await source.run({
+    onAssigned(partition) {
+      partition.pause();
+      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), {
+        pause: () => partition.pause(),
+        resume: () => partition.resume(),
+      });
+      mailboxes.set(partition, mailbox);
+      const walk = walkPartition(partition, mailbox).finally(() => {
+        mailboxes.delete(partition);
+        walks.delete(walk);
+      });
+      walks.add(walk);
+    },
+    onBatch(partition, batch) {
+      mailboxes.get(partition)?.put(batch);
+    },
+  });
+
+  return {
+    get owned() {
+      return mailboxes.size;
+    },
+    get bufferedBytes() {
+      return [...mailboxes.values()].reduce((sum, mailbox) => sum + mailbox.bytes, 0);
+    },
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      const ended = await Promise.allSettled(walks);
+      await source[Symbol.asyncDispose]();
+      const wrong = ended.find((result) => result.status === 'rejected');
+      if (wrong) throw new Error(`a partition's loop ended wrongly: ${messageOf(wrong.reason)}`);
+    },
+  };
+}

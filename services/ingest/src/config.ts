@@ -1,0 +1,79 @@
+import { readConfig } from '@cairn/runtime';
+import { z } from 'zod';
+
+const schema = z.object({
+  kafka: z.object({
+    brokers: z
+      .string()
+      .min(3)
+      .transform((text) => text.split(',').map((broker) => broker.trim())),
+    group: z.string().min(1).default('cairn-ingest'),
+    /** How long a silent member keeps its partitions. */
+    sessionMsMax: z.coerce.number().int().min(1_000).max(300_000).default(10_000),
+  }),
+  clickhouse: z.object({
+    url: z.url(),
+    user: z.string().default('default'),
+    password: z.string().default(''),
+  }),
+  /** Retention classes whose topics are read. */
+  classes: z
+    .string()
+    .default('standard')
+    .transform((text) => text.split(',').map((name) => name.trim())),
+  chunk: z
+    .object({
+      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(200_000),
+      bytesMax: z.coerce
+        .number()
+        .int()
+        .min(65_536)
+        .default(64 * 1024 ** 2),
+      ageMsMax: z.coerce.number().int().min(1).max(60_000).default(1_000),
+    })
+    .prefault({}),
+  /** Bytes of records held by one partition before reading from it pauses. */
+  bufferBytesMax: z.coerce
+    .number()
+    .int()
+    .min(65_536)
+    .default(96 * 1024 ** 2),
+  verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
+  health: z
+    .object({
+      host: z.string().default('127.0.0.1'),
+      port: z.coerce.number().int().min(0).max(65_535).default(18_211),
+    })
+    .prefault({}),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+
+export type IngestConfig = z.infer<typeof schema>;
+
+/** The configuration of ingest, from the environment. @throws Failure `config.invalid` with every mistake. */
+export function readIngestConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): IngestConfig {
+  return readConfig({
+    name: 'ingest',
+    schema,
+    env,
+    names: {
+      KAFKA_BROKERS: 'kafka.brokers',
+      CAIRN_INGEST_GROUP: 'kafka.group',
+      CAIRN_INGEST_SESSION_MS_MAX: 'kafka.sessionMsMax',
+      CLICKHOUSE_URL: 'clickhouse.url',
+      CLICKHOUSE_USER: 'clickhouse.user',
+      CLICKHOUSE_PASSWORD: 'clickhouse.password',
+      CAIRN_CLASSES: 'classes',
+      CAIRN_INGEST_CHUNK_RECORDS_MAX: 'chunk.recordsMax',
+      CAIRN_INGEST_CHUNK_BYTES_MAX: 'chunk.bytesMax',
+      CAIRN_INGEST_CHUNK_AGE_MS_MAX: 'chunk.ageMsMax',
+      CAIRN_INGEST_BUFFER_BYTES_MAX: 'bufferBytesMax',
+      CAIRN_INGEST_VERIFY_EVERY_MS: 'verifyEveryMs',
+      CAIRN_INGEST_HEALTH_HOST: 'health.host',
+      CAIRN_INGEST_HEALTH_PORT: 'health.port',
+      CAIRN_LOG_LEVEL: 'logLevel',
+    },
+  });
+}

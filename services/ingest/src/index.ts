@@ -1,0 +1,3 @@
+export { type IngestConfig, readIngestConfig } from './config.ts';
+export { createIngest, type Ingest, type IngestParts } from './ingest.ts';
+export { type LedgerState, verifyLedger } from './verify-ledger.ts';

@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto';
+import { type ClickHouse, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
+import { PARKED_TOPIC, topicOf } from '@cairn/event';
+import { Failure, messageOf } from '@cairn/failure';
+import {
+  type AssignedPartition,
+  consume,
+  type LogRecord,
+  type PartitionWork,
+  type ServiceContext,
+  serveHealth,
+} from '@cairn/runtime';
+import type { IngestConfig } from './config.ts';
+import { avroEncoder, type Encoder } from './encoder.ts';
+import { loadChunk } from './load-chunk.ts';
+import { createIngestMetrics } from './metrics.ts';
+import { openPartition } from './open-partition.ts';
+import { verifyLedger } from './verify-ledger.ts';
+
+/** What tests put in the place of the real systems. */
+export interface IngestParts {
+  readonly kafka?: Kafka;
+  readonly clickhouse?: ClickHouse;
+  readonly encoder?: Encoder;
+}
+
+export interface Ingest extends AsyncDisposable {
+  readonly healthPort: number;
+}
+
+/**
+ * Kafka into ClickHouse, each event once. Any number of these share the partitions.
+ *
+ * @throws Failure when Kafka or ClickHouse does not answer, or the tables are missing.
+ */
+export async function createIngest(
+  config: IngestConfig,
+  { log, metrics }: ServiceContext,
+  parts: IngestParts = {},
+): Promise<Ingest> {
+  const own = new AsyncDisposableStack();
+  const kafka =
+    parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-ingest' }));
+  const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));
+  const loader = { kafka, clickhouse, encoder: parts.encoder ?? avroEncoder };
+  const instance = randomBytes(6).toString('hex');
+  const topics = config.classes.map(topicOf);
+  const count = createIngestMetrics(metrics);
+  let openings = 0;
+
+  await requireTables(clickhouse);
+  await kafka.ensureTopics([{ name: PARKED_TOPIC, partitions: 1 }]);
+
+  const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
+    openings += 1;
+    const opened = await openPartition(clickhouse, partition, `${instance}-${openings}`);
+    const { start, coveredTo, rewound } = opened;
+    log.info(
+      { topic: partition.topic, partition: partition.partition, start, coveredTo, rewound },
+      'partition opened',
+    );
+    if (rewound > 0) count.rewound(rewound);
+    let next = start;
+    return {
+      start,
+      async load(chunk) {
+        const began = performance.now();
+        const loaded = await loadChunk(loader, partition, opened, chunk);
+        next = chunk.last + 1;
+        count.loaded(partition, chunk, loaded, performance.now() - began);
+        for (const gap of loaded.parked) {
+          const { reason, field, detail, first: offset } = gap;
+          log.warn(
+            { topic: partition.topic, partition: partition.partition, offset, reason, field, detail },
+            'parked',
+          );
+        }
+      },
+      // Kafka's own tools then show that nothing waits. The table stays what decides.
+      idle: () => partition.commit(next, ''),
+    };
+  };
+
+  const consumption = await consume({
+    source: kafka.source({
+      group: config.kafka.group,
+      topics,
+      sessionMsMax: config.kafka.sessionMsMax,
+      onTrouble: (reason) => log.warn({ reason }, 'the consumer begins again'),
+    }),
+    open,
+    limits: { ...config.chunk, bufferBytesMax: config.bufferBytesMax },
+    splitBetween: onDifferentDays,
+    onTrouble: ({ topic, partition }, error) => {
+      count.troubled();
+      log.warn({ topic, partition, reason: messageOf(error) }, 'the partition is opened again');
+    },
+  });
+  own.defer(() => consumption[Symbol.asyncDispose]());
+
+  const verify = async (): Promise<void> => {
+    try {
+      const states = await verifyLedger(clickhouse, topics, daysAgo(2));
+      count.verified(states);
+      for (const state of states) {
+        if (state.missing !== 0 || state.doubled !== 0) log.error({ ...state }, 'the ledger does not add up');
+      }
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'the ledger could not be verified');
+    }
+  };
+  const verifier = setInterval(() => void verify(), config.verifyEveryMs);
+  own.defer(() => clearInterval(verifier));
+
+  count.buffered(() => ({ bytes: consumption.bufferedBytes, partitions: consumption.owned }));
+  const health = own.use(
+    await serveHealth({
+      ...config.health,
+      service: 'ingest',
+      metrics,
+      ready: async () => {
+        const [broker, table] = await Promise.all([kafka.ping(), clickhouse.ping()]);
+        const checks = { kafka: broker ? 'ok' : 'unreachable', clickhouse: table ? 'ok' : 'unreachable' };
+        return { ok: broker && table, checks };
+      },
+    }),
+  );
+  return { healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
+}
+
+/** An insert is one part of the table, and the table's parts are cut by the broker's day. */
+function onDifferentDays(left: LogRecord, right: LogRecord): boolean {
+  return dayOf(left) !== dayOf(right);
+}
+
+const DAY_MS = 86_400_000;
+const dayOf = ({ appendedAtMs }: LogRecord): number => Math.floor(appendedAtMs / DAY_MS);
+
+function daysAgo(days: number): string {
+  return new Date(Date.now() - days * DAY_MS).toISOString().slice(0, 10);
+}
+
+async function requireTables(clickhouse: ClickHouse): Promise<void> {
+  const [row] = await clickhouse.query<{ found: number }>(
+    `SELECT toUInt32(count()) AS found FROM system.tables
+     WHERE database = 'cairn' AND name IN ('events', 'ingest_gaps', 'stream_findings', 'ingest_owners')`,
+  );
+  if (row?.found === 4) return;
+  throw new Failure({
+    code: 'clickhouse.no-tables',
+    retry: 'no',
+    message: 'the tables of the database cairn are missing',
+    mend: 'Run: cairn migrate',
+  });
+}

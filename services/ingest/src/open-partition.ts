@@ -1,0 +1,84 @@
+import type { ClickHouse } from '@cairn/adapters';
+import { Failure } from '@cairn/failure';
+import type { AssignedPartition } from '@cairn/runtime';
+import { coveredRanges, highestOffset, loadStreams, membership } from './presence.ts';
+import type { Streams } from './sort-records.ts';
+import { commentOf, type Owner } from './table.ts';
+
+/** A partition that this process may load, and how far the table has come. */
+export interface OpenedPartition {
+  readonly owner: Owner;
+  /** First offset that the table does not account for. */
+  readonly start: number;
+  /** Offsets at or above `start` that it accounts for all the same, in the order of reading. */
+  readonly isCovered: (offset: number) => boolean;
+  /** Last offset of those; below `start` when there is none. */
+  readonly coveredTo: number;
+  readonly streams: Streams;
+  /** Offsets below Kafka's commit that are loaded again because the table lost them. */
+  readonly rewound: number;
+}
+
+/**
+ * Takes a partition over. The table says how far it was loaded; Kafka's committed offset only says where to look.
+ *
+ * 1. Become the latest owner: inserts of earlier ones that come later insert nothing.
+ * 2. End the inserts of earlier owners that are running.
+ * 3. Read what the table accounts for. Now nothing but this process changes it.
+ *
+ * @throws Failure `ledger.ahead` when the table holds offsets that the log never had.
+ */
+export async function openPartition(
+  clickhouse: ClickHouse,
+  partition: AssignedPartition,
+  name: string,
+): Promise<OpenedPartition> {
+  const owner: Owner = { topic: partition.topic, partition: partition.partition, name };
+  await becomeOwner(clickhouse, owner);
+  await clickhouse.killQueries(commentOf(partition.topic, partition.partition));
+
+  const [committed, bounds, highest] = await Promise.all([
+    partition.committed(),
+    partition.bounds(),
+    highestOffset(clickhouse, partition),
+  ]);
+  if (highest >= bounds.end) throw tableAhead(partition, highest, bounds.end);
+  const committedTo = committed.offset ?? bounds.first;
+  // After a power loss the table may have lost what Kafka was told is loaded.
+  const from = Math.max(Math.min(committedTo, highest + 1), bounds.first);
+  const covered = await coveredRanges(clickhouse, partition, from);
+  const [head, ...later] = covered;
+  const begun = head !== undefined && head.first <= from;
+  const start = begun ? head.last + 1 : from;
+  const rest = begun ? later : covered;
+  const streams = await loadStreams(clickhouse, partition, start, rest.length === 0);
+  return {
+    owner,
+    start,
+    isCovered: membership(rest),
+    coveredTo: rest.at(-1)?.last ?? start - 1,
+    streams,
+    rewound: Math.max(0, committedTo - start),
+  };
+}
+
+async function becomeOwner(clickhouse: ClickHouse, { topic, partition, name }: Owner): Promise<void> {
+  const [row] = await clickhouse.query<{ epoch: number }>(
+    `SELECT max(epoch) AS epoch FROM cairn.ingest_owners WHERE topic = {topic:String} AND partition = {partition:Int32}`,
+    { topic, partition },
+    { output_format_json_quote_64bit_integers: 0 },
+  );
+  const epoch = (row?.epoch ?? 0) + 1;
+  await clickhouse.insertRows('cairn.ingest_owners', [{ topic, partition, epoch, owner: name }], {
+    async_insert: 0,
+  });
+}
+
+function tableAhead({ topic, partition }: AssignedPartition, highest: number, end: number): Failure {
+  return new Failure({
+    code: 'ledger.ahead',
+    retry: 'later',
+    message: `the table holds offset ${highest} of partition ${partition} of ${topic}, but the log ends at ${end}`,
+    mend: 'The topic was created again or its tail was lost: restore it, or give the new one another name.',
+  });
+}
