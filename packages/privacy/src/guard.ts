@@ -1,0 +1,139 @@
+import type { ParameterKept, ParameterToken, Redaction } from '@cairn/event';
+import type { KeyRing } from './key-ring.ts';
+import { canonicalJson, keyedHash, tokenOf } from './keyed.ts';
+import { type PrivacyRules, ruleFor } from './rules.ts';
+import { type Findings, isClean, isSecretName, redactionsOf, scanValue, scrubText } from './scan.ts';
+import { shapeOf } from './shape.ts';
+
+/** What the trail may know of a call's parameters. Field names are the event's. */
+export interface GuardedParameters {
+  readonly parameters_hash: Uint8Array;
+  readonly parameters_shape: string;
+  readonly parameters_size: number;
+  readonly parameters_tokens: readonly ParameterToken[];
+  readonly parameters_kept: readonly ParameterKept[];
+  readonly redactions: readonly Redaction[];
+}
+
+export interface GuardedResponse {
+  readonly response_hash: Uint8Array;
+  readonly response_size: number;
+  readonly redactions: readonly Redaction[];
+}
+
+/** Stands between what agents say and what is stored. Nothing that it returns holds a raw credential or personal value. */
+export interface PrivacyGuard {
+  /** @param sizeBytes of the parameters as they were sent. */
+  parameters(
+    orgId: string,
+    service: string,
+    tool: string,
+    value: unknown,
+    sizeBytes: number,
+  ): GuardedParameters;
+  response(orgId: string, service: string, tool: string, value: unknown, sizeBytes: number): GuardedResponse;
+  /** A text with what the detectors know replaced by `[rule]`, cut to so many bytes (default 1,024). */
+  scrub(
+    text: string,
+    bytesMax?: number,
+  ): { readonly text: string; readonly redactions: readonly Redaction[] };
+  /** A token for a value of this class; the empty value has none and stays empty. */
+  token(orgId: string, valueClass: string, value: string): string;
+  /** Keyed hash over the canonical JSON of a value. 32 bytes. */
+  hash(orgId: string, value: unknown): Uint8Array;
+}
+
+export interface PrivacyOptions {
+  readonly keys: KeyRing;
+  /** Default: keep nothing. */
+  readonly rules?: PrivacyRules;
+}
+
+const KEPT_FIELDS_MAX = 32;
+const KEPT_BYTES_MAX = 512;
+const SCRUBBED_BYTES_MAX = 1_024;
+
+export function createPrivacyGuard({ keys, rules = [] }: PrivacyOptions): PrivacyGuard {
+  const token = (orgId: string, valueClass: string, value: string): string =>
+    value === '' ? '' : tokenOf(keys.keyFor(orgId, 'token'), orgId, valueClass, value);
+
+  return {
+    parameters(orgId, service, tool, value, sizeBytes) {
+      const findings: Findings = new Map();
+      scanValue(value, findings);
+      const tokens: ParameterToken[] = [];
+      const kept: ParameterKept[] = [];
+      if (rules.length > 0) {
+        for (const leaf of leavesOf(value, '', 0)) {
+          if (tokens.length + kept.length >= KEPT_FIELDS_MAX) break;
+          const rule = ruleFor(rules, service, tool, leaf.field);
+          if (rule?.do === 'token') {
+            tokens.push({ name: leaf.field, token: token(orgId, leaf.field, leaf.text) });
+          } else if (rule?.do === 'keep' && !isSecretName(leaf.name)) {
+            kept.push({ name: leaf.field, value: cut(scrubText(leaf.text, new Map()), KEPT_BYTES_MAX) });
+          }
+        }
+      }
+      return {
+        parameters_hash: keyedHash(keys, orgId, value),
+        parameters_shape: shapeOf(value),
+        parameters_size: sizeBytes,
+        parameters_tokens: tokens,
+        parameters_kept: kept,
+        redactions: redactionsOf(findings),
+      };
+    },
+    response(orgId, _service, _tool, value, sizeBytes) {
+      const findings: Findings = new Map();
+      scanValue(value, findings);
+      return {
+        response_hash: keyedHash(keys, orgId, value),
+        response_size: sizeBytes,
+        redactions: redactionsOf(findings),
+      };
+    },
+    scrub(text, bytesMax = SCRUBBED_BYTES_MAX) {
+      const findings: Findings = new Map();
+      const scrubbed = scrubText(text, findings);
+      return { text: cut(scrubbed, bytesMax), redactions: redactionsOf(findings) };
+    },
+    token,
+    hash: (orgId, value) => keyedHash(keys, orgId, value),
+  };
+}
+
+interface Leaf {
+  /** Path: `customer.email`, `items[].sku`. */
+  readonly field: string;
+  /** Its last name. */
+  readonly name: string;
+  readonly text: string;
+}
+
+const DEPTH_MAX = 8;
+
+/** Texts, numbers and booleans of a value with their paths; lists and maps below the depth are passed over. */
+function* leavesOf(value: unknown, field: string, depth: number): Generator<Leaf> {
+  if (value === null || value === undefined || depth > DEPTH_MAX) return;
+  if (Array.isArray(value)) {
+    for (const entry of value.slice(0, 1_000)) yield* leavesOf(entry, `${field}[]`, depth + 1);
+  } else if (typeof value === 'object') {
+    for (const [name, entry] of Object.entries(value)) {
+      // A name that holds a secret or a personal value is not written down, and so nothing below it is kept.
+      if (name.length > 64 || !(isSecretName(name) || isClean(name))) continue;
+      yield* leavesOf(entry, field === '' ? name : `${field}.${name}`, depth + 1);
+    }
+  } else {
+    const text = typeof value === 'string' ? value : canonicalJson(value);
+    yield { field, name: field.replaceAll('[]', '').split('.').at(-1) ?? '', text };
+  }
+}
+
+/** The longest beginning of a text that has at most so many bytes in UTF-8. */
+function cut(text: string, bytesMax: number): string {
+  const bytes = Buffer.from(text.toWellFormed(), 'utf8');
+  if (bytes.length <= bytesMax) return bytes.toString('utf8');
+  let end = bytesMax - 3;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return `${bytes.subarray(0, end).toString('utf8')}…`;
+}

@@ -1,0 +1,101 @@
+import type { Redaction } from '@cairn/event';
+import { RE2JS } from 're2js';
+import { DETECTORS, type Detector, SECRET_NAME } from './detectors.ts';
+
+interface Compiled extends Detector {
+  readonly compiled: RE2JS;
+}
+
+const COMPILED: readonly Compiled[] = DETECTORS.map((detector) => ({
+  ...detector,
+  compiled: RE2JS.compile(detector.pattern),
+}));
+
+/** Characters of one text that are looked at; what lies beyond is never kept. */
+const SCANNED_MAX = 262_144;
+
+/** Counts by rule. */
+export type Findings = Map<string, number>;
+
+/** What was found, most first, at most 32 rules. */
+export function redactionsOf(findings: Findings): Redaction[] {
+  return [...findings]
+    .map(([rule, count]) => ({ rule, count }))
+    .sort((left, right) => right.count - left.count || left.rule.localeCompare(right.rule))
+    .slice(0, 32);
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  readonly rule: string;
+}
+
+/** Where a text holds secrets and personal values: in order, none overlapping another. */
+function spansOf(text: string): Span[] {
+  const spans: Span[] = [];
+  for (const { rule, hint, compiled, confirm } of COMPILED) {
+    if (!hint.test(text)) continue;
+    const matcher = compiled.matcher(text);
+    while (matcher.find()) {
+      const [start, end] = [matcher.start(), matcher.end()];
+      if (end === start) continue;
+      if (confirm && !confirm(text.slice(start, end))) continue;
+      if (spans.every((span) => end <= span.start || start >= span.end)) spans.push({ start, end, rule });
+    }
+  }
+  return spans.sort((left, right) => left.start - right.start);
+}
+
+/** The text with every finding replaced by `[rule]`; findings are counted into `findings`. */
+export function scrubText(text: string, findings: Findings): string {
+  const looked = text.slice(0, SCANNED_MAX);
+  const spans = spansOf(looked);
+  if (spans.length === 0) return looked;
+  let scrubbed = '';
+  let at = 0;
+  for (const { start, end, rule } of spans) {
+    scrubbed += `${looked.slice(at, start)}[${rule}]`;
+    at = end;
+    add(findings, rule);
+  }
+  return scrubbed + looked.slice(at);
+}
+
+/** True when the text holds nothing that a detector knows. */
+export function isClean(text: string): boolean {
+  return spansOf(text.slice(0, SCANNED_MAX)).length === 0;
+}
+
+/** Counts what a JSON value holds: in its texts, in its names, and as values of names that say secret. */
+export function scanValue(value: unknown, findings: Findings): void {
+  const budget = { characters: SCANNED_MAX * 4, nodes: 100_000 };
+  scan(value, findings, budget);
+}
+
+function scan(value: unknown, findings: Findings, budget: { characters: number; nodes: number }): void {
+  budget.nodes -= 1;
+  if (budget.nodes < 0 || budget.characters < 0) return;
+  if (typeof value === 'string') {
+    budget.characters -= value.length;
+    scrubText(value, findings);
+  } else if (Array.isArray(value)) {
+    for (const entry of value) scan(entry, findings, budget);
+  } else if (value !== null && typeof value === 'object') {
+    for (const [name, entry] of Object.entries(value)) {
+      budget.characters -= name.length;
+      scrubText(name, findings);
+      if (isSecretName(name) && isText(entry)) add(findings, 'secret.named-field');
+      else scan(entry, findings, budget);
+    }
+  }
+}
+
+export const isSecretName = (name: string): boolean => name.length <= 128 && SECRET_NAME.test(name);
+
+const isText = (value: unknown): boolean =>
+  (typeof value === 'string' && value !== '') || typeof value === 'number';
+
+function add(findings: Findings, rule: string): void {
+  findings.set(rule, (findings.get(rule) ?? 0) + 1);
+}
