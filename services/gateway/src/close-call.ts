@@ -1,0 +1,130 @@
+import type { Phase, Redaction, ResultStatus } from '@cairn/event';
+import { messageOf } from '@cairn/failure';
+import type { GuardedParameters } from '@cairn/privacy';
+import type { RecordDraft } from '@cairn/recorder';
+import type { Core } from './core.ts';
+import { type Inbound, rememberInterruption, sinceMs } from './open-call.ts';
+import { isObject, type Message } from './read-message.ts';
+
+/** How a call ended. */
+export type Outcome = { readonly upstreamMs: number } & (
+  | { readonly kind: 'answered'; readonly message: Message; readonly sizeBytes: number }
+  | { readonly kind: 'timeout' }
+  | { readonly kind: 'cancelled' }
+  /** No answer came and none will: the upstream refused, ended or broke off. */
+  | { readonly kind: 'lost'; readonly code: string; readonly why: string }
+);
+
+interface Opened {
+  readonly facts: Partial<RecordDraft> & Pick<RecordDraft, 'org_id' | 'kind'>;
+  readonly parameters: GuardedParameters;
+  readonly phase: Phase;
+}
+
+/** Records the end of a call. Resolves when that is on disk. */
+export async function closeCall(
+  core: Core,
+  inbound: Inbound,
+  opened: Opened,
+  outcome: Outcome,
+): Promise<void> {
+  const { facts, parameters, phase } = opened;
+  const ended = endOf(core, inbound, opened, outcome);
+  const latency_ms = sinceMs(inbound);
+  const upstream_ms = Math.round(outcome.upstreamMs);
+  try {
+    await core.recorder.record({
+      ...facts,
+      ...parameters,
+      ...ended,
+      redactions: merged([...parameters.redactions, ...ended.redactions]),
+      phase,
+      latency_ms,
+      upstream_ms,
+    });
+  } catch (error) {
+    core.count.withheld();
+    core.log.error({ reason: messageOf(error) }, 'an answer was withheld: its outcome could not be recorded');
+    throw error;
+  }
+  core.count.ended(inbound.service, ended.result_status, latency_ms, upstream_ms);
+}
+
+interface End {
+  readonly result_status: ResultStatus;
+  readonly error_code?: string;
+  readonly error_message?: string;
+  readonly response_hash?: Uint8Array;
+  readonly response_size?: number;
+  readonly items_before?: number;
+  readonly items_after?: number;
+  readonly redactions: readonly Redaction[];
+}
+
+function endOf(core: Core, inbound: Inbound, { facts }: Opened, outcome: Outcome): End {
+  if (outcome.kind === 'timeout')
+    return { result_status: 'timeout', error_code: 'upstream.timeout', redactions: [] };
+  if (outcome.kind === 'cancelled')
+    return { result_status: 'cancelled', error_code: 'client.cancelled', redactions: [] };
+  if (outcome.kind === 'lost') {
+    const { text, redactions } = core.guard.scrub(outcome.why);
+    return { result_status: 'failure', error_code: outcome.code, error_message: text, redactions };
+  }
+  const { caller, service, message: request } = inbound;
+  const { result, error } = outcome.message;
+  const name = facts.tool_name ?? '';
+  const response = core.guard.response(
+    caller.org_id,
+    service,
+    name,
+    error ?? result ?? null,
+    outcome.sizeBytes,
+  );
+  if (error) {
+    const { text, redactions } = core.guard.scrub(error.message);
+    const all = [...response.redactions, ...(response.redactions.length > 0 ? [] : redactions)];
+    return {
+      ...response,
+      result_status: 'failure',
+      error_code: String(error.code),
+      error_message: text,
+      redactions: all,
+    };
+  }
+  if (!isObject(result)) return { ...response, result_status: 'success' };
+  if (result['resultType'] === 'input_required') {
+    const state = result['requestState'];
+    if (typeof state === 'string' && facts.call_id) {
+      rememberInterruption(core.guard.hash(caller.org_id, state), facts.call_id, facts.attempt ?? 1);
+    }
+    return { ...response, result_status: 'pending' };
+  }
+  if (request.method === 'tools/list') core.catalogue.learn(service, result);
+  if (result['isError'] === true) {
+    const error_message = core.guard.scrub(firstText(result)).text;
+    return { ...response, result_status: 'failure', error_code: 'tool.error', error_message };
+  }
+  return { ...response, ...itemsOf(result), result_status: 'success' };
+}
+
+/** How many entries a list showed; nothing is filtered, so before and after are the same. */
+function itemsOf(result: Record<string, unknown>): { items_before?: number; items_after?: number } {
+  const list = ['tools', 'resources', 'prompts', 'resourceTemplates']
+    .map((name) => result[name])
+    .find(Array.isArray);
+  return list ? { items_before: list.length, items_after: list.length } : {};
+}
+
+function firstText(result: Record<string, unknown>): string {
+  const content = Array.isArray(result['content']) ? (result['content'] as unknown[]) : [];
+  const texts = content.map((part) =>
+    isObject(part) && typeof part['text'] === 'string' ? part['text'] : '',
+  );
+  return texts.find((text) => text !== '') ?? '';
+}
+
+function merged(redactions: readonly Redaction[]): Redaction[] {
+  const counts = new Map<string, number>();
+  for (const { rule, count } of redactions) counts.set(rule, (counts.get(rule) ?? 0) + count);
+  return [...counts].map(([rule, count]) => ({ rule, count })).slice(0, 32);
+}

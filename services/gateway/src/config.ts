@@ -1,0 +1,163 @@
+import { isAbsolute, join, resolve } from 'node:path';
+import { privacyRulesSchema } from '@cairn/privacy';
+import { readConfig } from '@cairn/runtime';
+import { z } from 'zod';
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const name = z.string().regex(NAME, 'must be lower-case letters, digits and hyphens, at most 63');
+
+const toolSchema = z.strictObject({
+  action: z.enum(['read', 'create', 'update', 'delete', 'execute', 'communicate', 'pay', 'other']).optional(),
+  sensitivity: z.enum(['public', 'internal', 'sensitive', 'restricted']).optional(),
+  data_classes: z.array(z.string().min(1).max(64)).max(16).default([]),
+  timeout_ms: z.int().min(1).max(3_600_000).optional(),
+});
+
+const upstreamSchema = z
+  .strictObject({
+    /** Streamable HTTP endpoint of the server. */
+    url: z.url().optional(),
+    /** Sent to the server with each request; the agent's own credential never is. */
+    headers: z.record(z.string(), z.string()).default({}),
+    /** Or a command that speaks MCP over stdio. */
+    command: z.string().optional(),
+    args: z.array(z.string()).default([]),
+    env: z.record(z.string(), z.string()).default({}),
+    timeout_ms: z.int().min(1).max(3_600_000).default(60_000),
+    /** By name of the tool; `*` stands for any characters, and the first that matches holds. */
+    tools: z.record(z.string(), toolSchema).default({}),
+  })
+  .refine((upstream) => (upstream.url === undefined) !== (upstream.command === undefined), {
+    message: 'must have either url or command',
+  });
+
+const identitySchema = z.strictObject({
+  /** SHA-256 of the credential, hex: `printf %s "$credential" | sha256sum`. */
+  credential_sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'),
+  org: name,
+  agent: z.string().min(1).max(128),
+  agent_version: z.string().max(64).default(''),
+  /** The person for whom the agent acts; recorded as a token. */
+  user: z.string().max(256).default(''),
+  principal_type: z.enum(['human', 'service', 'agent', 'device']).default('agent'),
+  environment: z.string().max(64).optional(),
+});
+
+const schema = z.strictObject({
+  deployment: name,
+  gateway_id: name,
+  environment: z.string().max(64).default(''),
+  listen: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      port: z.coerce.number().int().min(0).max(65_535).default(18_200),
+      /** Origins of browsers that may call; others are refused. */
+      origins: z.array(z.string()).default([]),
+    })
+    .prefault({}),
+  health: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      port: z.coerce.number().int().min(0).max(65_535).default(18_201),
+    })
+    .prefault({}),
+  kafka: z.strictObject({
+    brokers: z
+      .string()
+      .min(3)
+      .transform((text) => text.split(',').map((broker) => broker.trim())),
+    partitions: z.coerce.number().int().min(1).max(1_024).default(4),
+  }),
+  /** Spool, keys and epoch. Local disk that survives restarts. */
+  data_directory: z.string().min(1),
+  retention: z
+    .strictObject({
+      default_class: z.string().default('standard'),
+      /** By organisation. */
+      classes: z.record(name, z.string()).default({}),
+    })
+    .prefault({}),
+  policy: z.strictObject({
+    /** Holds `*.cedar`. */
+    directory: z.string().min(1),
+    mode: z.enum(['enforce', 'monitor']).default('enforce'),
+  }),
+  identities: z.array(identitySchema).default([]),
+  /** Who calls without a credential are; only while listening on loopback. */
+  anonymous: z.strictObject({ org: name, agent: z.string().min(1).max(128) }).optional(),
+  upstreams: z
+    .record(name, upstreamSchema)
+    .refine((all) => Object.keys(all).length > 0, 'must name at least one'),
+  privacy: z.strictObject({ rules: privacyRulesSchema.default([]) }).prefault({}),
+  recorder: z
+    .strictObject({
+      spool_bytes_max: z
+        .int()
+        .min(4 * 1024 ** 2)
+        .optional(),
+      sign: z.enum(['seals', 'every']).default('seals'),
+      on_full: z.enum(['refuse', 'gap']).default('refuse'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      request_bytes_max: z
+        .int()
+        .min(1_024)
+        .default(4 * 1024 ** 2),
+      response_bytes_max: z
+        .int()
+        .min(1_024)
+        .default(64 * 1024 ** 2),
+    })
+    .prefault({}),
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+
+const checked = schema.superRefine((config, context) => {
+  const loopback = ['127.0.0.1', '::1', 'localhost'].includes(config.listen.host);
+  if (config.anonymous && !loopback) {
+    context.addIssue({
+      code: 'custom',
+      path: ['anonymous'],
+      message: 'is only allowed while listening on loopback',
+    });
+  }
+});
+
+export type GatewayConfig = z.infer<typeof schema>;
+export type UpstreamConfig = z.infer<typeof upstreamSchema>;
+export type Identity = z.infer<typeof identitySchema>;
+
+/**
+ * The configuration of a gateway: `CAIRN_GATEWAY_CONFIG` names a YAML file, a few variables win over it. Paths in the
+ * file are relative to it.
+ *
+ * @throws Failure `config.invalid` with every mistake.
+ */
+export function readGatewayConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): GatewayConfig {
+  const file = env['CAIRN_GATEWAY_CONFIG'];
+  const config = readConfig({
+    name: 'gateway',
+    schema: checked,
+    env,
+    file,
+    names: {
+      KAFKA_BROKERS: 'kafka.brokers',
+      CAIRN_GATEWAY_HOST: 'listen.host',
+      CAIRN_GATEWAY_PORT: 'listen.port',
+      CAIRN_GATEWAY_HEALTH_HOST: 'health.host',
+      CAIRN_GATEWAY_HEALTH_PORT: 'health.port',
+      CAIRN_GATEWAY_DATA_DIRECTORY: 'data_directory',
+      CAIRN_LOG_LEVEL: 'log_level',
+    },
+  });
+  const from = (path: string) => (isAbsolute(path) || !file ? path : join(resolve(file, '..'), path));
+  return {
+    ...config,
+    data_directory: from(config.data_directory),
+    policy: { ...config.policy, directory: from(config.policy.directory) },
+  };
+}

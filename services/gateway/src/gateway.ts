@@ -1,0 +1,160 @@
+import { join } from 'node:path';
+import { type Kafka, openKafka } from '@cairn/adapters';
+import { topicOf } from '@cairn/event';
+import { messageOf } from '@cairn/failure';
+import { createPrivacyGuard, openKeyRing } from '@cairn/privacy';
+import { type EventLog, openRecorder, type RecorderEvent } from '@cairn/recorder';
+import { type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
+import { ClientSessions } from './client-sessions.ts';
+import type { GatewayConfig } from './config.ts';
+import type { Core } from './core.ts';
+import { createSessions } from './derive-session.ts';
+import type { Upstream } from './exchange.ts';
+import { httpUpstream } from './forward-http.ts';
+import { stdioUpstream } from './forward-stdio.ts';
+import { callersOf } from './identity.ts';
+import { createGatewayMetrics } from './metrics.ts';
+import { PendingCalls } from './pending-calls.ts';
+import { loadPolicy } from './policy.ts';
+import { serveHttp } from './serve-http.ts';
+import { createToolCatalogue } from './tool-catalogue.ts';
+
+/** What tests put in the place of the real systems. */
+export interface GatewayParts {
+  readonly log?: EventLog;
+}
+
+export interface Gateway extends AsyncDisposable {
+  readonly port: number;
+  readonly healthPort: number;
+}
+
+/** A transparent MCP proxy that records what passes. Starts, and takes calls, while Kafka is away. */
+export async function createGateway(
+  config: GatewayConfig,
+  context: ServiceContext,
+  parts: GatewayParts = {},
+): Promise<Gateway> {
+  const own = new AsyncDisposableStack();
+  try {
+    const core = await openCore(config, context, parts, own);
+    const upstreams = new Map<string, Upstream>(
+      Object.entries(config.upstreams).map(([service, upstream]) => [
+        service,
+        own.use(
+          upstream.url === undefined
+            ? stdioUpstream(core, service, upstream, PATH)
+            : httpUpstream(core, service, upstream),
+        ),
+      ]),
+    );
+    const health = own.use(
+      await serveHealth({
+        ...config.health,
+        service: 'gateway',
+        metrics: context.metrics,
+        // Kafka is not among the checks: calls go on without it, into the spool.
+        ready: async () => {
+          const { full } = core.recorder.stats();
+          return { ok: !full, checks: { recorder: full ? 'the spool is full' : 'ok' } };
+        },
+      }),
+    );
+    const front = own.use(await serveHttp(core, upstreams));
+    context.log.info({ port: front.port, upstreams: [...upstreams.keys()] }, 'serving MCP');
+    return { port: front.port, healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
+  } catch (error) {
+    await own.disposeAsync();
+    throw error;
+  }
+}
+
+/** Where commands of stdio servers are looked for. */
+const PATH = '/usr/local/bin:/usr/bin:/bin';
+
+/** Everything that calls share, whatever the transport. */
+export async function openCore(
+  config: GatewayConfig,
+  { log, metrics, onReload }: ServiceContext,
+  parts: GatewayParts,
+  own: AsyncDisposableStack,
+): Promise<Core> {
+  let policy = await loadPolicy(config.policy.directory, config.policy.mode);
+  onReload(async () => {
+    policy = await loadPolicy(config.policy.directory, config.policy.mode);
+  });
+  const guard = createPrivacyGuard({
+    keys: await openKeyRing({ directory: join(config.data_directory, 'keys') }),
+    rules: config.privacy.rules,
+  });
+  const classOf = (orgId: string): string =>
+    config.retention.classes[orgId] ?? config.retention.default_class;
+  const kafka = parts.log
+    ? undefined
+    : own.use(openKafka({ brokers: config.kafka.brokers, clientId: `cairn-gateway-${config.gateway_id}` }));
+  if (kafka) ensureTopicsSoon(kafka, config, log);
+  const recorder = await openRecorder({
+    directory: join(config.data_directory, 'recorder'),
+    deployment: config.deployment,
+    gatewayId: config.gateway_id,
+    gatewayVersion: VERSION,
+    environment: config.environment,
+    capture: 'gateway',
+    log: parts.log ?? kafka?.log ?? unreachable(),
+    topicOf: (orgId) => topicOf(classOf(orgId)),
+    partitions: config.kafka.partitions,
+    ...(config.recorder.spool_bytes_max ? { spool: { bytesMax: config.recorder.spool_bytes_max } } : {}),
+    sign: config.recorder.sign,
+    onFull: config.recorder.on_full,
+    onEvent: (event) => report(log, event),
+  });
+  own.use(recorder);
+  const count = createGatewayMetrics(metrics);
+  count.recorder(() => recorder.stats());
+  return {
+    config,
+    callerOf: callersOf(config, guard),
+    sessionOf: createSessions(guard),
+    policy: () => policy,
+    guard,
+    recorder,
+    catalogue: createToolCatalogue(config.upstreams),
+    pending: new PendingCalls(),
+    sessions: new ClientSessions(),
+    count,
+    metrics,
+    log,
+  };
+}
+
+/** Topics are created as soon as Kafka answers; until then the spool holds what is recorded. */
+function ensureTopicsSoon(kafka: Kafka, config: GatewayConfig, log: ServiceContext['log']): void {
+  const classes = new Set([config.retention.default_class, ...Object.values(config.retention.classes)]);
+  const topics = [...classes].map((name) => ({ name: topicOf(name), partitions: config.kafka.partitions }));
+  const attempt = (): void => {
+    kafka.ensureTopics(topics).catch((error: unknown) => {
+      log.warn({ reason: messageOf(error) }, 'the topics are not there yet');
+      setTimeout(attempt, 2_000).unref();
+    });
+  };
+  attempt();
+}
+
+function report(log: ServiceContext['log'], event: RecorderEvent): void {
+  switch (event.type) {
+    case 'finding':
+      return log.error({ finding: event.finding }, 'the recorder found something wrong');
+    case 'full':
+      return log.error('the spool is full: calls are refused');
+    case 'room':
+      return log.info('the spool has room again');
+    case 'ship-refused':
+      return log.warn({ reason: messageOf(event.error) }, 'the log refused a batch');
+    case 'write-failing':
+      return log.error({ reason: messageOf(event.error) }, 'the spool cannot be written');
+  }
+}
+
+function unreachable(): never {
+  throw new Error('without a log of the parts there is a Kafka');
+}

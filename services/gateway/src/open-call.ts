@@ -1,0 +1,281 @@
+import { randomUUIDv7 } from 'node:crypto';
+import { type Enforcement, formatUuid, hexOf, type Kind, type Phase, parseUuid } from '@cairn/event';
+import { isFailure, messageOf } from '@cairn/failure';
+import type { RecordDraft } from '@cairn/recorder';
+import { LRUCache } from 'lru-cache';
+import { versionOf } from './check-headers.ts';
+import { closeCall, type Outcome } from './close-call.ts';
+import type { Core } from './core.ts';
+import type { Caller } from './identity.ts';
+import type { PolicyAnswer, PolicyQuestion } from './policy.ts';
+import { isObject, type Message } from './read-message.ts';
+
+/** A message of a client, on any transport. */
+export interface Inbound {
+  readonly caller: Caller;
+  /** Name of the upstream. */
+  readonly service: string;
+  readonly message: Message;
+  readonly sizeBytes: number;
+  readonly startedAtMs: number;
+  readonly version: string | undefined;
+  readonly mcpSessionId: string | undefined;
+  readonly baggage: string | undefined;
+  readonly traceparent: string | undefined;
+  readonly sourceIp: string;
+  /** What the client said of itself when it began; a claim, recorded as one. */
+  readonly client: { readonly name: string; readonly version: string } | undefined;
+}
+
+/** A call that may go on to the upstream. */
+export interface OpenCall {
+  readonly id: string | number;
+  readonly method: string;
+  readonly timeoutMs: number;
+  /** True once its end is recorded or being recorded. */
+  readonly closed: boolean;
+  /**
+   * Records how the call ended; the answer may go to the client when this has resolved. Only the first call counts.
+   * Rejects when the event could not be recorded: then the answer must be withheld.
+   */
+  close(outcome: Outcome): Promise<void>;
+  /** Id of the event that a message to the client may name. */
+  readonly eventId: string;
+}
+
+export type Opening =
+  | { readonly kind: 'pass' }
+  | { readonly kind: 'refused'; readonly answer: object }
+  | { readonly kind: 'open'; readonly call: OpenCall };
+
+/** JSON-RPC error codes of the gateway, from the range that MCP leaves to implementations. */
+export const DENIED = -32_010;
+export const AUDIT_UNAVAILABLE = -32_011;
+export const TIMED_OUT = -32_012;
+export const UPSTREAM_LOST = -32_013;
+
+const CALLS: Readonly<
+  Record<string, { kind: Kind; action: PolicyQuestion['action']; name: string; input: string }>
+> = {
+  'tools/call': { kind: 'tool_call', action: 'call_tool', name: 'name', input: 'arguments' },
+  'resources/read': { kind: 'resource_read', action: 'read_resource', name: 'uri', input: 'uri' },
+  'prompts/get': { kind: 'prompt_get', action: 'get_prompt', name: 'name', input: 'arguments' },
+};
+
+/** Requests that say nothing of what an agent does. */
+const UNRECORDED = new Set(['ping']);
+/** Requests that are answered as long as the client listens; recorded when they begin. */
+const ENDLESS = new Set(['subscriptions/listen']);
+
+/** Attempts of one call that the server interrupted to ask something: by the state that the client must send back. */
+const interrupted = new LRUCache<string, { readonly callId: Uint8Array; readonly attempt: number }>({
+  max: 20_000,
+});
+
+/** Remembers that the server asked something back; the next attempt with this state belongs to the same call. */
+export function rememberInterruption(stateHash: Uint8Array, callId: Uint8Array, attempt: number): void {
+  interrupted.set(hexOf(stateHash), { callId, attempt });
+}
+
+/**
+ * Opens a call: who, which session, what, under which policy, and, for what agents do, the decision on disk before
+ * anything reaches the upstream.
+ */
+export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
+  const { message, caller, service } = inbound;
+  if (message.kind !== 'request' || message.id === undefined || UNRECORDED.has(message.method)) {
+    return { kind: 'pass' };
+  }
+  const call = CALLS[message.method];
+  const name = call ? String(message.params[call.name] ?? '').slice(0, 1_024) : '';
+  const session = core.sessionOf(caller, {
+    meta: message.params['_meta'],
+    baggage: inbound.baggage,
+    traceparent: inbound.traceparent,
+    mcpSessionId: inbound.mcpSessionId,
+  });
+  const tool = core.catalogue.factsOf(service, call?.kind === 'tool_call' ? name : message.method);
+  const answer =
+    call && core.policy().decide(questionOf(core, inbound, call.action, name, tool, session.session_id));
+  const attempt = attemptOf(core, inbound);
+
+  const { timeoutMs, ...toolFacts } = tool;
+  const facts = {
+    org_id: caller.org_id,
+    kind: call?.kind ?? (message.method === 'initialize' ? 'session' : 'discovery'),
+    call_id: attempt.callId,
+    attempt: attempt.attempt,
+    agent_id: caller.agent_id,
+    agent_version: caller.agent_version,
+    principal_type: caller.principal_type,
+    user_id: caller.user_id,
+    auth_method: caller.auth_method,
+    source_ip: core.guard.token(caller.org_id, 'ip', inbound.sourceIp),
+    ...clientOf(core, inbound),
+    ...session,
+    protocol: 'mcp',
+    protocol_version: versionOf(message, { version: inbound.version, method: undefined, name: undefined }),
+    method: message.method,
+    service,
+    tool_name:
+      call?.kind === 'resource_read' ? safeUri(core, caller, name) : core.guard.scrub(name, 256).text,
+    ...toolFacts,
+    ...(call ? {} : { action: 'read' as const, sensitivity: 'unknown' as const }),
+    ...policyFacts(answer),
+  } satisfies Partial<RecordDraft>;
+
+  const input = call ? message.params[call.input] : paramsWithoutMeta(message.params);
+  const parameters = core.guard.parameters(
+    caller.org_id,
+    service,
+    name,
+    input ?? {},
+    Buffer.byteLength(JSON.stringify(input ?? {})),
+  );
+  const denied = answer !== undefined && answer.decision === 'deny' && answer.enforcement === 'enforce';
+  const phase: Phase = call && !denied ? 'decision' : 'single';
+  const eventId = parseUuid(randomUUIDv7());
+
+  if (call || ENDLESS.has(message.method)) {
+    try {
+      await core.recorder.record({
+        ...facts,
+        ...parameters,
+        event_id: eventId,
+        phase,
+        ...(denied
+          ? {
+              result_status: 'denied',
+              error_code: 'policy.denied',
+              latency_ms: sinceMs(inbound),
+              upstream_ms: 0,
+            }
+          : { result_status: 'pending' }),
+      });
+    } catch (error) {
+      core.count.withheld();
+      core.log.error(
+        { reason: messageOf(error), code: codeOf(error) },
+        'a call was refused: it could not be recorded',
+      );
+      return { kind: 'refused', answer: auditUnavailable(message.id) };
+    }
+  }
+  if (denied) {
+    core.count.ended(service, 'denied', sinceMs(inbound), 0);
+    return { kind: 'refused', answer: denial(message.id, formatUuid(eventId), answer.rules_matched) };
+  }
+  if (ENDLESS.has(message.method)) return { kind: 'pass' };
+
+  let closing: Promise<void> | undefined;
+  return {
+    kind: 'open',
+    call: {
+      id: message.id,
+      method: message.method,
+      timeoutMs,
+      eventId: formatUuid(eventId),
+      get closed() {
+        return closing !== undefined;
+      },
+      close(outcome) {
+        closing ??= closeCall(
+          core,
+          inbound,
+          { facts, parameters, phase: call ? 'outcome' : 'single' },
+          outcome,
+        );
+        return closing;
+      },
+    },
+  };
+}
+
+function questionOf(
+  core: Core,
+  { caller, service }: Inbound,
+  action: PolicyQuestion['action'],
+  name: string,
+  tool: { readonly action: string; readonly sensitivity: string; readonly data_classes: readonly string[] },
+  sessionId: string,
+): PolicyQuestion {
+  return {
+    org: caller.org_id,
+    agent: caller.agent_id,
+    agentVersion: caller.agent_version,
+    principalType: caller.principal_type,
+    action,
+    service,
+    name,
+    toolAction: tool.action,
+    sensitivity: tool.sensitivity,
+    dataClasses: tool.data_classes,
+    environment: core.config.environment,
+    sessionId,
+    hasUser: caller.user_id !== '',
+  };
+}
+
+function policyFacts(
+  answer: PolicyAnswer | undefined,
+): PolicyAnswer | { decision: 'not_evaluated'; enforcement: Enforcement } {
+  return answer ?? { decision: 'not_evaluated', enforcement: 'unknown' };
+}
+
+/** A call that the server interrupted comes again with another id and the state that the server gave. */
+function attemptOf(core: Core, { message, caller }: Inbound): { callId: Uint8Array; attempt: number } {
+  const state = message.params['requestState'];
+  const known =
+    typeof state === 'string' ? interrupted.get(hexOf(core.guard.hash(caller.org_id, state))) : undefined;
+  if (known) return { callId: known.callId, attempt: known.attempt + 1 };
+  return { callId: parseUuid(randomUUIDv7()), attempt: 1 };
+}
+
+function clientOf(core: Core, { message, client }: Inbound): { client_name: string; client_version: string } {
+  const meta = isObject(message.params['_meta']) ? message.params['_meta'] : {};
+  const stated = meta['io.modelcontextprotocol/clientInfo'] ?? message.params['clientInfo'] ?? client;
+  const text = (value: unknown): string =>
+    typeof value === 'string' ? core.guard.scrub(value, 128).text : '';
+  if (!isObject(stated)) return { client_name: '', client_version: '' };
+  return { client_name: text(stated['name']), client_version: text(stated['version']) };
+}
+
+/** A resource's address without what may be a secret in it: its query, and whatever the detectors know. */
+function safeUri(core: Core, _caller: Caller, uri: string): string {
+  return core.guard.scrub(uri.replace(/[?#].*$/s, ''), 256).text;
+}
+
+function paramsWithoutMeta(params: Message['params']): Record<string, unknown> {
+  const { _meta, ...rest } = params;
+  return rest;
+}
+
+export function sinceMs({ startedAtMs }: Pick<Inbound, 'startedAtMs'>): number {
+  return Math.round(performance.now() - startedAtMs);
+}
+
+const codeOf = (error: unknown): string => (isFailure(error) ? error.code : 'unknown');
+
+function denial(id: string | number, eventId: string, rules: readonly string[]): object {
+  const because = rules.length > 0 ? `by ${rules.join(', ')}` : 'because no policy allows it';
+  return errorAnswer(id, DENIED, `The call was denied ${because}. Audit event ${eventId}.`, {
+    code: 'policy.denied',
+    event_id: eventId,
+    rules,
+  });
+}
+
+export function auditUnavailable(id: string | number): object {
+  return errorAnswer(id, AUDIT_UNAVAILABLE, 'The call cannot be recorded now, so it is not made.', {
+    code: 'audit.unavailable',
+  });
+}
+
+export function errorAnswer(
+  id: string | number | null,
+  code: number,
+  message: string,
+  data?: Record<string, unknown>,
+): object {
+  return { jsonrpc: '2.0', id, error: { code, message, ...(data ? { data } : {}) } };
+}

@@ -1,0 +1,123 @@
+/** A JSON-RPC message of MCP, read from a copy of its bytes. */
+export interface Message {
+  readonly kind: 'request' | 'notification' | 'response';
+  readonly id: string | number | undefined;
+  /** Empty for a response. */
+  readonly method: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly result: unknown;
+  readonly error: { readonly code: number; readonly message: string } | undefined;
+}
+
+export type ReadMessage =
+  | { readonly ok: true; readonly message: Message }
+  | { readonly ok: false; readonly why: string };
+
+const DEPTH_MAX = 64;
+
+/**
+ * Reads one message, strictly: what two parsers could read differently is refused, because the policy would decide on one
+ * reading and the server act on the other. So no name twice in an object, no batches, no unpaired surrogates in names.
+ */
+export function readMessage(text: string): ReadMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { ok: false, why: 'the body is not JSON' };
+  }
+  const ambiguity = ambiguityOf(text);
+  if (ambiguity) return { ok: false, why: ambiguity };
+  if (Array.isArray(value)) return { ok: false, why: 'batches are not part of MCP: send one message' };
+  if (!isObject(value) || value['jsonrpc'] !== '2.0') return { ok: false, why: 'not a JSON-RPC 2.0 message' };
+  const { id, method, params, result, error } = value;
+  if (id !== undefined && typeof id !== 'string' && typeof id !== 'number') {
+    return { ok: false, why: 'an id is a string or a number' };
+  }
+  if (params !== undefined && !isObject(params)) return { ok: false, why: 'params is an object' };
+  if (method === undefined) {
+    if (id === undefined || (result === undefined && error === undefined)) {
+      return { ok: false, why: 'neither a request nor a response' };
+    }
+    return {
+      ok: true,
+      message: { kind: 'response', id, method: '', params: {}, result, error: errorOf(error) },
+    };
+  }
+  if (typeof method !== 'string' || method === '' || method.length > 128) {
+    return { ok: false, why: 'method is a string of 1 to 128 characters' };
+  }
+  const kind = id === undefined ? 'notification' : 'request';
+  return {
+    ok: true,
+    message: { kind, id, method, params: params ?? {}, result: undefined, error: undefined },
+  };
+}
+
+/** A message of the server, read leniently: whatever it is, it passes. Undefined when it is no message. */
+export function readServerMessage(text: string): Message | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isObject(value)) return undefined;
+  const { id, method, params, result, error } = value;
+  const known = typeof id === 'string' || typeof id === 'number' ? id : undefined;
+  return {
+    kind: typeof method !== 'string' ? 'response' : known === undefined ? 'notification' : 'request',
+    id: known,
+    method: typeof method === 'string' ? method : '',
+    params: isObject(params) ? params : {},
+    result,
+    error: errorOf(error),
+  };
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function errorOf(error: unknown): Message['error'] {
+  if (!isObject(error)) return undefined;
+  return { code: Number(error['code'] ?? 0), message: String(error['message'] ?? '') };
+}
+
+/** One pass over JSON that is known to parse: a name that stands twice in one object, or too much depth. */
+function ambiguityOf(text: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (character === '{' || character === '[') {
+      if (open.length >= DEPTH_MAX) return `more than ${DEPTH_MAX} levels deep`;
+      open.push(character === '{' ? new Set() : undefined);
+    } else if (character === '}' || character === ']') {
+      open.pop();
+    } else if (character === '"') {
+      const end = endOfString(text, at);
+      const names = open.at(-1);
+      if (names && isName(text, end)) {
+        const name = JSON.parse(text.slice(at, end + 1)) as string;
+        if (!name.isWellFormed()) return 'a name is not well-formed Unicode';
+        if (names.has(name)) return 'a name stands twice in one object';
+        names.add(name);
+      }
+      at = end;
+    }
+  }
+  return undefined;
+}
+
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+  return at;
+}
+
+/** A string is a name when a colon follows it. */
+function isName(text: string, end: number): boolean {
+  let at = end + 1;
+  while (text[at] === ' ' || text[at] === '\n' || text[at] === '\r' || text[at] === '\t') at += 1;
+  return text[at] === ':';
+}

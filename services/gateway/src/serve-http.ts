@@ -1,0 +1,172 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { messageOf } from '@cairn/failure';
+import { listen } from '@cairn/runtime';
+import { headerMismatch, isModern, type ProtocolHeaders, versionOf } from './check-headers.ts';
+import type { Core } from './core.ts';
+import { type Exchange, headerOf, sendJson, type Upstream } from './exchange.ts';
+import { errorAnswer, openCall } from './open-call.ts';
+import { readMessage } from './read-message.ts';
+import { recordRefusal } from './record-refusal.ts';
+
+export interface HttpFront extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** MCP's own codes for what is refused here. */
+const PARSE_ERROR = -32_700;
+const INVALID_REQUEST = -32_600;
+const HEADER_MISMATCH = -32_020;
+
+/** Serves `/mcp/<upstream>` for every upstream. */
+export async function serveHttp(core: Core, upstreams: ReadonlyMap<string, Upstream>): Promise<HttpFront> {
+  const server: Server = createServer(
+    { requestTimeout: 60_000, keepAliveTimeout: 30_000 },
+    (request, response) => {
+      handleRequest(core, upstreams, request, response).catch((error: unknown) => {
+        core.log.error({ reason: messageOf(error) }, 'a request failed in the gateway');
+        sendJson(response, 500, errorAnswer(null, -32_603, 'Internal error.'));
+      });
+    },
+  );
+  const { host, port } = core.config.listen;
+  const bound = await listen(server, port, host);
+  return {
+    port: bound,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      const patience = setTimeout(() => server.closeAllConnections(), 3_000);
+      await closed;
+      clearTimeout(patience);
+    },
+  };
+}
+
+/** One HTTP request, from the socket to the upstream. */
+async function handleRequest(
+  core: Core,
+  upstreams: ReadonlyMap<string, Upstream>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const startedAtMs = performance.now();
+  const refuse = (
+    status: number,
+    code: number,
+    why: string,
+    reason: string,
+    headers?: Record<string, string>,
+  ) => {
+    core.count.refused(reason);
+    request.resume();
+    sendJson(response, status, errorAnswer(null, code, why), headers);
+  };
+
+  const service = /^\/mcp\/([a-z0-9-]{1,63})$/.exec((request.url ?? '').split('?', 1)[0] ?? '')?.[1];
+  const upstream = service === undefined ? undefined : upstreams.get(service);
+  if (service === undefined || !upstream)
+    return refuse(404, INVALID_REQUEST, 'There is no such server here.', 'path');
+  const origin = headerOf(request, 'origin');
+  if (origin !== undefined && !core.config.listen.origins.includes(origin)) {
+    return refuse(403, INVALID_REQUEST, 'This origin may not call.', 'origin');
+  }
+
+  const sourceIp = request.socket.remoteAddress ?? '';
+  const caller = core.callerOf(headerOf(request, 'authorization'));
+  if (!caller) {
+    await recordRefusal(core, { service, reason: 'unauthenticated', sourceIp });
+    return refuse(401, INVALID_REQUEST, 'A valid credential is needed.', 'unauthenticated', {
+      'www-authenticate': 'Bearer',
+    });
+  }
+  const mcpSessionId = headerOf(request, 'mcp-session-id');
+  if (!core.sessions.mayUse(service, mcpSessionId, caller)) {
+    await recordRefusal(core, { service, reason: 'session-of-another', sourceIp, caller });
+    return refuse(404, INVALID_REQUEST, 'Session not found', 'session-of-another');
+  }
+
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  const base = { request, response, caller, gone: gone.signal };
+  if (request.method === 'GET' || request.method === 'DELETE') {
+    const modern = isModern(headerOf(request, 'mcp-protocol-version') ?? '');
+    return upstream.exchange({ ...base, body: undefined, message: undefined, call: undefined, modern });
+  }
+  if (request.method !== 'POST') {
+    return refuse(405, INVALID_REQUEST, 'Use POST.', 'method', { allow: 'GET, POST, DELETE' });
+  }
+  if (!/^application\/json\b/i.test(headerOf(request, 'content-type') ?? '')) {
+    return refuse(415, INVALID_REQUEST, 'Content-Type must be application/json.', 'content-type');
+  }
+  const body = await bodyOf(request, core.config.limits.request_bytes_max);
+  if (!body)
+    return refuse(413, INVALID_REQUEST, 'The message is too large.', 'too-large', { connection: 'close' });
+  const text = textOf(body);
+  const read = text === undefined ? undefined : readMessage(text);
+  if (!read?.ok) {
+    const why = read ? read.why : 'the body is not UTF-8';
+    return refuse(400, read ? INVALID_REQUEST : PARSE_ERROR, why, 'unreadable');
+  }
+  const { message } = read;
+
+  const headers: ProtocolHeaders = {
+    version: headerOf(request, 'mcp-protocol-version'),
+    method: headerOf(request, 'mcp-method'),
+    name: headerOf(request, 'mcp-name'),
+  };
+  const differs = headerMismatch(message, headers);
+  if (differs) {
+    await recordRefusal(core, {
+      service,
+      reason: 'header-mismatch',
+      sourceIp,
+      caller,
+      method: message.method,
+    });
+    core.count.refused('header-mismatch');
+    return sendJson(response, 400, errorAnswer(message.id ?? null, HEADER_MISMATCH, differs));
+  }
+
+  const opening = await openCall(core, {
+    caller,
+    service,
+    message,
+    sizeBytes: body.length,
+    startedAtMs,
+    version: headers.version,
+    mcpSessionId,
+    baggage: headerOf(request, 'baggage'),
+    traceparent: headerOf(request, 'traceparent'),
+    sourceIp,
+    client: core.sessions.clientOf(service, mcpSessionId),
+  });
+  if (opening.kind === 'refused') return sendJson(response, 200, opening.answer);
+  const exchange: Exchange = {
+    ...base,
+    body,
+    message,
+    call: opening.kind === 'open' ? opening.call : undefined,
+    modern: isModern(versionOf(message, headers)),
+  };
+  await upstream.exchange(exchange);
+}
+
+/** The body, or undefined when it is larger than allowed. */
+async function bodyOf(request: IncomingMessage, bytesMax: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > bytesMax) return undefined;
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks);
+}
+
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
