@@ -1,0 +1,35 @@
+import { readConfig } from '@cairn/runtime';
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+
+const schema = z.object({
+  host: z.string().default('127.0.0.1'),
+  port: port.default(18_081),
+  /** Retention classes whose topics get a subject. */
+  classes: z
+    .string()
+    .default('standard')
+    .transform((text) => text.split(',').map((name) => name.trim())),
+  health: z.object({ host: z.string().default('127.0.0.1'), port: port.default(18_082) }).prefault({}),
+});
+
+export type RegistryConfig = z.infer<typeof schema>;
+
+/** The configuration of the registry, from the environment. @throws Failure `config.invalid` with every mistake. */
+export function readRegistryConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): RegistryConfig {
+  return readConfig({
+    name: 'registry',
+    schema,
+    env,
+    names: {
+      CAIRN_REGISTRY_HOST: 'host',
+      CAIRN_REGISTRY_PORT: 'port',
+      CAIRN_CLASSES: 'classes',
+      CAIRN_REGISTRY_HEALTH_HOST: 'health.host',
+      CAIRN_REGISTRY_HEALTH_PORT: 'health.port',
+    },
+  });
+}

@@ -1,0 +1,2 @@
+export { type RegistryConfig, readRegistryConfig } from './config.ts';
+export { createRegistry, type Registry, type RegistryParts } from './registry.ts';
