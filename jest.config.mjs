@@ -13,7 +13,11 @@ const project = (name, testMatch, more = {}) => ({
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
-      { jsc: { parser: { syntax: 'typescript' }, target: 'esnext' }, module: { type: 'es6' }, sourceMaps: 'inline' },
+      {
+        jsc: { parser: { syntax: 'typescript' }, target: 'esnext' },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
     ],
   },
   ...more,

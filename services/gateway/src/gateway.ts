@@ -143,15 +143,20 @@ function ensureTopicsSoon(kafka: Kafka, config: GatewayConfig, log: ServiceConte
 function report(log: ServiceContext['log'], event: RecorderEvent): void {
   switch (event.type) {
     case 'finding':
-      return log.error({ finding: event.finding }, 'the recorder found something wrong');
+      log.error({ finding: event.finding }, 'the recorder found something wrong');
+      break;
     case 'full':
-      return log.error('the spool is full: calls are refused');
+      log.error('the spool is full: calls are refused');
+      break;
     case 'room':
-      return log.info('the spool has room again');
+      log.info('the spool has room again');
+      break;
     case 'ship-refused':
-      return log.warn({ reason: messageOf(event.error) }, 'the log refused a batch');
+      log.warn({ reason: messageOf(event.error) }, 'the log refused a batch');
+      break;
     case 'write-failing':
-      return log.error({ reason: messageOf(event.error) }, 'the spool cannot be written');
+      log.error({ reason: messageOf(event.error) }, 'the spool cannot be written');
+      break;
   }
 }
 

@@ -20,8 +20,14 @@ export function createIngestMetrics(metrics: Metrics): IngestMetrics {
   );
   const parked = metrics.counter('records_parked_total', 'Records that cannot become rows', ['reason']);
   const findings = metrics.counter('stream_findings_total', 'Gaps, forks and stale epochs seen in streams');
-  const reopened = metrics.counter('partitions_reopened_total', 'Times that a chunk had to be taken up again');
-  const lost = metrics.counter('offsets_rewound_total', 'Offsets that Kafka had as loaded and the table did not');
+  const reopened = metrics.counter(
+    'partitions_reopened_total',
+    'Times that a chunk had to be taken up again',
+  );
+  const lost = metrics.counter(
+    'offsets_rewound_total',
+    'Offsets that Kafka had as loaded and the table did not',
+  );
   const chunkRows = metrics.histogram(
     'chunk_rows',
     'Rows of a chunk',

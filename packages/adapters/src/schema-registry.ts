@@ -1,0 +1,146 @@
+import { parsingCanonicalForm, type ReleasedSchema } from '@cairn/event';
+import { Failure, messageOf } from '@cairn/failure';
+import { z } from 'zod';
+
+export interface SchemaRegistryOptions {
+  /** Base address; user and password may stand in it. */
+  readonly url: string;
+  /** Subjects to look under. Default: the schema's own name, which is RecordNameStrategy. */
+  readonly subjects?: readonly string[];
+  /** Longest wait for one answer; default 10,000. */
+  readonly answerMsMax?: number;
+}
+
+/** The ids by which a registry outside knows our schemas. */
+export interface SchemaIds {
+  /**
+   * The registry's id of a released schema; it stands in the frames that others read.
+   *
+   * @throws Failure `schema.unknown` for an id that was not among those checked.
+   */
+  schemaIdOf(releasedId: number): number;
+}
+
+/**
+ * Finds that the registry holds each of our schemas, and under which id.
+ *
+ * Schemas are compared in parsing canonical form: that is what decides which bytes are written, while a registry may
+ * have another order of keys or other documentation.
+ *
+ * @throws Failure `schema-registry.unreachable` (later), `schema-registry.refused` (no), `schema-registry.missing` (no)
+ */
+export async function checkSchemaIds(
+  options: SchemaRegistryOptions,
+  schemas: readonly ReleasedSchema[],
+): Promise<SchemaIds> {
+  const ask = askerOf(options);
+  const ids = new Map<number, number>();
+  for (const released of schemas) {
+    const subjects = options.subjects ?? [released.subject];
+    ids.set(released.id, await findId(ask, subjects, released));
+  }
+  return {
+    schemaIdOf(releasedId) {
+      const id = ids.get(releasedId);
+      if (id !== undefined) return id;
+      throw new Failure({
+        code: 'schema.unknown',
+        retry: 'no',
+        message: `the schema with the id ${releasedId} was not looked up in the registry`,
+      });
+    },
+  };
+}
+
+const versionsAnswer = z.array(z.number().int());
+const versionAnswer = z.object({
+  id: z.number().int().min(0).max(0xffff_ffff),
+  schema: z.string(),
+  schemaType: z.string().default('AVRO'),
+});
+
+async function findId(ask: Ask, subjects: readonly string[], released: ReleasedSchema): Promise<number> {
+  const wanted = parsingCanonicalForm(released.schema);
+  for (const subject of subjects) {
+    const path = `/subjects/${encodeURIComponent(subject)}/versions`;
+    // The newest first: it is the likeliest.
+    const versions = ((await ask(path, versionsAnswer)) ?? []).toReversed();
+    for (const version of versions) {
+      const found = await ask(`${path}/${version}`, versionAnswer);
+      if (found?.schemaType === 'AVRO' && canonicalOrNone(found.schema) === wanted) return found.id;
+    }
+  }
+  throw new Failure({
+    code: 'schema-registry.missing',
+    retry: 'no',
+    message: `the schema registry does not hold ${released.subject} version ${released.version} under ${subjects.join(' or ')}`,
+    mend: `Register schemas/history/ there first, each file with its own POST to /subjects/${subjects[0] ?? released.subject}/versions.`,
+  });
+}
+
+/** Undefined for a text that is no Avro schema. */
+function canonicalOrNone(schema: string): string | undefined {
+  try {
+    return parsingCanonicalForm(JSON.parse(schema));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined when the registry says that there is no such thing. */
+type Ask = <S extends z.ZodType>(path: string, shape: S) => Promise<z.infer<S> | undefined>;
+
+function askerOf({ url, answerMsMax = 10_000 }: SchemaRegistryOptions): Ask {
+  const { base, authorization } = addressOf(url);
+  return async (path, shape) => {
+    const answer = await fetch(base + path, {
+      headers: { accept: 'application/vnd.schemaregistry.v1+json', ...authorization },
+      // A redirect would carry the password elsewhere.
+      redirect: 'error',
+      signal: AbortSignal.timeout(answerMsMax),
+    }).catch((error: unknown) => {
+      throw unreachable(base, causeOf(error), error);
+    });
+    if (answer.status === 404) return undefined;
+    if (answer.status >= 500 || answer.status === 429) {
+      throw unreachable(base, `it answered ${answer.status}`);
+    }
+    if (!answer.ok) throw refused(base, `it answered ${answer.status}`);
+    const body = shape.safeParse(await answer.json().catch(() => undefined));
+    if (!body.success) throw refused(base, `${path} is not what a schema registry answers`);
+    return body.data;
+  };
+}
+
+function addressOf(url: string): { base: string; authorization: Record<string, string> } {
+  if (!URL.canParse(url)) throw refused(JSON.stringify(url), 'it is not a URL');
+  const { origin, pathname, username, password } = new URL(url);
+  const base = origin + pathname.replace(/\/+$/, '');
+  if (username === '') return { base, authorization: {} };
+  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return { base, authorization: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` } };
+}
+
+/** `fetch` says "fetch failed" and keeps the reason behind it. */
+function causeOf(error: unknown): string {
+  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
+}
+
+function unreachable(base: string, because: string, cause?: unknown): Failure {
+  return new Failure({
+    code: 'schema-registry.unreachable',
+    retry: 'later',
+    message: `the schema registry at ${base} did not answer: ${because}`,
+    mend: 'Check SCHEMA_REGISTRY_URL, and that the registry runs.',
+    cause,
+  });
+}
+
+function refused(base: string, because: string): Failure {
+  return new Failure({
+    code: 'schema-registry.refused',
+    retry: 'no',
+    message: `the schema registry at ${base} cannot be used: ${because}`,
+    mend: 'Check SCHEMA_REGISTRY_URL; user and password stand in it as http://user:password@host.',
+  });
+}
