@@ -14,3 +14,4 @@ export {
   pendingMigrations,
   readMigrations,
 } from './migrate.ts';
+export { checkSchemaIds, type SchemaIds, type SchemaRegistryOptions } from './schema-registry.ts';

@@ -1,6 +1,5 @@
 import { parsingCanonicalForm, type ReleasedSchema } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
-import { z } from 'zod';
 
 export interface SchemaRegistryOptions {
   /** Base address; user and password may stand in it. */
@@ -52,22 +51,33 @@ export async function checkSchemaIds(
   };
 }
 
-const versionsAnswer = z.array(z.number().int());
-const versionAnswer = z.object({
-  id: z.number().int().min(0).max(0xffff_ffff),
-  schema: z.string(),
-  schemaType: z.string().default('AVRO'),
-});
+/** What the registry says of one version. Registries leave `schemaType` out for Avro. */
+interface RegisteredVersion {
+  readonly id: number;
+  readonly schema: string;
+  readonly schemaType?: string | null;
+}
+
+function isVersions(answer: unknown): answer is number[] {
+  return Array.isArray(answer) && answer.every((version) => Number.isInteger(version));
+}
+
+function isVersion(answer: unknown): answer is RegisteredVersion {
+  if (typeof answer !== 'object' || answer === null) return false;
+  const { id, schema } = answer as Partial<RegisteredVersion>;
+  // The frame has four bytes for the id.
+  return Number.isInteger(id) && id! >= 0 && id! <= 0xffff_ffff && typeof schema === 'string';
+}
 
 async function findId(ask: Ask, subjects: readonly string[], released: ReleasedSchema): Promise<number> {
   const wanted = parsingCanonicalForm(released.schema);
   for (const subject of subjects) {
     const path = `/subjects/${encodeURIComponent(subject)}/versions`;
     // The newest first: it is the likeliest.
-    const versions = ((await ask(path, versionsAnswer)) ?? []).toReversed();
+    const versions = ((await ask(path, isVersions)) ?? []).toReversed();
     for (const version of versions) {
-      const found = await ask(`${path}/${version}`, versionAnswer);
-      if (found?.schemaType === 'AVRO' && canonicalOrNone(found.schema) === wanted) return found.id;
+      const found = await ask(`${path}/${version}`, isVersion);
+      if (found && isAvro(found) && canonicalOrNone(found.schema) === wanted) return found.id;
     }
   }
   throw new Failure({
@@ -77,6 +87,8 @@ async function findId(ask: Ask, subjects: readonly string[], released: ReleasedS
     mend: `Register schemas/history/ there first, each file with its own POST to /subjects/${subjects[0] ?? released.subject}/versions.`,
   });
 }
+
+const isAvro = ({ schemaType }: RegisteredVersion): boolean => (schemaType ?? 'AVRO') === 'AVRO';
 
 /** Undefined for a text that is no Avro schema. */
 function canonicalOrNone(schema: string): string | undefined {
@@ -88,11 +100,11 @@ function canonicalOrNone(schema: string): string | undefined {
 }
 
 /** Undefined when the registry says that there is no such thing. */
-type Ask = <S extends z.ZodType>(path: string, shape: S) => Promise<z.infer<S> | undefined>;
+type Ask = <T>(path: string, fits: (answer: unknown) => answer is T) => Promise<T | undefined>;
 
 function askerOf({ url, answerMsMax = 10_000 }: SchemaRegistryOptions): Ask {
   const { base, authorization } = addressOf(url);
-  return async (path, shape) => {
+  return async (path, fits) => {
     const answer = await fetch(base + path, {
       headers: { accept: 'application/vnd.schemaregistry.v1+json', ...authorization },
       // A redirect would carry the password elsewhere.
@@ -106,14 +118,15 @@ function askerOf({ url, answerMsMax = 10_000 }: SchemaRegistryOptions): Ask {
       throw unreachable(base, `it answered ${answer.status}`);
     }
     if (!answer.ok) throw refused(base, `it answered ${answer.status}`);
-    const body = shape.safeParse(await answer.json().catch(() => undefined));
-    if (!body.success) throw refused(base, `${path} is not what a schema registry answers`);
-    return body.data;
+    const body: unknown = await answer.json().catch(() => undefined);
+    if (!fits(body)) throw refused(base, `its answer to ${path} is not that of a schema registry`);
+    return body;
   };
 }
 
 function addressOf(url: string): { base: string; authorization: Record<string, string> } {
-  if (!URL.canParse(url)) throw refused(JSON.stringify(url), 'it is not a URL');
+  // The text is not repeated: a password may stand in it.
+  if (!URL.canParse(url)) throw refused('SCHEMA_REGISTRY_URL', 'it is not a URL');
   const { origin, pathname, username, password } = new URL(url);
   const base = origin + pathname.replace(/\/+$/, '');
   if (username === '') return { base, authorization: {} };

@@ -1,3 +1,4 @@
+import { checkSchemaIds } from '@cairn/adapters';
 import { SCHEMAS } from '@cairn/event';
 import { createMetrics } from '@cairn/runtime';
 import { describe, expect, test } from '@jest/globals';
@@ -16,6 +17,12 @@ describe('the registry over HTTP', () => {
     });
     expect(answer.headers.get('content-type')).toBe(TYPE);
     expect(JSON.parse(((await answer.json()) as { schema: string }).schema)).toEqual(SCHEMAS[0]?.schema);
+  });
+
+  test('our own client finds every released schema under its own id', async () => {
+    await using registry = await open();
+    const ids = await checkSchemaIds({ url: `http://127.0.0.1:${registry.port}` }, SCHEMAS);
+    expect(SCHEMAS.map(({ id }) => ids.schemaIdOf(id))).toEqual(SCHEMAS.map(({ id }) => id));
   });
 
   test('errors carry the registry type, its code and the HTTP status that belongs to it', async () => {
