@@ -77,7 +77,7 @@ export async function insertGaps(clickhouse: ClickHouse, owner: Owner, gaps: rea
     org_id: gap.orgId,
     gateway_id: gap.gatewayId,
     value_sha256: gap.valueSha256 ?? '',
-    received_at: gap.receivedAtMs / 1_000,
+    received_at: timeOf(gap.receivedAtMs),
   }));
   await clickhouse.insertRows('cairn.ingest_gaps', rows, { async_insert: 0 });
 }
@@ -99,9 +99,14 @@ export async function insertFindings(
     finding: finding.finding,
     missing_from: finding.missing?.from ?? null,
     missing_to: finding.missing?.to ?? null,
-    received_at: finding.receivedAtMs / 1_000,
+    received_at: timeOf(finding.receivedAtMs),
   }));
   await clickhouse.insertRows('cairn.stream_findings', rows, { async_insert: 0 });
+}
+
+/** Milliseconds as ClickHouse reads a DateTime64(3) in UTC. */
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 23).replace('T', ' ');
 }
 
 /** A SQL string literal. */

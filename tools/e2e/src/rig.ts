@@ -1,0 +1,125 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ClickHouse, type Kafka, migrate, openClickHouse, openKafka } from '@cairn/adapters';
+import { PARKED_TOPIC, topicOf } from '@cairn/event';
+import { type LedgerState, verifyLedger } from '@cairn/ingest';
+import {
+  freePort,
+  type Parts,
+  REPOSITORY,
+  type ServiceProcess,
+  startParts,
+  startServiceProcess,
+} from '@cairn/local';
+
+export const TOPIC = topicOf('standard');
+export const PARTITIONS = 4;
+
+/** Kafka and ClickHouse for real, with topics and tables, and ingest as a process. */
+export interface Rig extends AsyncDisposable {
+  readonly directory: string;
+  readonly parts: Parts;
+  readonly kafka: Kafka;
+  readonly clickhouse: ClickHouse;
+  readonly ingest: ServiceProcess;
+}
+
+export async function startRig(ingestEnv: Readonly<Record<string, string>> = {}): Promise<Rig> {
+  const own = new AsyncDisposableStack();
+  const directory = mkdtempSync(join(tmpdir(), 'cairn-e2e-'));
+  own.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+  try {
+    const parts = own.use(await startParts({ directory, ports: 'any', parts: ['kafka', 'clickhouse'] }));
+    const kafka = own.use(openKafka({ brokers: [parts.part('kafka').address], clientId: 'e2e' }));
+    const clickhouse = own.use(openClickHouse({ url: parts.part('clickhouse').address }));
+    await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
+    await kafka.ensureTopics([
+      { name: TOPIC, partitions: PARTITIONS },
+      { name: PARKED_TOPIC, partitions: 1 },
+    ]);
+    const healthPort = await freePort();
+    const ingest = own.use(
+      await startServiceProcess({
+        name: 'ingest',
+        healthPort,
+        logDirectory: join(directory, 'log'),
+        env: {
+          ...parts.env(),
+          CAIRN_INGEST_HEALTH_PORT: String(healthPort),
+          CAIRN_INGEST_SESSION_MS_MAX: '2000',
+          CAIRN_INGEST_CHUNK_AGE_MS_MAX: '200',
+          ...ingestEnv,
+        },
+      }),
+    );
+    return { directory, parts, kafka, clickhouse, ingest, [Symbol.asyncDispose]: () => own.disposeAsync() };
+  } catch (error) {
+    await own.disposeAsync();
+    throw error;
+  }
+}
+
+/**
+ * Waits until the table accounts for everything that the log holds.
+ *
+ * @returns the state of each partition's ledger.
+ */
+export async function drained(
+  rig: Pick<Rig, 'kafka' | 'clickhouse'>,
+  msMax = 120_000,
+): Promise<LedgerState[]> {
+  const deadline = performance.now() + msMax;
+  for (;;) {
+    const bounds = await rig.kafka.boundsOf(TOPIC);
+    const covered = await rig.clickhouse
+      .query<{ partition: number; highest: number }>(
+        `SELECT partition, max(highest) AS highest FROM (
+           SELECT partition, max(offset) AS highest FROM cairn.events GROUP BY partition
+           UNION ALL SELECT partition, max(offset_last) AS highest FROM cairn.ingest_gaps GROUP BY partition
+         ) GROUP BY partition`,
+        {},
+        { output_format_json_quote_64bit_integers: 0 },
+      )
+      .catch(() => []);
+    const highest = new Map(covered.map((row) => [row.partition, row.highest]));
+    const behind = [...bounds].filter(
+      ([partition, { end }]) => end > 0 && (highest.get(partition) ?? -1) < end - 1,
+    );
+    if (behind.length === 0) return verifyLedger(rig.clickhouse, [TOPIC]);
+    if (performance.now() > deadline) {
+      throw new Error(
+        `partitions ${behind.map(([partition]) => partition).join(', ')} are not loaded after ${msMax} ms`,
+      );
+    }
+    await sleep(200);
+  }
+}
+
+/** An event as the table holds it, to be compared with what was acknowledged. */
+export interface TableRow {
+  readonly org_id: string;
+  readonly gateway_id: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly leaf: string;
+}
+
+export async function rowsOf(clickhouse: ClickHouse): Promise<TableRow[]> {
+  return clickhouse.query<TableRow>(
+    `SELECT org_id, gateway_id, epoch, seq, lower(hex(leaf_hash)) AS leaf FROM cairn.events
+     ORDER BY org_id, gateway_id, epoch, seq`,
+    {},
+    { output_format_json_quote_64bit_integers: 0 },
+  );
+}
+
+/** Streams whose numbers do not run from 0 without a hole or a repetition. */
+export function brokenStreams(rows: readonly TableRow[]): string[] {
+  const streams = Map.groupBy(rows, (row) => `${row.org_id} ${row.gateway_id} ${row.epoch}`);
+  return [...streams].flatMap(([stream, events]) => {
+    const wrong = events.findIndex((event, index) => event.seq !== index);
+    return wrong < 0 ? [] : [`${stream}: ${events[wrong]?.seq} where ${wrong} is expected`];
+  });
+}
