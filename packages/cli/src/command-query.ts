@@ -9,8 +9,8 @@ import type { OpenTrail } from './trail.ts';
  * Rows stream: a large answer needs no memory here.
  */
 export async function query(open: OpenTrail, output: Output, sql: string, format: string): Promise<number> {
-  await using trail = await open();
-  const chunks = trail.stream(sql, output.json ? 'JSONEachRow' : format, {
+  await using trail = open();
+  const rows = await trail.stream(withoutSemicolon(sql), output.json ? 'JSONEachRow' : format, {
     readonly: 1,
     max_execution_time: 60,
     max_memory_usage: 2_000_000_000,
@@ -18,8 +18,11 @@ export async function query(open: OpenTrail, output: Output, sql: string, format
     output_format_pretty_max_rows: 10_000,
     output_format_json_quote_64bit_integers: 0,
   });
-  for await (const chunk of chunks) {
-    if (!process.stdout.write(chunk)) await new Promise((resolve) => process.stdout.once('drain', resolve));
-  }
+  for await (const chunk of rows) await output.bytes(chunk);
   return EXIT.ok;
+}
+
+/** The format follows the statement, so what ends it must go. */
+function withoutSemicolon(sql: string): string {
+  return sql.trim().replace(/[\s;]+$/, '');
 }

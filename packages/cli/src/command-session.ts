@@ -6,7 +6,7 @@ import type { OpenTrail } from './trail.ts';
 
 /** `cairn session <id>`: the exact sequence of one session, decisions beside outcomes. */
 export async function showSession(open: OpenTrail, output: Output, id: string): Promise<number> {
-  await using trail = await open();
+  await using trail = open();
   let events = await readSession(trail, id);
   if (events.length === 0) {
     const candidates = await findSessions(trail, id, 6);
@@ -28,7 +28,7 @@ export async function showSession(open: OpenTrail, output: Output, id: string): 
 
 /** `cairn sessions`: the latest sessions. */
 export async function showSessions(open: OpenTrail, output: Output, limit: number): Promise<number> {
-  await using trail = await open();
+  await using trail = open();
   const sessions = await listSessions(trail, limit);
   for (const session of sessions) output.value(session);
   if (sessions.length === 0) {

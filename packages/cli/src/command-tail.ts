@@ -2,56 +2,55 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { visible } from '@cairn/session';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import { type LogPosition, readBehind, readPositions, type TailedEvent } from './read-session.ts';
+import { type LoggedEvent, type LogPosition, readBehind, readHeads, readUpTo } from './read-log.ts';
 import type { OpenTrail } from './trail.ts';
 
 export interface TailOptions {
   /** Events from before the start to show first. */
   readonly last: number;
-  /** Ends after what is there. */
+  /** Goes on with what comes. */
   readonly follow: boolean;
   readonly pollMs: number;
   readonly signal: AbortSignal;
 }
 
-const PAGE = 1_000;
+/** Of each partition in one reading. */
+const EVENTS_MAX = 1_000;
 
 /** `cairn tail`: events as they become queryable. */
 export async function tail(open: OpenTrail, output: Output, options: TailOptions): Promise<number> {
-  await using trail = await open();
-  const positions = new Map(
-    (await readPositions(trail)).map((position) => [
-      keyOf(position),
-      { ...position, offset: position.offset - options.last },
-    ]),
-  );
-  let first = true;
-  while (!options.signal.aborted) {
-    const events = await readBehind(trail, [...positions.values()], PAGE);
-    const shown =
-      first && events.length > options.last ? events.slice(-options.last || events.length) : events;
-    for (const event of events) positions.set(keyOf(event), laterOf(positions.get(keyOf(event)), event));
-    for (const event of options.last === 0 && first ? [] : shown) {
-      output.value(event);
-      output.line(lineOf(event, output));
-    }
-    first = false;
-    if (events.length === PAGE) continue;
-    if (!options.follow) break;
-    await sleep(options.pollMs, undefined, { signal: options.signal }).catch(() => undefined);
+  await using trail = open();
+  let positions = await readHeads(trail);
+  show(output, await readUpTo(trail, positions, options.last));
+  while (options.follow && !options.signal.aborted) {
+    const events = await readBehind(trail, positions, EVENTS_MAX);
+    show(
+      output,
+      events.toSorted((left, right) => left.timestamp - right.timestamp),
+    );
+    positions = advanced(positions, events);
+    if (events.length === 0)
+      await sleep(options.pollMs, undefined, { signal: options.signal }).catch(() => {});
   }
   return EXIT.ok;
 }
 
-const keyOf = (position: LogPosition): string => `${position.topic}/${position.partition}`;
+function show(output: Output, events: readonly LoggedEvent[]): void {
+  for (const event of events) {
+    output.value(event);
+    output.line(lineOf(event, output));
+  }
+}
 
-const laterOf = (known: LogPosition | undefined, event: TailedEvent): LogPosition => ({
-  topic: event.topic,
-  partition: event.partition,
-  offset: Math.max(known?.offset ?? -1, event.offset),
-});
+/** @param events in the order of each partition, so that the last one stands. */
+function advanced(positions: readonly LogPosition[], events: readonly LoggedEvent[]): LogPosition[] {
+  const all = [...positions, ...events].map(
+    ({ topic, partition, offset }) => [`${topic}/${partition}`, { topic, partition, offset }] as const,
+  );
+  return [...new Map(all).values()];
+}
 
-function lineOf(event: TailedEvent, output: Output): string {
+function lineOf(event: LoggedEvent, output: Output): string {
   const time = new Date(event.timestamp / 1_000).toISOString().slice(11, 23);
   const what = [event.service, event.tool_name].filter((name) => name !== '').join('/');
   const result =

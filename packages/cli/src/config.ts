@@ -1,37 +1,71 @@
 import { join } from 'node:path';
+import { portsFrom, REPOSITORY } from '@cairn/local';
+import { readConfig } from '@cairn/runtime';
+import { z } from 'zod';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const schema = z.object({
+  clickhouse: z.object({
+    url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+    user: z.string().optional(),
+    password: z.string().optional(),
+  }),
+  kafkaBrokers: z.string().min(1),
+  redisUrl: z.string().min(1),
+  s3Endpoint: z.string().min(1),
+  /** Retention classes whose topics are looked at. */
+  classes: z
+    .string()
+    .default('standard')
+    .transform((text) => text.split(',').map((name) => name.trim())),
+  /** Directory of the local parts' data. */
+  localDirectory: z.string().min(1),
+  /** Shows where an unexpected error came from. */
+  debug: z.string().optional(),
+});
 
 /** Where the command line finds things; flags win over the environment, the environment over the local parts. */
-export interface CliConfig {
-  readonly clickhouse: {
-    readonly url: string;
-    readonly user: string | undefined;
-    readonly password: string | undefined;
+export type CliConfig = z.infer<typeof schema>;
+
+/** @throws Failure `config.invalid` with every mistake. */
+export function readCliConfig(env: Environment): CliConfig {
+  const ports = portsFrom(env);
+  const local = {
+    CLICKHOUSE_URL: `http://127.0.0.1:${ports.clickhouse}`,
+    KAFKA_BROKERS: `127.0.0.1:${ports.kafka}`,
+    REDIS_URL: `redis://127.0.0.1:${ports.redis}`,
+    S3_ENDPOINT: `http://127.0.0.1:${ports.s3}`,
+    CAIRN_LOCAL_DIRECTORY: join(REPOSITORY, '.local', 'data'),
   };
-  readonly kafkaBrokers: string | undefined;
-  readonly redisUrl: string | undefined;
-  readonly s3Endpoint: string | undefined;
-  readonly color: boolean;
-  /** Directory of the local parts' data. */
-  readonly localDirectory: string;
-}
-
-/** The root of the repository. */
-export const REPOSITORY = join(import.meta.dirname, '..', '..', '..');
-
-export function readCliConfig(
-  env: Readonly<Record<string, string | undefined>> = process.env,
-  isTerminal: boolean = process.stdout.isTTY === true,
-): CliConfig {
-  return {
-    clickhouse: {
-      url: env['CLICKHOUSE_URL'] ?? 'http://127.0.0.1:18123',
-      user: env['CLICKHOUSE_USER'],
-      password: env['CLICKHOUSE_PASSWORD'],
+  const named = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== '' && value !== undefined),
+  );
+  return readConfig({
+    name: 'the command line',
+    schema,
+    env: { ...local, ...named },
+    names: {
+      CLICKHOUSE_URL: 'clickhouse.url',
+      CLICKHOUSE_USER: 'clickhouse.user',
+      CLICKHOUSE_PASSWORD: 'clickhouse.password',
+      KAFKA_BROKERS: 'kafkaBrokers',
+      REDIS_URL: 'redisUrl',
+      S3_ENDPOINT: 's3Endpoint',
+      CAIRN_CLASSES: 'classes',
+      CAIRN_LOCAL_DIRECTORY: 'localDirectory',
+      CAIRN_DEBUG: 'debug',
     },
-    kafkaBrokers: env['KAFKA_BROKERS'],
-    redisUrl: env['REDIS_URL'],
-    s3Endpoint: env['S3_ENDPOINT'],
-    color: isTerminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
-    localDirectory: env['CAIRN_LOCAL_DIRECTORY'] ?? join(REPOSITORY, '.local', 'data'),
-  };
+  });
 }
+
+/** The environment of this process. */
+export const environment = (): Environment => process.env;
+
+/** Whether colours help: on a terminal that knows them, unless the person said no (no-color.org). */
+export function wantsColor(isTerminal: boolean, env: Environment): boolean {
+  return isTerminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+}
+
+/** Where the numbered migrations are. */
+export const MIGRATIONS = join(REPOSITORY, 'deploy', 'clickhouse');

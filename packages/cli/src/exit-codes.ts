@@ -3,7 +3,7 @@ export const EXIT = {
   ok: 0,
   /** A check failed, or nothing was found. */
   failed: 1,
-  /** The command line was wrong. */
+  /** The command line or the environment was wrong. */
   usage: 2,
   /** It could not be done or told from here: a part is not reachable. */
   unreachable: 3,

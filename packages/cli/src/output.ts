@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import { visible } from '@cairn/session';
 
@@ -11,24 +13,37 @@ export interface Output {
   line(text?: string): void;
   /** Data for programs; silent without `--json`. One value, one line. */
   value(value: unknown): void;
+  /** Data as it came, for both. Resolves when there is room for more. */
+  bytes(chunk: Uint8Array): Promise<void>;
   /** A remark that is not data. */
   note(text: string): void;
   paint(style: Parameters<typeof styleText>[0], text: string): string;
 }
 
-export function createOutput(options: { json: boolean; color: boolean }): Output {
+export interface Streams {
+  readonly stdout: Writable & { readonly columns?: number };
+  readonly stderr: Writable;
+}
+
+export function createOutput(
+  { stdout, stderr }: Streams,
+  options: { json: boolean; color: boolean },
+): Output {
   const color = options.color && !options.json;
   return {
     json: options.json,
     color,
-    width: Math.max(60, Math.min(process.stdout.columns ?? 100, 160)),
+    width: Math.max(60, Math.min(stdout.columns ?? 100, 160)),
     line: (text = '') => {
-      if (!options.json) process.stdout.write(`${text}\n`);
+      if (!options.json) stdout.write(`${text}\n`);
     },
     value: (value) => {
-      if (options.json) process.stdout.write(`${JSON.stringify(value)}\n`);
+      if (options.json) stdout.write(`${JSON.stringify(value)}\n`);
     },
-    note: (text) => process.stderr.write(`${text}\n`),
+    bytes: async (chunk) => {
+      if (!stdout.write(chunk)) await once(stdout, 'drain');
+    },
+    note: (text) => stderr.write(`${text}\n`),
     paint: (style, text) => (color ? styleText(style, text, { validateStream: false }) : text),
   };
 }

@@ -5,7 +5,7 @@ import type { SessionEvent } from '@cairn/session';
  * The columns of a session's events as the reconstruction wants them: ids as text, hashes as hex, time in microseconds.
  * Names are the schema's own.
  */
-const COLUMNS = `
+export const SESSION_COLUMNS = `
   toString(event_id) AS event_id,
   if(call_id IS NULL, NULL, toString(call_id)) AS call_id,
   kind, phase, toUnixTimestamp64Micro(timestamp) AS timestamp, gateway_id, epoch, seq,
@@ -26,7 +26,7 @@ const ABOUT_CALLS = `kind NOT IN ('seal', 'stream_open', 'stream_close', 'gap')`
  */
 export async function readSession(clickhouse: ClickHouse, id: string): Promise<SessionEvent[]> {
   return clickhouse.query<SessionEvent>(
-    `SELECT ${COLUMNS} FROM cairn.events
+    `SELECT ${SESSION_COLUMNS} FROM cairn.events
      WHERE session_id = {id:String} AND ${ABOUT_CALLS}
      ORDER BY timestamp, gateway_id, epoch, seq`,
     { id },
@@ -71,53 +71,8 @@ export async function listSessions(clickhouse: ClickHouse, limit: number): Promi
   );
 }
 
-/** How far one partition of one topic has been read. */
-export interface LogPosition {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-}
-
-/** The last offset that the table holds of each partition. */
-export async function readPositions(clickhouse: ClickHouse): Promise<LogPosition[]> {
-  return clickhouse.query<LogPosition>(
-    `SELECT topic, partition, max(offset) AS offset FROM cairn.events GROUP BY topic, partition`,
-    {},
-    ROW_SETTINGS,
-  );
-}
-
-export type TailedEvent = SessionEvent & LogPosition;
-
-/**
- * Events behind these positions, in the order of their partitions. Positions and not times: partitions are loaded
- * independently, and an event of a slow one may arrive after a later event of a fast one was shown.
- */
-export async function readBehind(
-  clickhouse: ClickHouse,
-  positions: readonly LogPosition[],
-  limit: number,
-): Promise<TailedEvent[]> {
-  const parameters: Record<string, unknown> = { limit };
-  const known = positions.map(({ topic, partition, offset }, index) => {
-    parameters[`t${index}`] = topic;
-    parameters[`p${index}`] = partition;
-    parameters[`o${index}`] = offset;
-    return `topic = {t${index}:String} AND partition = {p${index}:Int32}`;
-  });
-  const behind = known.map((partition, index) => `(${partition} AND offset > {o${index}:Int64})`);
-  const unknown = known.length === 0 ? '1' : known.map((partition) => `NOT (${partition})`).join(' AND ');
-  return clickhouse.query<TailedEvent>(
-    `SELECT ${COLUMNS}, topic, partition, offset FROM cairn.events
-     WHERE ${[...behind, `(${unknown})`].join(' OR ')}
-     ORDER BY timestamp, topic, partition, offset LIMIT {limit:UInt32}`,
-    parameters,
-    ROW_SETTINGS,
-  );
-}
-
 /** Numbers as numbers and named tuples as objects. */
-const ROW_SETTINGS = {
+export const ROW_SETTINGS = {
   output_format_json_quote_64bit_integers: 0,
   output_format_json_named_tuples_as_objects: 1,
 } as const;
