@@ -13,6 +13,9 @@ type RequiredField = 'org_id' | 'gateway_id' | 'kind' | 'phase' | 'capture' | 't
 
 export type CompleteEvent = Omit<AuditEvent, IntegrityField>;
 
+/** Larger numbers, zigzagged, do not fit a double exactly. */
+const LONG_MAX = 2 ** 52 - 1;
+
 type Check = (value: unknown) => string | undefined;
 interface FieldRule {
   readonly name: string;
@@ -160,7 +163,7 @@ const PRIMITIVES: Readonly<Record<string, Check>> = {
   bytes: (value) => (value instanceof Uint8Array ? undefined : 'must be bytes'),
   boolean: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
   int: whole(-2_147_483_648, 2_147_483_647, 'a whole number of 32 bits'),
-  long: whole(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, 'a whole number of at most 2^53 - 1'),
+  long: whole(-LONG_MAX, LONG_MAX, 'a whole number of less than 2^52'),
 };
 
 function unknownType(type: string): never {

@@ -37,7 +37,7 @@ export interface Cursor {
 export const STRING_BYTES_MAX = 32_768;
 export const ITEMS_MAX = 4_096;
 
-/** A long: sets `value`. Zigzag, at most ten bytes on the wire, at most 2^53 - 1 in size. */
+/** A long: sets `value`. Zigzag, at most ten bytes on the wire, less than 2^52 in size. */
 export function long(bytes: Uint8Array, cursor: Cursor): boolean {
   const { end } = cursor;
   let { at } = cursor;
@@ -53,13 +53,12 @@ export function long(bytes: Uint8Array, cursor: Cursor): boolean {
   do {
     if (at >= end) return fail(cursor, 'datum.truncated');
     byte = bytes[at++]!;
-    // Beyond 2^54 zigzagged, the value no longer fits a double exactly.
-    if (scale > 2 ** 49 || (scale === 2 ** 49 && (byte & 0x7f) > 31)) return fail(cursor, 'varint.overflow');
+    // Beyond 2^53 zigzagged, the number no longer fits a double exactly and would be read as its neighbour.
+    if (scale > 2 ** 49 || (scale === 2 ** 49 && (byte & 0x7f) > 15)) return fail(cursor, 'varint.overflow');
     low += (byte & 0x7f) * scale;
     scale *= 128;
   } while (byte >= 0x80);
   if (byte === 0) return fail(cursor, 'varint.non-minimal');
-  if (low > 18_014_398_509_481_982) return fail(cursor, 'varint.overflow');
   cursor.at = at;
   cursor.value = low % 2 === 1 ? -((low + 1) / 2) : low / 2;
   return true;

@@ -1,0 +1,202 @@
+import { describe, expect, test } from '@jest/globals';
+import avsc, { type Schema } from 'avsc';
+import fc from 'fast-check';
+import {
+  ACTION_SYMBOLS,
+  AUDIT_EVENT_SCHEMA_ID,
+  type AuditEvent,
+  completeEvent,
+  DATUM_BYTES_MAX,
+  decodeDatum,
+  encodeDatum,
+  KIND_SYMBOLS,
+  PHASE_SYMBOLS,
+  releasedSchema,
+  walkDatum,
+} from './index.ts';
+
+const type = avsc.Type.forSchema(releasedSchema(AUDIT_EVENT_SCHEMA_ID).schema as unknown as Schema, {
+  wrapUnions: 'never',
+});
+
+const bytes = (size: number) => fc.uint8Array({ minLength: size, maxLength: size });
+const text = fc.string({ unit: 'grapheme', maxLength: 40 }).map((value) => value.toWellFormed());
+const nullable = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null });
+
+const LONG = fc.tuple(fc.nat(2 ** 31 - 1), fc.nat(2 ** 21 - 1)).map(([high, low]) => high * 2 ** 21 + low);
+
+/** Events of every shape: empty and long texts, absent and present values, lists of several. */
+const events: fc.Arbitrary<AuditEvent> = fc
+  .record({
+    event_id: bytes(16),
+    org_id: fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/),
+    gateway_id: fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/),
+    kind: fc.constantFrom(...KIND_SYMBOLS),
+    phase: fc.constantFrom(...PHASE_SYMBOLS),
+    action: fc.constantFrom(...ACTION_SYMBOLS),
+    timestamp: fc.integer({ min: 0, max: 4_000_000_000_000_000 }),
+    call_id: nullable(bytes(16)),
+    step: nullable(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })),
+    parameters_size: nullable(LONG),
+    parameters_hash: nullable(bytes(32)),
+    parameters_sealed: nullable(fc.uint8Array({ maxLength: 300 })),
+    tool_name: text,
+    error_message: text,
+    data_classes: fc.array(text, { maxLength: 5 }),
+    redactions: fc.array(fc.record({ rule: text, count: fc.nat() }), { maxLength: 4 }),
+    delegation: fc.array(fc.record({ principal: text, scope: text }), { maxLength: 3 }),
+    integrity: fc.record({
+      epoch: LONG,
+      seq: LONG,
+      prev_hash: bytes(32),
+      key_id: fc.stringMatching(/^[0-9a-f]{8}$/),
+      signature: nullable(bytes(64)),
+    }),
+  })
+  .map(({ integrity, event_id, ...draft }) => ({
+    ...completeEvent({ ...draft, capture: 'gateway' }, { event_id }),
+    ...integrity,
+  }));
+
+describe('the walk', () => {
+  test('passes over every event that is encoded, and decoding gives it back', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        const datum = encodeDatum(event);
+        expect(walkDatum(datum, AUDIT_EVENT_SCHEMA_ID).ok).toBe(true);
+        expect(decodeDatum(datum)).toEqual(event);
+      }),
+    );
+  });
+
+  test('works inside a larger buffer as it does alone', () => {
+    fc.assert(
+      fc.property(
+        events,
+        fc.uint8Array({ maxLength: 50 }),
+        fc.uint8Array({ maxLength: 50 }),
+        (event, before, after) => {
+          const datum = encodeDatum(event);
+          const buffer = Buffer.concat([before, datum, after]);
+          const inside = walkDatum(
+            buffer,
+            AUDIT_EVENT_SCHEMA_ID,
+            before.length,
+            before.length + datum.length,
+          );
+          const alone = walkDatum(datum, AUDIT_EVENT_SCHEMA_ID);
+          if (!inside.ok || !alone.ok) throw new Error('refused');
+          expect({ ...inside, prevHashAt: inside.prevHashAt - before.length }).toEqual(alone);
+        },
+      ),
+    );
+  });
+
+  test('accepts a mutated datum only when it is canonical: decoded and encoded again it is the same bytes', () => {
+    const mutation = fc.record({
+      at: fc.double({ min: 0, max: 1, noNaN: true }),
+      value: fc.nat(255),
+      how: fc.nat(2),
+    });
+    let accepted = 0;
+    fc.assert(
+      fc.property(events, fc.array(mutation, { minLength: 1, maxLength: 4 }), (event, mutations) => {
+        let datum = Buffer.from(encodeDatum(event));
+        for (const { at, value, how } of mutations) {
+          const index = Math.floor(at * datum.length);
+          if (how === 0) datum[index] = value;
+          else if (how === 1)
+            datum = Buffer.concat([datum.subarray(0, index), Buffer.from([value]), datum.subarray(index)]);
+          else datum = Buffer.concat([datum.subarray(0, index), datum.subarray(index + 1)]);
+        }
+        if (!walkDatum(datum, AUDIT_EVENT_SCHEMA_ID).ok) return;
+        accepted += 1;
+        expect(type.toBuffer(type.fromBuffer(datum))).toEqual(datum);
+      }),
+      { numRuns: 3_000 },
+    );
+    expect(accepted).toBeGreaterThan(100);
+  });
+
+  test('never throws, whatever the bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 400 }), (noise) => {
+        expect(walkDatum(noise, AUDIT_EVENT_SCHEMA_ID)).toHaveProperty('ok');
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe('the walk refuses by name', () => {
+  const plain = encodeDatum({
+    ...completeEvent(
+      {
+        org_id: 'acme',
+        gateway_id: 'gw',
+        kind: 'tool_call',
+        phase: 'single',
+        capture: 'gateway',
+        timestamp: 1,
+        data_classes: ['MARK'],
+      },
+      { event_id: new Uint8Array(16) },
+    ),
+    epoch: 1,
+    seq: 0,
+    prev_hash: new Uint8Array(32),
+    key_id: '00000000',
+    signature: null,
+  });
+  const with_ = (at: number, remove: number, insert: string): Uint8Array =>
+    Buffer.concat([plain.subarray(0, at), Buffer.from(insert, 'hex'), plain.subarray(at + remove)]);
+  const KIND_AT = 16 + 1 + 4;
+  const LIST_AT = Buffer.from(plain).indexOf('MARK') - 2;
+
+  test.each<[string, Uint8Array, string, number]>([
+    ['datum.trailing', Buffer.concat([plain, plain]), '', plain.length],
+    ['datum.truncated', plain.subarray(0, plain.length - 1), 'signature', plain.length - 1],
+    ['varint.non-minimal', with_(16, 1, '8800'), 'org_id', 16],
+    ['varint.overflow', with_(16, 1, 'ffffffffffffffffff01'), 'org_id', 16],
+    ['enum.range', with_(KIND_AT, 1, '7e'), 'kind', KIND_AT],
+    ['union.range', with_(KIND_AT + 2, 1, '04'), 'call_id', KIND_AT + 2],
+    ['string.utf8', with_(17, 1, 'ff'), 'org_id', 17],
+    [
+      'string.too-long',
+      Buffer.concat([plain.subarray(0, 16), Buffer.from('828004', 'hex'), new Uint8Array(40_000)]),
+      'org_id',
+      16,
+    ],
+    // A block with its size before it, which Avro allows and canonical form does not.
+    ['array.form', with_(LIST_AT, 1, '010a'), 'data_classes', LIST_AT],
+    // Two thousand million items in a hundred bytes.
+    ['datum.truncated', with_(LIST_AT, 1, 'feffffff0f'), 'data_classes', LIST_AT],
+    ['datum.too-long', new Uint8Array(DATUM_BYTES_MAX + 1), '', 0],
+  ])('%s', (reason, datum, field, at) => {
+    const refused = walkDatum(datum, AUDIT_EVENT_SCHEMA_ID);
+    if (refused.ok) throw new Error('accepted');
+    expect(refused.reason).toBe(reason);
+    expect(refused.field).toBe(field);
+    // Where it was noticed: at the value, or behind the length that claims too much.
+    expect(refused.at).toBeGreaterThanOrEqual(at);
+    expect(refused.at).toBeLessThanOrEqual(at + 40_000);
+  });
+
+  test('a number beyond 2^52, which a double would read as its neighbour', () => {
+    const [largest, beyond] = [2 ** 52 - 1, 2 ** 52].map((value) => {
+      const long = avsc.Type.forSchema('long').toBuffer(value);
+      // epoch stands before seq 0, prev_hash, key_id and signature.
+      const at = plain.length - (1 + 1 + 32 + 9 + 1);
+      return walkDatum(
+        Buffer.concat([plain.subarray(0, at), long, plain.subarray(at + 1)]),
+        AUDIT_EVENT_SCHEMA_ID,
+      );
+    });
+    expect(largest).toMatchObject({ ok: true, epoch: 2 ** 52 - 1 });
+    expect(beyond).toMatchObject({ ok: false, reason: 'varint.overflow', field: 'epoch' });
+  });
+
+  test('schema.unknown', () => {
+    expect(walkDatum(plain, 99)).toEqual({ ok: false, reason: 'schema.unknown', at: 0, field: '' });
+  });
+});
