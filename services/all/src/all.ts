@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openClickHouse, openKafka } from '@cairn/adapters';
+import { isFailure, messageOf } from '@cairn/failure';
+import { createGateway, type Gateway } from '@cairn/gateway';
+import { createIngest, type Ingest, type IngestConfig } from '@cairn/ingest';
+import { createRegistry, type Registry } from '@cairn/registry';
+import { createLog, createMetrics, type LogOptions, type ServiceContext } from '@cairn/runtime';
+import type { AllConfig } from './config.ts';
+
+export interface All extends AsyncDisposable {
+  readonly gateway?: Gateway;
+  readonly ingest?: Ingest;
+  readonly registry?: Registry;
+}
+
+/**
+ * The services in one process: the same creators with the same configuration, each with metrics, log and health of its
+ * own. Between them there is Kafka as always, so any of them can be taken out and run elsewhere.
+ *
+ * Ingest comes last and is awaited: it needs topics, which the gateway creates, and tables.
+ */
+export async function createAll(config: AllConfig, context: ServiceContext): Promise<All> {
+  await using opening = new AsyncDisposableStack();
+  const registry =
+    config.registry && opening.use(await createRegistry(config.registry, contextOf(context, 'registry')));
+  const gateway =
+    config.gateway && opening.use(await createGateway(config.gateway, contextOf(context, 'gateway')));
+  const ingest = config.ingest && (await startIngest(config.ingest, context, opening));
+  const open = opening.move();
+  return {
+    ...(registry && { registry }),
+    ...(gateway && { gateway }),
+    ...(ingest && { ingest }),
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}
+
+const ATTEMPT_EVERY_MS = 1_000;
+
+/**
+ * Alone, ingest ends when Kafka or ClickHouse is away and its supervisor starts it again. Here that would end the gateway
+ * as well, which can go on without them; so it is the start of ingest that is repeated.
+ */
+async function startIngest(
+  config: IngestConfig,
+  context: ServiceContext,
+  opening: AsyncDisposableStack,
+): Promise<Ingest> {
+  const kafka = opening.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-ingest' }));
+  const clickhouse = opening.use(openClickHouse(config.clickhouse));
+  for (;;) {
+    try {
+      return opening.use(await createIngest(config, contextOf(context, 'ingest'), { kafka, clickhouse }));
+    } catch (error) {
+      if (!passes(error)) throw error;
+      context.log.warn({ reason: messageOf(error) }, 'ingest waits');
+      await sleep(ATTEMPT_EVERY_MS);
+    }
+  }
+}
+
+/** The topic is being created by the gateway, or the other side is away. */
+function passes(error: unknown): boolean {
+  return isFailure(error, 'log.no-topic') || (isFailure(error) && error.retry !== 'no');
+}
+
+function contextOf({ log, onReload }: ServiceContext, name: string): ServiceContext {
+  const level = log.level as LogOptions['level'];
+  return { log: createLog({ name, level }), metrics: createMetrics(name), onReload };
+}

@@ -1,0 +1,55 @@
+import { Failure, isFailure } from '@cairn/failure';
+import { type GatewayConfig, readGatewayConfig } from '@cairn/gateway';
+import { type IngestConfig, readIngestConfig } from '@cairn/ingest';
+import { type RegistryConfig, readRegistryConfig } from '@cairn/registry';
+import { readConfig } from '@cairn/runtime';
+import { z } from 'zod';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The configuration of each service that is to run here. */
+export interface AllConfig {
+  readonly gateway?: GatewayConfig;
+  readonly ingest?: IngestConfig;
+  readonly registry?: RegistryConfig;
+}
+
+const readers = { gateway: readGatewayConfig, ingest: readIngestConfig, registry: readRegistryConfig };
+const NAMES = ['gateway', 'ingest', 'registry'] as const;
+
+const schema = z.object({
+  services: z
+    .string()
+    .default(NAMES.join(','))
+    .transform((text) => text.split(',').map((name) => name.trim()))
+    .pipe(z.array(z.enum(NAMES)).min(1)),
+});
+
+/**
+ * Which services, and the configuration of each as it reads it when it is alone.
+ *
+ * @throws Failure `config.invalid` with every mistake of every service.
+ */
+export function readAllConfig(env: Environment = process.env): AllConfig {
+  const { services } = readConfig({ name: 'all', schema, env, names: { CAIRN_SERVICES: 'services' } });
+  const failures: Failure[] = [];
+  const read = <T>(reader: (env: Environment) => T): T | undefined => {
+    try {
+      return reader(env);
+    } catch (error) {
+      if (!isFailure(error, 'config.invalid')) throw error;
+      failures.push(error);
+      return undefined;
+    }
+  };
+  const configs = Object.fromEntries(
+    services.map((name) => [name, read<unknown>(readers[name])]),
+  ) as AllConfig;
+  if (failures.length === 0) return configs;
+  throw new Failure({
+    code: 'config.invalid',
+    retry: 'no',
+    message: failures.map(({ message }) => message).join('; '),
+    mend: [...new Set(failures.map(({ mend }) => mend))].join(' '),
+  });
+}
