@@ -11,6 +11,7 @@ import { readAllConfig } from '../../services/all/src/config.ts';
 import { readGatewayConfig } from '../../services/gateway/src/config.ts';
 import { readIngestConfig } from '../../services/ingest/src/config.ts';
 import { readRegistryConfig } from '../../services/registry/src/config.ts';
+import { IMAGES } from '../local/src/images.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
@@ -127,6 +128,7 @@ describe('docker-compose.yml', () => {
   test('images of others have a full version, and nobody is unlimited or privileged', async () => {
     const services = await readAll();
     for (const name of PARTS) expect(services[name]?.image).toMatch(/:v?\d+\.\d+\.\d+/);
+    expect(Object.fromEntries(PARTS.map((name) => [name, services[name]?.image]))).toEqual(IMAGES);
     for (const [name, service] of Object.entries(services)) {
       expect([name, service.privileged ?? false]).toEqual([name, false]);
       expect([name, Number(service.mem_limit) > 0]).toEqual([name, true]);
