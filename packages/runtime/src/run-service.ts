@@ -13,6 +13,8 @@ export interface ServiceContext {
 
 export interface RunOptions {
   readonly level?: LogOptions['level'];
+  /** Where log lines go; standard output unless given. */
+  readonly destination?: LogOptions['destination'];
   /** How long the service may take to drain before the process ends all the same. */
   readonly drainMsMax?: number;
 }
@@ -29,7 +31,11 @@ export async function runService(
   create: (context: ServiceContext) => Promise<AsyncDisposable>,
   options: RunOptions = {},
 ): Promise<void> {
-  const log = createLog({ name, level: options.level });
+  const log = createLog({
+    name,
+    level: options.level,
+    ...(options.destination ? { destination: options.destination } : {}),
+  });
   const reloads: (() => Promise<void>)[] = [];
   let service: AsyncDisposable;
   try {

@@ -161,3 +161,10 @@ export function readGatewayConfig(
     policy: { ...config.policy, directory: from(config.policy.directory) },
   };
 }
+
+/** The credential of the agent that a stdio gateway serves; absent for an anonymous one. */
+export function readStdioCredential(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string | undefined {
+  return env['CAIRN_CREDENTIAL'];
+}

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { type Kafka, openKafka } from '@cairn/adapters';
 import { topicOf } from '@cairn/event';
-import { messageOf } from '@cairn/failure';
+import { Failure, messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing } from '@cairn/privacy';
 import { type EventLog, openRecorder, type RecorderEvent } from '@cairn/recorder';
 import { type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
@@ -17,6 +18,7 @@ import { createGatewayMetrics } from './metrics.ts';
 import { PendingCalls } from './pending-calls.ts';
 import { loadPolicy } from './policy.ts';
 import { serveHttp } from './serve-http.ts';
+import { serveStdio } from './serve-stdio.ts';
 import { createToolCatalogue } from './tool-catalogue.ts';
 
 /** What tests put in the place of the real systems. */
@@ -67,6 +69,52 @@ export async function createGateway(
     await own.disposeAsync();
     throw error;
   }
+}
+
+/**
+ * A gateway for one agent and one upstream over standard input and output. It has a spool of its own below the data
+ * directory, so that it runs beside a gateway that serves HTTP; two of the same upstream need two data directories.
+ */
+export async function createStdioGateway(
+  config: GatewayConfig,
+  context: ServiceContext,
+  service: string,
+  credential: string | undefined,
+  parts: GatewayParts & { readonly input?: Readable; readonly output?: Writable } = {},
+): Promise<AsyncDisposable & { readonly ended: Promise<void> }> {
+  const upstream = config.upstreams[service];
+  if (!upstream) throw noUpstream(service, Object.keys(config.upstreams));
+  const own = new AsyncDisposableStack();
+  const data_directory = join(config.data_directory, 'stdio', service);
+  const core = await openCore({ ...config, data_directory }, context, parts, own);
+  const caller = core.callerOf(credential === undefined ? undefined : `Bearer ${credential}`);
+  if (!caller) {
+    await own.disposeAsync();
+    throw noCaller();
+  }
+  const { input = process.stdin, output = process.stdout } = parts;
+  const ended = serveStdio(core, { service, upstream, caller, input, output, path: PATH });
+  // The host closes our input to end us.
+  if (!parts.input) void ended.then(() => process.kill(process.pid, 'SIGTERM'));
+  return { ended, [Symbol.asyncDispose]: () => own.disposeAsync() };
+}
+
+function noUpstream(service: string, known: readonly string[]): Failure {
+  return new Failure({
+    code: 'config.invalid',
+    retry: 'no',
+    message: `there is no upstream ${JSON.stringify(service)}`,
+    mend: `Name one as the argument: ${known.join(', ')}.`,
+  });
+}
+
+function noCaller(): Failure {
+  return new Failure({
+    code: 'config.invalid',
+    retry: 'no',
+    message: 'the agent is not known',
+    mend: 'Set CAIRN_CREDENTIAL to a credential whose hash is among the identities.',
+  });
 }
 
 /** Where commands of stdio servers are looked for. */

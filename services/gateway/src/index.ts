@@ -1,2 +1,2 @@
 export { type GatewayConfig, readGatewayConfig } from './config.ts';
-export { createGateway, type Gateway, type GatewayParts } from './gateway.ts';
+export { createGateway, createStdioGateway, type Gateway, type GatewayParts } from './gateway.ts';

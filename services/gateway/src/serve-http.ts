@@ -66,6 +66,9 @@ async function handleRequest(
   const upstream = service === undefined ? undefined : upstreams.get(service);
   if (service === undefined || !upstream)
     return refuse(404, INVALID_REQUEST, 'There is no such server here.', 'path');
+  if (!mayBeNamed(core.config.listen.host, headerOf(request, 'host') ?? '')) {
+    return refuse(403, INVALID_REQUEST, 'This name is not mine.', 'host');
+  }
   const origin = headerOf(request, 'origin');
   if (origin !== undefined && !core.config.listen.origins.includes(origin)) {
     return refuse(403, INVALID_REQUEST, 'This origin may not call.', 'origin');
@@ -149,6 +152,15 @@ async function handleRequest(
     modern: isModern(versionOf(message, headers)),
   };
   await upstream.exchange(exchange);
+}
+
+/**
+ * A gateway on loopback is called by a name of loopback and no other: a page whose name was pointed at 127.0.0.1 would
+ * otherwise speak to it from a browser (DNS rebinding).
+ */
+function mayBeNamed(listensOn: string, host: string): boolean {
+  const loopback = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i;
+  return !loopback.test(listensOn.includes(':') ? `[${listensOn}]` : listensOn) || loopback.test(host);
 }
 
 /** The body, or undefined when it is larger than allowed. */

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { UpstreamConfig } from './config.ts';
+import { LineCutter } from './line-cutter.ts';
 
 export interface StdioChildEvents {
   /** One message of the server, without its line end. */
@@ -14,8 +15,6 @@ export interface StdioChildEvents {
  */
 export class StdioChild {
   private readonly child: ChildProcess;
-  private rest: Buffer[] = [];
-  private restBytes = 0;
   private ended = false;
 
   constructor(config: UpstreamConfig, path: string, lineBytesMax: number, events: StdioChildEvents) {
@@ -32,22 +31,13 @@ export class StdioChild {
     this.child.once('exit', (code, signal) => end(`the server ended with ${signal ?? `status ${code}`}`));
     // A write after the end of the process is told by `exit`.
     this.child.stdin?.on('error', () => {});
+    const cutter = new LineCutter(lineBytesMax);
     this.child.stdout?.on('data', (chunk: Buffer) => {
-      for (let from = 0; from < chunk.length; ) {
-        const at = chunk.indexOf(10, from);
-        if (at < 0) {
-          this.rest.push(chunk.subarray(from));
-          this.restBytes += chunk.length - from;
-          if (this.restBytes > lineBytesMax) this.kill('SIGKILL');
-          return;
-        }
-        const line = Buffer.concat([...this.rest, chunk.subarray(from, at)])
-          .toString('utf8')
-          .trimEnd();
-        this.rest = [];
-        this.restBytes = 0;
-        from = at + 1;
-        if (line !== '') events.onLine(line);
+      try {
+        for (const line of cutter.push(chunk)) events.onLine(line);
+      } catch {
+        // A server that never ends its line would fill the memory.
+        this.kill('SIGKILL');
       }
     });
   }
