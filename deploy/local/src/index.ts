@@ -5,6 +5,7 @@ export {
   prepareParts,
   type RunningPart,
   startParts,
+  startTestParts,
   statusParts,
   stopParts,
 } from './parts.ts';

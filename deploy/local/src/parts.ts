@@ -117,6 +117,19 @@ export async function startParts(options: StartOptions): Promise<Parts> {
   };
 }
 
+/**
+ * Parts for one test: containers when a Docker engine answers, else local processes on free ports. Dispose removes them;
+ * their data goes with `directory`.
+ */
+export async function startTestParts(options: StartOptions): Promise<Parts> {
+  // Imported here, because whoever only runs the parts has no container library.
+  const { hasEngine, startContainers } = await import('./containers.ts');
+  if (Object.keys(addressesFrom()).length === 0 && (await hasEngine())) {
+    return startContainers(options.parts ? { parts: options.parts } : {});
+  }
+  return startParts({ ...options, ports: 'any' });
+}
+
 async function startLocal(name: PartName, directory: string, ports: Ports | 'any'): Promise<RunningPart> {
   const local = LOCAL_PARTS[name];
   const recordFile = recordFileOf(directory, name);

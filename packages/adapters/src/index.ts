@@ -14,4 +14,9 @@ export {
   pendingMigrations,
   readMigrations,
 } from './migrate.ts';
-export { checkSchemaIds, type SchemaIds, type SchemaRegistryOptions } from './schema-registry.ts';
+export {
+  checkSchemaIds,
+  type SchemaIds,
+  type SchemaRegistryOptions,
+  underRegistryIds,
+} from './schema-registry.ts';

@@ -18,6 +18,32 @@ export interface SchemaIds {
    * @throws Failure `schema.unknown` for an id that was not among those checked.
    */
   schemaIdOf(releasedId: number): number;
+  /** The other way round; undefined for a schema that is none of ours. */
+  releasedIdOf(registryId: number): number | undefined;
+}
+
+/** A log of frames, such as the recorder ships to. */
+interface FrameLog {
+  append(topic: string, partition: number, values: readonly Uint8Array[]): Promise<void>;
+}
+
+/**
+ * The same log, with the registry's ids in the frames. The bytes behind the id are not touched: hashes and signatures
+ * cover the entry, which names its schema by fingerprint.
+ */
+export function underRegistryIds(log: FrameLog, ids: SchemaIds): FrameLog {
+  return {
+    append: (topic, partition, values) =>
+      log.append(
+        topic,
+        partition,
+        values.map((value) => {
+          const framed = Buffer.from(value);
+          framed.writeUInt32BE(ids.schemaIdOf(framed.readUInt32BE(1)), 1);
+          return framed;
+        }),
+      ),
+  };
 }
 
 /**
@@ -38,7 +64,9 @@ export async function checkSchemaIds(
     const subjects = options.subjects ?? [released.subject];
     ids.set(released.id, await findId(ask, subjects, released));
   }
+  const released = new Map([...ids].map(([ours, theirs]) => [theirs, ours]));
   return {
+    releasedIdOf: (registryId) => released.get(registryId),
     schemaIdOf(releasedId) {
       const id = ids.get(releasedId);
       if (id !== undefined) return id;

@@ -68,6 +68,8 @@ const schema = z.strictObject({
       .transform((text) => text.split(',').map((broker) => broker.trim())),
     partitions: z.coerce.number().int().min(1).max(1_024).default(4),
   }),
+  /** A registry outside, whose ids then stand in the frames on Kafka. */
+  schema_registry_url: z.url().optional(),
   /** Spool, keys and epoch. Local disk that survives restarts. */
   data_directory: z.string().min(1),
   retention: z
@@ -146,6 +148,7 @@ export function readGatewayConfig(
     file,
     names: {
       KAFKA_BROKERS: 'kafka.brokers',
+      SCHEMA_REGISTRY_URL: 'schema_registry_url',
       CAIRN_GATEWAY_HOST: 'listen.host',
       CAIRN_GATEWAY_PORT: 'listen.port',
       CAIRN_GATEWAY_HEALTH_HOST: 'health.host',

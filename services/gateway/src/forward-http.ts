@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { messageOf } from '@cairn/failure';
-import { Agent, type Dispatcher, request as send } from 'undici';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { type Exchange, headerOf, sendJson, type Upstream, write } from './exchange.ts';
+import { type HttpAnswer, type HttpClient, openHttpClient } from './http-client.ts';
 import { auditUnavailable, errorAnswer, type OpenCall, TIMED_OUT, UPSTREAM_LOST } from './open-call.ts';
 import { readServerMessage } from './read-message.ts';
 import { dataOf, EventCutter, eventOf } from './sse.ts';
@@ -31,7 +31,7 @@ const NOT_FORWARDED = new Set([
 
 /** A server that speaks streamable HTTP. Bodies pass byte for byte; what passes is read from a copy. */
 export function httpUpstream(core: Core, service: string, config: UpstreamConfig): Upstream {
-  const agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connectTimeout: 5_000, connections: 256 });
+  const client = openHttpClient();
   const url = config.url ?? '';
   return {
     async exchange(exchange) {
@@ -47,9 +47,8 @@ export function httpUpstream(core: Core, service: string, config: UpstreamConfig
       const forget = call && scope ? core.pending.add(service, scope, call.id, call) : () => {};
       let resumable = false;
       try {
-        const answer = await send(url, {
-          dispatcher: agent,
-          method: exchange.request.method as Dispatcher.HttpMethod,
+        const answer = await client.send(url, {
+          method: exchange.request.method ?? 'POST',
           headers: forwardedHeaders(exchange, config),
           body: exchange.body ?? null,
           signal: abort.signal,
@@ -65,7 +64,7 @@ export function httpUpstream(core: Core, service: string, config: UpstreamConfig
         }
         noticeCancellation(core, service, scope, exchange);
       } catch (error) {
-        if (abort.signal.reason === TIMEOUT && call) tellUpstream(agent, url, exchange, config, call);
+        if (abort.signal.reason === TIMEOUT && call) tellUpstream(client, url, exchange, config, call);
         await failed(exchange, abort.signal.reason, error, upstreamMs());
       } finally {
         clearTimeout(timer);
@@ -83,7 +82,7 @@ export function httpUpstream(core: Core, service: string, config: UpstreamConfig
         response.end();
       }
     },
-    [Symbol.asyncDispose]: () => agent.destroy(),
+    [Symbol.asyncDispose]: () => client.destroy(),
   };
 }
 
@@ -108,7 +107,7 @@ async function passAnswer(
   service: string,
   scope: string,
   { response, call, message, modern, caller }: Exchange,
-  answer: Dispatcher.ResponseData,
+  answer: HttpAnswer,
   upstreamMs: () => number,
 ): Promise<boolean> {
   const type = String(answer.headers['content-type'] ?? '');
@@ -127,9 +126,9 @@ async function passAnswer(
         upstreamMs: upstreamMs(),
       } as const;
       if (!(await recorded(call, outcome))) return refuseAnswer(response, call);
-    } else if (call && answer.statusCode >= 400) {
-      const why = `the upstream answered with status ${answer.statusCode}`;
-      await call.close({ kind: 'lost', code: `http.${answer.statusCode}`, why, upstreamMs: upstreamMs() });
+    } else if (call && answer.status >= 400) {
+      const why = `the upstream answered with status ${answer.status}`;
+      await call.close({ kind: 'lost', code: `http.${answer.status}`, why, upstreamMs: upstreamMs() });
     }
     writeHead(response, answer);
     await write(response, bytes);
@@ -140,7 +139,7 @@ async function passAnswer(
   const cutter = new EventCutter(core.config.limits.response_bytes_max);
   let seen = false;
   for await (const chunk of answer.body) {
-    for (const event of cutter.push(chunk as Uint8Array)) {
+    for (const event of cutter.push(chunk)) {
       const data = dataOf(event);
       const said = data === undefined ? undefined : readServerMessage(data);
       if (said?.kind === 'response' && said.id !== undefined) {
@@ -172,23 +171,23 @@ function refuseAnswer(response: ServerResponse, call: OpenCall): false {
   return false;
 }
 
-function writeHead(response: ServerResponse, answer: Dispatcher.ResponseData): void {
+function writeHead(response: ServerResponse, answer: HttpAnswer): void {
   if (response.destroyed || response.headersSent) return;
   const headers = Object.fromEntries(
     Object.entries(answer.headers).filter(
       ([name, value]) => value !== undefined && !NOT_FORWARDED.has(name) && name !== 'set-cookie',
     ),
   );
-  response.writeHead(answer.statusCode, headers as Record<string, string>);
+  response.writeHead(answer.status, headers as Record<string, string>);
 }
 
-async function boundedBody(answer: Dispatcher.ResponseData, bytesMax: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+async function boundedBody(answer: HttpAnswer, bytesMax: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of answer.body) {
     bytes += chunk.length;
     if (bytes > bytesMax) throw new RangeError(`the upstream's answer is larger than ${bytesMax} bytes`);
-    chunks.push(chunk as Buffer);
+    chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
@@ -242,7 +241,7 @@ export function failureAnswer(id: string | number | null, late: boolean, call: O
 
 /** Tells a server of the first era that nobody waits any longer. What it says to that does not matter. */
 function tellUpstream(
-  agent: Agent,
+  client: HttpClient,
   url: string,
   exchange: Exchange,
   config: UpstreamConfig,
@@ -254,7 +253,8 @@ function tellUpstream(
     method: 'notifications/cancelled',
     params: { requestId: call.id, reason: 'timeout' },
   });
-  send(url, { dispatcher: agent, method: 'POST', headers: forwardedHeaders(exchange, config), body })
-    .then((answer) => answer.body.dump())
+  client
+    .send(url, { method: 'POST', headers: forwardedHeaders(exchange, config), body })
+    .then((answer) => answer.drop())
     .catch(() => {});
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { type Kafka, openKafka } from '@cairn/adapters';
-import { topicOf } from '@cairn/event';
+import { checkSchemaIds, type Kafka, openKafka, underRegistryIds } from '@cairn/adapters';
+import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing } from '@cairn/privacy';
 import { type EventLog, openRecorder, type RecorderEvent } from '@cairn/recorder';
@@ -148,7 +148,7 @@ export async function openCore(
     gatewayVersion: VERSION,
     environment: config.environment,
     capture: 'gateway',
-    log: parts.log ?? kafka?.log ?? unreachable(),
+    log: await logOf(config, parts.log ?? kafka?.log ?? unreachable()),
     topicOf: (orgId) => topicOf(classOf(orgId)),
     partitions: config.kafka.partitions,
     ...(config.recorder.spool_bytes_max ? { spool: { bytesMax: config.recorder.spool_bytes_max } } : {}),
@@ -173,6 +173,11 @@ export async function openCore(
     metrics,
     log,
   };
+}
+
+/** With a registry outside, its ids stand in the frames. It must answer at the start, and is not asked again. */
+async function logOf({ schema_registry_url: url }: GatewayConfig, log: EventLog): Promise<EventLog> {
+  return url === undefined ? log : underRegistryIds(log, await checkSchemaIds({ url }, SCHEMAS));
 }
 
 /** Topics are created as soon as Kafka answers; until then the spool holds what is recorded. */

@@ -1,6 +1,6 @@
-import { Agent, request as send } from 'undici';
 import { isModern, versionOf } from './check-headers.ts';
 import type { UpstreamConfig } from './config.ts';
+import { type HttpClient, openHttpClient } from './http-client.ts';
 import { isObject, type Message, readServerMessage } from './read-message.ts';
 import { dataOf, EventCutter } from './sse.ts';
 import { StdioChild } from './stdio-child.ts';
@@ -32,7 +32,7 @@ export function openLink(
 
 /** Speaks streamable HTTP for a client that speaks stdio. */
 function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents): MessageLink {
-  const agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connectTimeout: 5_000 });
+  const client = openHttpClient();
   const url = config.url ?? '';
   let sessionId: string | undefined;
   let version: string | undefined;
@@ -57,15 +57,14 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
   };
 
   const deliver = async (line: string, message: Message): Promise<void> => {
-    const answer = await send(url, {
-      dispatcher: agent,
+    const answer = await client.send(url, {
       method: 'POST',
       headers: headersOf(message),
       body: line,
     });
     const begun = answer.headers['mcp-session-id'];
     if (typeof begun === 'string') sessionId = begun;
-    void passBody(answer.body, String(answer.headers['content-type'] ?? ''), message, answer.statusCode);
+    void passBody(answer.body, String(answer.headers['content-type'] ?? ''), message, answer.status);
     if (message.method === 'notifications/initialized') void listen();
   };
 
@@ -110,9 +109,9 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
   /** The stream of the first era on which the server speaks unasked. A server may not have one. */
   const listen = async (): Promise<void> => {
     const headers = { ...headersOf(undefined), accept: 'text/event-stream' };
-    const answer = await send(url, { dispatcher: agent, method: 'GET', headers }).catch(() => undefined);
-    if (answer?.statusCode === 200) await passBody(answer.body, 'text/event-stream', undefined, 200);
-    else await answer?.body.dump();
+    const answer = await client.send(url, { method: 'GET', headers }).catch(() => undefined);
+    if (answer?.status === 200) await passBody(answer.body, 'text/event-stream', undefined, 200);
+    else await answer?.drop();
   };
 
   return {
@@ -126,15 +125,15 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
     },
     close() {
       const ended =
-        sessionId === undefined ? Promise.resolve() : endSession(agent, url, headersOf(undefined));
-      void ended.finally(() => agent.destroy());
+        sessionId === undefined ? Promise.resolve() : endSession(client, url, headersOf(undefined));
+      void ended.finally(() => client.destroy());
     },
   };
 }
 
-async function endSession(agent: Agent, url: string, headers: Record<string, string>): Promise<void> {
-  const answer = await send(url, { dispatcher: agent, method: 'DELETE', headers }).catch(() => undefined);
-  await answer?.body.dump();
+async function endSession(client: HttpClient, url: string, headers: Record<string, string>): Promise<void> {
+  const answer = await client.send(url, { method: 'DELETE', headers }).catch(() => undefined);
+  await answer?.drop();
 }
 
 /** A header holds visible ASCII; anything else is sent as `=?base64?…?=`. */

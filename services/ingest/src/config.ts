@@ -16,6 +16,8 @@ const schema = z.object({
     user: z.string().default('default'),
     password: z.string().default(''),
   }),
+  /** A registry outside, whose ids stand in the frames; without it they are those of schemas/registry.json. */
+  schemaRegistryUrl: z.url().optional(),
   /** Retention classes whose topics are read. */
   classes: z
     .string()
@@ -65,6 +67,7 @@ export function readIngestConfig(
       CLICKHOUSE_URL: 'clickhouse.url',
       CLICKHOUSE_USER: 'clickhouse.user',
       CLICKHOUSE_PASSWORD: 'clickhouse.password',
+      SCHEMA_REGISTRY_URL: 'schemaRegistryUrl',
       CAIRN_CLASSES: 'classes',
       CAIRN_INGEST_CHUNK_RECORDS_MAX: 'chunk.recordsMax',
       CAIRN_INGEST_CHUNK_BYTES_MAX: 'chunk.bytesMax',

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { type ClickHouse, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
-import { PARKED_TOPIC, topicOf } from '@cairn/event';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ClickHouse, checkSchemaIds, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
+import { PARKED_TOPIC, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
 import {
   type AssignedPartition,
@@ -12,7 +13,7 @@ import {
 } from '@cairn/runtime';
 import type { IngestConfig } from './config.ts';
 import { avroEncoder, type Encoder } from './encoder.ts';
-import { loadChunk } from './load-chunk.ts';
+import { type Loader, loadChunk } from './load-chunk.ts';
 import { createIngestMetrics } from './metrics.ts';
 import { openPartition } from './open-partition.ts';
 import { verifyLedger } from './verify-ledger.ts';
@@ -39,10 +40,33 @@ export async function createIngest(
   parts: IngestParts = {},
 ): Promise<Ingest> {
   const own = new AsyncDisposableStack();
+  try {
+    return await startIngest(config, { log, metrics }, parts, own);
+  } catch (error) {
+    await own.disposeAsync();
+    throw error;
+  }
+}
+
+async function startIngest(
+  config: IngestConfig,
+  { log, metrics }: Pick<ServiceContext, 'log' | 'metrics'>,
+  parts: IngestParts,
+  own: AsyncDisposableStack,
+): Promise<Ingest> {
   const kafka =
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-ingest' }));
   const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));
-  const loader = { kafka, clickhouse, encoder: parts.encoder ?? avroEncoder };
+  const ids =
+    config.schemaRegistryUrl === undefined
+      ? undefined
+      : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
+  const loader: Loader = {
+    kafka,
+    clickhouse,
+    encoder: parts.encoder ?? avroEncoder,
+    releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
+  };
   const instance = randomBytes(6).toString('hex');
   const topics = config.classes.map(topicOf);
   const count = createIngestMetrics(metrics);
@@ -50,6 +74,7 @@ export async function createIngest(
 
   await requireTables(clickhouse);
   await kafka.ensureTopics([{ name: PARKED_TOPIC, partitions: 1 }]);
+  await untilThere(kafka, topics, log);
 
   const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
     openings += 1;
@@ -126,6 +151,20 @@ export async function createIngest(
     }),
   );
   return { healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
+}
+
+/** The gateways create the topics, since they decide on the partitions; until then there is nothing to read. */
+async function untilThere(
+  kafka: Kafka,
+  topics: readonly string[],
+  log: ServiceContext['log'],
+): Promise<void> {
+  for (const topic of topics) {
+    for (let wait = 0; (await kafka.partitionsOf(topic)) === undefined; wait += 1) {
+      if (wait % 30 === 0) log.warn({ topic }, 'waiting for the topic, which the first gateway creates');
+      await sleep(1_000);
+    }
+  }
 }
 
 /** An insert is one part of the table, and the table's parts are cut by the broker's day. */

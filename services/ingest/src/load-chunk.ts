@@ -6,13 +6,14 @@ import type { AssignedPartition, Chunk } from '@cairn/runtime';
 import type { Encoder } from './encoder.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
-import { type Gap, type Parked, park, sortRecords } from './sort-records.ts';
+import { type Gap, type Parked, park, type SchemaIdOf, sortRecords } from './sort-records.ts';
 import { insertFindings, insertGaps, insertRows, type Refusal } from './table.ts';
 
 export interface Loader {
   readonly clickhouse: ClickHouse;
   readonly kafka: Pick<Kafka, 'appendWithHeaders'>;
   readonly encoder: Encoder;
+  readonly releasedIdOf: SchemaIdOf;
 }
 
 /** What a chunk came to. */
@@ -37,7 +38,7 @@ export async function loadChunk(
 ): Promise<Loaded> {
   const { clickhouse } = loader;
   const { owner } = opened;
-  const sorted = sortRecords(partition, chunk, opened.streams, opened.isCovered);
+  const sorted = sortRecords(partition, chunk, opened.streams, opened.isCovered, loader.releasedIdOf);
   const refusal: Refusal = chunk.first > opened.coveredTo ? 'above-highest' : 'one-by-one';
 
   // 1. Intent. The offset stays; a partition that was given away is noticed here, before anything is written.

@@ -56,6 +56,12 @@ export interface Sorted {
 /** How far each stream of a partition has come, by `streamKey`. */
 export type Streams = Map<string, StreamPosition>;
 
+/** Our own id of the schema that a frame names; undefined when it is none of ours. */
+export type SchemaIdOf = (framedId: number) => number | undefined;
+
+/** No schema has this id. */
+const NO_SCHEMA = 0;
+
 export const streamKey = (orgId: string, gatewayId: string): string => `${orgId}\u0000${gatewayId}`;
 
 /** Times beyond these are no times: 2000-01-01 and 2200-01-01, microseconds. */
@@ -67,6 +73,7 @@ const TIMESTAMP_MAX = 7_258_118_400_000_000;
  * datum is decoded; each is walked, hashed and placed in its stream.
  *
  * @param streams is moved on.
+ * @param releasedIdOf for topics whose frames carry the ids of a registry outside.
  * @param isCovered true for an offset that the table has already, as a row or as a gap; its stream is moved on all the same.
  */
 export function sortRecords(
@@ -74,6 +81,7 @@ export function sortRecords(
   chunk: Chunk,
   streams: Streams,
   isCovered: (offset: number) => boolean,
+  releasedIdOf: SchemaIdOf = (id) => id,
 ): Sorted {
   const rows = new Map<number, ContainerRow[]>();
   const gaps: Gap[] = chunk.holes
@@ -84,7 +92,7 @@ export function sortRecords(
 
   for (const record of chunk.records) {
     const { offset, appendedAtMs: receivedAtMs } = record;
-    const checked = checkRecord(record, partition, partitions);
+    const checked = checkRecord(record, partition, partitions, releasedIdOf);
     if (!checked.ok) {
       if (!isCovered(offset)) parked.push(park(record, checked));
       continue;
@@ -128,14 +136,20 @@ type Checked =
   | { readonly ok: true; readonly schemaId: number; readonly datum: Uint8Array; readonly walked: Walked }
   | { readonly ok: false; readonly reason: string; readonly field: string; readonly detail: string };
 
-function checkRecord({ value }: LogRecord, partition: number, partitions: number): Checked {
+function checkRecord(
+  { value }: LogRecord,
+  partition: number,
+  partitions: number,
+  releasedIdOf: SchemaIdOf,
+): Checked {
   const unframed = unframe(value);
   if (!unframed.ok) return { ok: false, reason: unframed.reason, field: '', detail: '' };
-  const { schemaId, datum } = unframed;
+  const { schemaId: framedId, datum } = unframed;
+  const schemaId = releasedIdOf(framedId) ?? NO_SCHEMA;
   const walked = walkDatum(datum, schemaId);
   if (!walked.ok) {
     const detail =
-      walked.reason === 'schema.unknown' ? `schema id ${schemaId}` : `byte ${walked.at} of the datum`;
+      walked.reason === 'schema.unknown' ? `schema id ${framedId}` : `byte ${walked.at} of the datum`;
     return { ok: false, reason: walked.reason, field: walked.field, detail };
   }
   const { orgId, gatewayId, timestampMicros } = walked;

@@ -10,8 +10,8 @@ import {
   type Parts,
   REPOSITORY,
   type ServiceProcess,
-  startParts,
   startServiceProcess,
+  startTestParts,
 } from '@cairn/local';
 
 export const TOPIC = topicOf('standard');
@@ -31,7 +31,7 @@ export async function startRig(ingestEnv: Readonly<Record<string, string>> = {})
   const directory = mkdtempSync(join(tmpdir(), 'cairn-e2e-'));
   own.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   try {
-    const parts = own.use(await startParts({ directory, ports: 'any', parts: ['kafka', 'clickhouse'] }));
+    const parts = own.use(await startTestParts({ directory, parts: ['kafka', 'clickhouse'] }));
     const kafka = own.use(openKafka({ brokers: [parts.part('kafka').address], clientId: 'e2e' }));
     const clickhouse = own.use(openClickHouse({ url: parts.part('clickhouse').address }));
     await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
