@@ -10,6 +10,7 @@ import {
   Partitioners,
   type Producer,
 } from 'kafkajs';
+import topicSettings from '../../../deploy/kafka/topic-settings.json' with { type: 'json' };
 
 export interface KafkaOptions {
   /** `host:port` of some brokers. */
@@ -48,7 +49,7 @@ export interface Kafka extends AsyncDisposable {
   source(options: SourceOptions): RawSource;
   /** First offset and next offset of each partition. */
   boundsOf(topic: string): Promise<Map<number, { first: number; end: number }>>;
-  /** Every value of a topic from the start to its present end; for tests and tools. */
+  /** True when a broker answers. */
   ping(): Promise<boolean>;
 }
 
@@ -61,16 +62,8 @@ export interface SourceOptions {
   readonly onTrouble?: (message: string) => void;
 }
 
-/**
- * Settings of every topic of events. The broker's clock stamps records, so a gateway cannot choose its time of arrival;
- * compression is refused, since a few compressed bytes can unfold to hundreds of megabytes in a consumer.
- */
-const TOPIC_SETTINGS = [
-  { name: 'message.timestamp.type', value: 'LogAppendTime' },
-  { name: 'compression.type', value: 'uncompressed' },
-  { name: 'max.message.bytes', value: String(1024 ** 2) },
-  { name: 'retention.ms', value: String(7 * 24 * 3_600_000) },
-];
+/** Settings of every topic; deploy/kafka/README.md says why each is as it is. */
+const TOPIC_SETTINGS = Object.entries(topicSettings).map(([name, value]) => ({ name, value }));
 
 /** Opens Kafka. Nothing is sent before the first call. Calls reject with `Failure` `log.unreachable` or `log.refused`. */
 export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
@@ -381,6 +374,6 @@ function noTopic(topic: string): Failure {
     code: 'log.no-topic',
     retry: 'no',
     message: `there is no topic ${topic}`,
-    mend: 'Start the gateway once, or create the topics as deploy/kafka says.',
+    mend: 'Start the gateway once, or create the topics as deploy/kafka/README.md says.',
   });
 }

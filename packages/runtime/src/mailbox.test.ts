@@ -1,0 +1,148 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { LogBatch, LogRecord } from './consume.ts';
+import { type Chunk, Mailbox } from './mailbox.ts';
+
+const LIMITS = { recordsMax: 7, bytesMax: 1_000, ageMsMax: 0, bufferBytesMax: 1_500 };
+const never = new AbortController().signal;
+const nothing = { pause() {}, resume() {} };
+
+const record = (offset: number, size = 10): LogRecord => ({
+  offset,
+  value: new Uint8Array(size),
+  appendedAtMs: 1_000 + offset,
+});
+
+/** A log as fetches bring it: batches whose offsets go up, with holes inside and between records. */
+const logs: fc.Arbitrary<LogBatch[]> = fc
+  .array(
+    fc.record({
+      // For each offset of the batch: a size, or undefined where the log holds no record.
+      cells: fc.array(fc.option(fc.nat(600), { nil: undefined, freq: 4 }), { minLength: 1, maxLength: 15 }),
+    }),
+    { maxLength: 12 },
+  )
+  .map((batches) => {
+    let next = 0;
+    return batches.map(({ cells }) => {
+      const first = next;
+      next += cells.length;
+      const records = cells.flatMap((size, index) =>
+        size === undefined ? [] : [record(first + index, size)],
+      );
+      return { first, last: next - 1, records, highWatermark: next };
+    });
+  });
+
+async function drain(mailbox: Mailbox): Promise<Chunk[]> {
+  const chunks: Chunk[] = [];
+  while (!mailbox.isEmpty) {
+    const chunk = await mailbox.take(never);
+    if (chunk === undefined) break;
+    mailbox.loaded(chunk);
+    chunks.push(chunk);
+  }
+  return chunks;
+}
+
+describe('a mailbox', () => {
+  test('cuts what arrives into chunks that cover every offset once, as a record or as a hole', async () => {
+    await fc.assert(
+      fc.asyncProperty(logs, fc.boolean(), async (batches, atOnce) => {
+        const mailbox = new Mailbox(LIMITS, () => false, nothing);
+        mailbox.restart(0);
+        const chunks: Chunk[] = [];
+        for (const batch of batches) {
+          mailbox.put(batch);
+          if (!atOnce) chunks.push(...(await drain(mailbox)));
+        }
+        chunks.push(...(await drain(mailbox)));
+
+        let next = 0;
+        for (const chunk of chunks) {
+          expect(chunk.first).toBe(next);
+          const held = chunk.records.map(({ offset }) => offset);
+          const missing = chunk.holes.flatMap(({ first, last }) =>
+            Array.from({ length: last - first + 1 }, (_, index) => first + index),
+          );
+          const covered = [...held, ...missing].toSorted((left, right) => left - right);
+          expect(covered).toEqual(
+            Array.from({ length: chunk.last - chunk.first + 1 }, (_, index) => chunk.first + index),
+          );
+          expect(chunk.records.length).toBeLessThanOrEqual(LIMITS.recordsMax);
+          next = chunk.last + 1;
+        }
+        const records = batches.flatMap((batch) => batch.records);
+        expect(chunks.flatMap((chunk) => chunk.records)).toEqual(records);
+        expect(mailbox.bytes).toBe(0);
+      }),
+    );
+  });
+
+  test('never puts two records into one chunk that must not meet', async () => {
+    const mailbox = new Mailbox(
+      LIMITS,
+      (left, right) => Math.floor(left.offset / 3) !== Math.floor(right.offset / 3),
+      nothing,
+    );
+    mailbox.restart(0);
+    mailbox.put({
+      first: 0,
+      last: 7,
+      records: Array.from({ length: 8 }, (_, at) => record(at)),
+      highWatermark: 8,
+    });
+    const chunks = await drain(mailbox);
+    expect(chunks.map(({ first, last }) => [first, last])).toEqual([
+      [0, 2],
+      [3, 5],
+      [6, 7],
+    ]);
+  });
+
+  test('ignores a batch that was fetched before it began again', async () => {
+    const mailbox = new Mailbox(LIMITS, () => false, nothing);
+    mailbox.restart(0);
+    mailbox.put({ first: 0, last: 1, records: [record(0), record(1)], highWatermark: 4 });
+    mailbox.restart(2);
+    mailbox.put({ first: 0, last: 1, records: [record(0), record(1)], highWatermark: 4 });
+    mailbox.put({ first: 0, last: 3, records: [0, 1, 2, 3].map((at) => record(at)), highWatermark: 4 });
+    const [chunk] = await drain(mailbox);
+    expect(chunk?.records.map(({ offset }) => offset)).toEqual([2, 3]);
+    expect(chunk?.first).toBe(2);
+  });
+
+  test('pauses its source when it holds too much and resumes it at half', async () => {
+    const taps: string[] = [];
+    const mailbox = new Mailbox(LIMITS, () => false, {
+      pause: () => taps.push('pause'),
+      resume: () => taps.push('resume'),
+    });
+    mailbox.restart(0);
+    for (let at = 0; at < 4; at += 1) {
+      mailbox.put({ first: at, last: at, records: [record(at, 500)], highWatermark: 4 });
+    }
+    expect(taps).toEqual(['pause']);
+    await drain(mailbox);
+    expect(taps).toEqual(['pause', 'resume']);
+  });
+
+  test('lets a record wait for company no longer than it may', async () => {
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, nothing);
+    mailbox.restart(0);
+    mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
+    const began = performance.now();
+    const chunk = await mailbox.take(never);
+    expect(chunk?.records).toHaveLength(1);
+    expect(performance.now() - began).toBeGreaterThanOrEqual(25);
+  });
+
+  test('gives nothing once it is over', async () => {
+    const over = new AbortController();
+    const mailbox = new Mailbox(LIMITS, () => false, nothing);
+    mailbox.restart(0);
+    const taken = mailbox.take(over.signal);
+    over.abort();
+    expect(await taken).toBeUndefined();
+  });
+});

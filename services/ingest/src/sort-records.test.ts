@@ -1,0 +1,136 @@
+import { frame, partitionOf } from '@cairn/event';
+import type { Chunk } from '@cairn/runtime';
+import { describe, expect, test } from '@jest/globals';
+import { GATEWAY, ORG, streamOf } from '../test/stream.ts';
+import { type Sorted, type Streams, sortRecords } from './sort-records.ts';
+
+const PARTITIONS = 8;
+const PARTITION = partitionOf(ORG, GATEWAY, PARTITIONS);
+const TOPIC = 'audit.events.standard';
+const HERE = { topic: TOPIC, partition: PARTITION, partitions: PARTITIONS };
+const uncovered = () => false;
+
+/** A chunk whose record n lies at offset 100 + n; undefined leaves a hole. */
+function chunkOf(values: readonly (Uint8Array | null | undefined)[]): Chunk {
+  const records = values.flatMap((value, index) =>
+    value === undefined ? [] : [{ offset: 100 + index, value, appendedAtMs: 1_795_000_000_000 }],
+  );
+  const holes = values.flatMap((value, index) =>
+    value === undefined ? [{ first: 100 + index, last: 100 + index }] : [],
+  );
+  return { first: 100, last: 99 + values.length, records, holes, bytes: 0, behind: 0 };
+}
+
+const framed = (datums: readonly Uint8Array[], id = 1): Uint8Array[] =>
+  datums.map((datum) => frame(id, datum));
+const sort = (
+  values: readonly (Uint8Array | null | undefined)[],
+  streams: Streams = new Map(),
+  isCovered: (offset: number) => boolean = uncovered,
+): Sorted => sortRecords(HERE, chunkOf(values), streams, isCovered);
+const offsetsOf = (sorted: Sorted): number[] => [...sorted.rows.values()].flat().map(({ offset }) => offset);
+
+/** Every offset of the chunk, once, under the outcome that it came to. */
+function accountOf(sorted: Sorted): number[] {
+  const ranges = [...sorted.gaps, ...sorted.parked.map(({ gap }) => gap)].flatMap(({ first, last }) =>
+    Array.from({ length: last - first + 1 }, (_, index) => first + index),
+  );
+  return [...offsetsOf(sorted), ...ranges].toSorted((left, right) => left - right);
+}
+
+describe('records of a chunk', () => {
+  test('become rows in order of offset when their stream is whole', () => {
+    const sorted = sort(framed(streamOf(5)));
+    expect(offsetsOf(sorted)).toEqual([100, 101, 102, 103, 104]);
+    expect(sorted).toMatchObject({ gaps: [], parked: [], findings: [] });
+  });
+
+  test('that a producer sent twice are loaded once, and the second is declared a duplicate', () => {
+    const values = framed(streamOf(3));
+    const sorted = sort([...values, ...values.slice(1)]);
+    expect(offsetsOf(sorted)).toEqual([100, 101, 102]);
+    expect(sorted.gaps.map(({ first, reason, gatewayId }) => [first, reason, gatewayId])).toEqual([
+      [103, 'duplicate', GATEWAY],
+      [104, 'duplicate', GATEWAY],
+    ]);
+  });
+
+  test('are found to be duplicates of events of an earlier chunk', () => {
+    const streams: Streams = new Map();
+    const values = framed(streamOf(4));
+    sort(values.slice(0, 3), streams);
+    const sorted = sort(values.slice(1), streams);
+    expect(offsetsOf(sorted)).toEqual([102]);
+    expect(sorted.gaps).toHaveLength(2);
+  });
+
+  test('whose numbers leave some out are loaded, and the missing numbers are a finding', () => {
+    const [first, , , fourth] = framed(streamOf(4));
+    const sorted = sort([first, fourth]);
+    expect(offsetsOf(sorted)).toEqual([100, 101]);
+    expect(sorted.findings).toMatchObject([{ finding: 'gap', offset: 101, missing: { from: 1, to: 2 } }]);
+  });
+
+  test('that put another event under a number are loaded, and the fork is a finding', () => {
+    const [zero, one] = framed(streamOf(2));
+    const [, other] = framed(streamOf(2, { timestamp: 1_796_000_000_000_000 }));
+    const sorted = sort([zero, one, other]);
+    expect(offsetsOf(sorted)).toEqual([100, 101, 102]);
+    expect(sorted.findings).toMatchObject([{ finding: 'fork', offset: 102, seq: 1 }]);
+  });
+
+  test('of an epoch that was left are loaded, and its return is a finding', () => {
+    const old = framed(streamOf(2));
+    const [fresh] = framed(streamOf(1, { epoch: 2 }));
+    const sorted = sort([old[0], fresh, old[1]]);
+    expect(offsetsOf(sorted)).toEqual([100, 101, 102]);
+    expect(sorted.findings).toMatchObject([{ finding: 'stale-epoch', offset: 102, epoch: 1 }]);
+  });
+
+  test.each<[string, () => Uint8Array | null]>([
+    ['value.empty', () => null],
+    ['frame.short', () => new Uint8Array([0, 0, 0])],
+    ['frame.magic', () => new Uint8Array([1, 0, 0, 0, 1, 5])],
+    ['schema.unknown', () => framed(streamOf(1), 77)[0] ?? null],
+    ['datum.truncated', () => framed(streamOf(1))[0]?.subarray(0, 60) ?? null],
+    ['datum.trailing', () => Buffer.concat([framed(streamOf(1))[0] ?? new Uint8Array(), new Uint8Array(1)])],
+    ['timestamp.range', () => framed(streamOf(1, { timestamp: 5 }))[0] ?? null],
+    ['partition.wrong', () => framed(streamOf(1, { gateway: elsewhere() }))[0] ?? null],
+  ])(
+    'that cannot be rows are parked as %s, with a digest of their bytes, beside loaded neighbours',
+    (reason, make) => {
+      const [zero, one] = framed(streamOf(2));
+      const sorted = sort([zero, make(), one]);
+      expect(offsetsOf(sorted)).toEqual([100, 102]);
+      expect(sorted.parked).toMatchObject([{ gap: { first: 101, last: 101, reason } }]);
+      expect(sorted.parked[0]?.gap.valueSha256).toMatch(/^[0-9a-f]{64}$/);
+    },
+  );
+
+  test('all come to exactly one outcome, holes of the log included', () => {
+    const [zero, one, two] = framed(streamOf(3));
+    const sorted = sort([zero, undefined, zero, new Uint8Array([9]), undefined, one, null, two]);
+    expect(accountOf(sorted)).toEqual([100, 101, 102, 103, 104, 105, 106, 107]);
+  });
+
+  test('that the table has already are not rows again, and their stream goes on behind them', () => {
+    const values = framed(streamOf(4));
+    const sorted = sort(values, new Map(), (offset) => offset < 102);
+    expect(offsetsOf(sorted)).toEqual([102, 103]);
+    expect(sorted.findings).toEqual([]);
+  });
+
+  test('are read under our own ids when a registry outside gave them others', () => {
+    const chunk = chunkOf(framed(streamOf(1), 40_001));
+    const known = sortRecords(HERE, chunk, new Map(), uncovered, (id) => (id === 40_001 ? 1 : undefined));
+    expect([...known.rows.keys()]).toEqual([1]);
+    const unknown = sortRecords(HERE, chunkOf(framed(streamOf(1))), new Map(), uncovered, (id) =>
+      id === 40_001 ? 1 : undefined,
+    );
+    expect(unknown.parked).toMatchObject([{ gap: { reason: 'schema.unknown', detail: 'schema id 1' } }]);
+  });
+});
+
+function elsewhere(): string {
+  for (let at = 0; ; at += 1) if (partitionOf(ORG, `gw-x${at}`, PARTITIONS) !== PARTITION) return `gw-x${at}`;
+}
