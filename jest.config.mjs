@@ -14,7 +14,11 @@ const project = (name, testMatch, more = {}) => ({
     '^.+\\.ts$': [
       '@swc/jest',
       {
-        jsc: { parser: { syntax: 'typescript' }, target: 'esnext' },
+        jsc: {
+          parser: { syntax: 'typescript' },
+          target: 'esnext',
+          experimental: { keepImportAttributes: true },
+        },
         module: { type: 'es6' },
         sourceMaps: 'inline',
       },
