@@ -1,1 +1,2 @@
-export {};
+export { type ChainedDatum, type StreamsOptions, streamsOf } from './streams.ts';
+export { type TrafficEvent, type TrafficOptions, trafficOf } from './traffic.ts';

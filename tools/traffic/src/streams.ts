@@ -1,0 +1,115 @@
+import { AUDIT_EVENT_SCHEMA_ID, encodeDatum, leafHash } from '@cairn/event';
+import { genesisHash } from '@cairn/ledger';
+import type { TrafficEvent } from './traffic.ts';
+import { trafficOf } from './traffic.ts';
+
+export interface ChainedDatum {
+  readonly org: string;
+  readonly gateway: string;
+  readonly seq: number;
+  readonly datum: Uint8Array;
+}
+
+export interface StreamsOptions {
+  readonly seed: number;
+  /** Gateways that record at the same time; they belong to a few organisations. */
+  readonly gateways: number;
+  readonly startMicros?: number;
+  /** Events of one gateway for each second of the events' own time. */
+  readonly eventsPerSecond?: number;
+}
+
+const SEAL_EVERY = 256;
+
+/**
+ * The streams of several gateways, one event of each in turn, chained and sealed as recorders do. Signatures are random
+ * bytes: whoever measures is not to pay for 64 bytes that nobody checks on the way.
+ */
+export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, never> {
+  const streams = Array.from({ length: options.gateways }, (_, index) => ({
+    org: `org-${index % Math.max(1, Math.ceil(options.gateways / 3))}`,
+    gateway: `gw-${String(index).padStart(3, '0')}`,
+    seq: 0,
+    prevHash: undefined as Uint8Array | undefined,
+    events: undefined as Generator<TrafficEvent, never> | undefined,
+  }));
+  for (let turn = 0; ; turn += 1) {
+    const stream = streams[turn % streams.length]!;
+    const { org, gateway } = stream;
+    stream.events ??= trafficOf({
+      seed: options.seed * 1_000 + turn,
+      org,
+      gateway,
+      ...(options.startMicros === undefined ? {} : { startMicros: options.startMicros }),
+      ...(options.eventsPerSecond === undefined ? {} : { eventsPerSecond: options.eventsPerSecond }),
+    });
+    const event = stream.events.next().value;
+    const isSeal = stream.seq % SEAL_EVERY === SEAL_EVERY - 1;
+    const datum = encodeDatum({
+      ...(isSeal ? sealAt(event, stream.seq) : event),
+      epoch: 1,
+      seq: stream.seq,
+      prev_hash: stream.prevHash ?? genesisHash(org, gateway, 1, new Uint8Array(32)),
+      key_id: '5f3a9c01',
+      signature: isSeal ? SIGNATURE : null,
+    });
+    stream.prevHash = leafHash(AUDIT_EVENT_SCHEMA_ID, datum);
+    yield { org, gateway, seq: stream.seq, datum };
+    stream.seq += 1;
+  }
+}
+
+const SIGNATURE = new Uint8Array(64).fill(0xa5);
+
+/** A seal in the place of an event of the same moment. */
+function sealAt(event: TrafficEvent, seq: number): TrafficEvent {
+  return {
+    ...event,
+    kind: 'seal',
+    phase: 'single',
+    capture: 'system',
+    call_id: null,
+    agent_id: '',
+    agent_version: '',
+    principal_type: 'unknown',
+    user_id: '',
+    auth_method: '',
+    session_id: '',
+    session_source: 'unknown',
+    step: null,
+    client_name: '',
+    client_version: '',
+    source_ip: '',
+    protocol: 'unknown',
+    protocol_version: '',
+    method: '',
+    service: '',
+    tool_name: '',
+    tool_hash: null,
+    action: 'unknown',
+    sensitivity: 'unknown',
+    data_classes: [],
+    parameters_hash: null,
+    parameters_shape: '',
+    parameters_kept: [],
+    parameters_size: null,
+    result_status: 'unknown',
+    error_code: '',
+    error_message: '',
+    response_hash: null,
+    response_size: null,
+    latency_ms: null,
+    upstream_ms: null,
+    redactions: [],
+    trace_id: null,
+    span_id: null,
+    attempt: null,
+    decision: 'unknown',
+    policy_engine: '',
+    policy_set_hash: null,
+    rules_evaluated: [],
+    rules_matched: [],
+    enforcement: 'unknown',
+    detail: `{"clock_shift_ms":0,"recorded":${seq},"refused":0,"shipped":${seq - 40},"unshipped":40}`,
+  };
+}
