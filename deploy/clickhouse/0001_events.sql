@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS cairn.events {{on_cluster}}
     detail String,
     epoch Int64,
     seq Int64 CODEC(Delta, ZSTD(1)),
-    prev_hash FixedString(32) CODEC(NONE),
+    prev_hash Nullable(FixedString(32)) COMMENT 'NULL: the leaf_hash of the event before in the stream, as it should be',
     key_id LowCardinality(String),
     signature Nullable(FixedString(64)),
 

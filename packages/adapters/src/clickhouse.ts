@@ -32,8 +32,8 @@ export interface ClickHouse extends AsyncDisposable {
   exec(sql: string, settings?: Settings): Promise<void>;
   /** Rows as objects into a table. */
   insertRows(table: string, rows: readonly object[], settings?: Settings): Promise<void>;
-  /** A statement that reads its rows from `body`: `INSERT … SELECT … FROM input('…') FORMAT …`. */
-  insertBody(sql: string, body: Uint8Array, settings?: Settings): Promise<void>;
+  /** A statement that reads its rows from what is sent behind it, one piece after the other: `INSERT … SELECT … FROM input('…') FORMAT …`. */
+  insertBody(sql: string, pieces: readonly Uint8Array[], settings?: Settings): Promise<void>;
   /** Ends the queries whose `log_comment` begins so, and returns when they have ended. */
   killQueries(commentPrefix: string): Promise<void>;
   /** True when the server answers. */
@@ -104,9 +104,9 @@ export function openClickHouse(options: ClickHouseOptions): ClickHouse {
         }),
       );
     },
-    async insertBody(sql, body, settings) {
+    async insertBody(sql, pieces, settings) {
       await translated(async () => {
-        const { stream } = await client.exec({ ...statement(sql, settings), values: Readable.from([body]) });
+        const { stream } = await client.exec({ ...statement(sql, settings), values: Readable.from(pieces) });
         for await (const _ of stream);
       });
     },

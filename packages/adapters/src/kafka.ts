@@ -11,6 +11,8 @@ import {
   type Producer,
 } from 'kafkajs';
 import topicSettings from '../../../deploy/kafka/topic-settings.json' with { type: 'json' };
+import { type PseudoMessage, rawRack } from './kafka-fetch.ts';
+import { recordsOf, UnreadableBatch } from './record-batch.ts';
 
 export interface KafkaOptions {
   /** `host:port` of some brokers. */
@@ -171,6 +173,9 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
   return kafka;
 }
 
+/** How long a partition is left alone after a batch that could not be read. */
+const UNREADABLE_REST_MS = 1_000;
+
 /**
  * A member of a consumer group. kafkajs keeps the membership and the commits; partitions, positions and pauses are told
  * from here. It has no notice before partitions are taken away, so a loss shows at the next assignment: the loop's
@@ -190,12 +195,13 @@ function groupSource(
     rebalanceTimeout: Math.max(sessionTimeout * 2, 10_000),
     maxWaitTimeInMs: 200,
     maxBytesPerPartition: options.fetchBytesMax ?? 4 * 1024 ** 2,
-    maxBytes: 32 * 1024 ** 2,
+    maxBytes: 16 * 1024 ** 2,
+    rackId: rawRack(''),
     allowAutoTopicCreation: false,
     // Whatever ended the consumer, it is to begin again: nothing is lost by that and nobody else would do it.
     retry: { retries: 8, initialRetryTime: 200, maxRetryTime: 3_000, restartOnFailure: async () => true },
   });
-  const owned = new Map<string, { partition: AssignedPartition; lose: AbortController }>();
+  const owned = new Map<string, { partition: AssignedPartition; lose: AbortController; rest: () => void }>();
   let generation = 0;
 
   const loseAll = (): void => {
@@ -208,6 +214,21 @@ function groupSource(
     const here = [{ topic, partitions: [partition] }];
     const ifOwned = (act: () => void): void => {
       if (!lose.signal.aborted) act();
+    };
+    let paused = false;
+    const pause = (): void => {
+      paused = true;
+      ifOwned(() => consumer.pause(here));
+    };
+    const resume = (): void => {
+      paused = false;
+      ifOwned(() => consumer.resume(here));
+    };
+    const rest = (): void => {
+      ifOwned(() => consumer.pause(here));
+      setTimeout(() => {
+        if (!paused) resume();
+      }, UNREADABLE_REST_MS).unref();
     };
     const handle: AssignedPartition = {
       topic,
@@ -234,10 +255,10 @@ function groupSource(
         if (lose.signal.aborted) throw fenced(topic, partition);
       },
       readFrom: (offset) => ifOwned(() => consumer.seek({ topic, partition, offset: String(offset) })),
-      pause: () => ifOwned(() => consumer.pause(here)),
-      resume: () => ifOwned(() => consumer.resume(here)),
+      pause,
+      resume,
     };
-    owned.set(keyOf(topic, partition), { partition: handle, lose });
+    owned.set(keyOf(topic, partition), { partition: handle, lose, rest });
     return handle;
   };
 
@@ -273,8 +294,15 @@ function groupSource(
           async eachBatch({ batch, resolveOffset }: EachBatchPayload) {
             const entry = owned.get(keyOf(batch.topic, batch.partition));
             if (!entry) return;
-            sink.onBatch(entry.partition, logBatchOf(batch));
-            resolveOffset(batch.lastOffset());
+            try {
+              sink.onBatch(entry.partition, logBatchOf(batch));
+              resolveOffset(batch.lastOffset());
+            } catch (error) {
+              if (!(error instanceof UnreadableBatch)) throw error;
+              // The same offset is fetched again: what went wrong on the way heals, and nothing is passed over.
+              options.onTrouble?.(`partition ${batch.partition} of ${batch.topic}: ${error.message}`);
+              entry.rest();
+            }
           },
         }),
       );
@@ -286,18 +314,17 @@ function groupSource(
   };
 }
 
+/** The records of a fetch from the offset on that was asked for. @throws UnreadableBatch */
 function logBatchOf(batch: EachBatchPayload['batch']): LogBatch {
   // Present on kafkajs's Batch and missing in its types: the offset that was asked for.
   const { fetchedOffset } = batch as unknown as { readonly fetchedOffset: string };
+  const first = Number(fetchedOffset);
+  const messages = batch.messages as unknown as readonly PseudoMessage[];
   return {
-    first: Number(fetchedOffset),
+    first,
     last: Number(batch.lastOffset()),
     highWatermark: Number(batch.highWatermark),
-    records: batch.messages.map(({ offset, value, timestamp }) => ({
-      offset: Number(offset),
-      value,
-      appendedAtMs: Number(timestamp),
-    })),
+    records: messages.flatMap(({ raw, committed }) => (committed ? recordsOf(raw, first) : [])),
   };
 }
 

@@ -1,6 +1,7 @@
-import { Failure, messageOf } from '@cairn/failure';
+import { Failure } from '@cairn/failure';
 import avsc, { type Schema, type Type } from 'avsc';
-import { DATUM_BYTES_MAX } from './entry.ts';
+import { writeBody, writeIntegrity } from './encode.gen.ts';
+import { datumUpTo } from './encode-steps.ts';
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, SCHEMAS } from './event.gen.ts';
 import { releasedSchema } from './schemas.ts';
 import { walkDatum } from './walk.ts';
@@ -17,42 +18,18 @@ function typeOf(schemaId: number): Type {
   return type;
 }
 
-/** Fields whose Avro type holds raw bytes; avsc wants them as Buffers and gives them as such. */
+/** Fields whose Avro type holds raw bytes; avsc gives them as Buffers. */
 const BYTE_FIELDS = (SCHEMAS.at(-1)?.schema.fields ?? [])
   .filter((field) => /"(fixed|bytes|Id16|Hash32|SpanId8|Signature64)"/.test(JSON.stringify(field.type)))
   .map((field) => field.name as keyof AuditEvent);
 
 /**
- * The datum of an event: Avro binary in canonical form under today's schema.
+ * The datum of an event: Avro binary in canonical form under today's schema, which the walk passes.
  *
  * @throws Failure `event.invalid` when a value does not fit the schema, `event.too-large` beyond 61,430 bytes.
  */
 export function encodeDatum(event: AuditEvent): Uint8Array {
-  const record: Record<string, unknown> = { ...event };
-  for (const name of BYTE_FIELDS) {
-    const value = record[name];
-    if (value instanceof Uint8Array) record[name] = bufferOf(value);
-  }
-  let datum: Uint8Array;
-  try {
-    datum = typeOf(AUDIT_EVENT_SCHEMA_ID).toBuffer(record);
-  } catch (error) {
-    throw new Failure({
-      code: 'event.invalid',
-      retry: 'no',
-      message: `the event does not fit its schema: ${messageOf(error).slice(0, 300)}`,
-      cause: error,
-    });
-  }
-  if (datum.length > DATUM_BYTES_MAX) {
-    throw new Failure({
-      code: 'event.too-large',
-      retry: 'no',
-      message: `the event has ${datum.length} bytes; at most ${DATUM_BYTES_MAX} fit an entry`,
-      mend: 'Keep fewer or shorter parameters.',
-    });
-  }
-  return datum;
+  return datumUpTo(writeIntegrity(writeBody(0, event), event));
 }
 
 /**

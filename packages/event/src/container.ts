@@ -24,6 +24,7 @@ export const PREFIX_FIELDS = [
   { name: 'offset', type: 'long' },
   { name: 'received_at', type: { type: 'long', logicalType: 'timestamp-millis' } },
   { name: 'leaf_hash', type: { type: 'fixed', name: 'LeafHash32', size: 32 } },
+  { name: 'linked', type: 'boolean' },
 ] as const;
 
 export interface ContainerRow {
@@ -34,6 +35,8 @@ export interface ContainerRow {
   readonly receivedAtMs: number;
   /** 32 bytes. */
   readonly leafHash: Uint8Array;
+  /** True when prev_hash is the leaf hash of the event before in the stream; default false. */
+  readonly linked?: boolean;
   /** A datum that was walked. */
   readonly datum: Uint8Array;
 }
@@ -72,7 +75,7 @@ export function containerOf(schemaId: number, rows: readonly ContainerRow[]): Ui
       lengthOfLong(row.partition) +
       lengthOfLong(row.offset) +
       lengthOfLong(row.receivedAtMs) +
-      32;
+      33;
     putLong(out, 1);
     putLong(out, prefix + row.datum.length);
     putLong(out, topicBytes.length);
@@ -81,14 +84,15 @@ export function containerOf(schemaId: number, rows: readonly ContainerRow[]): Ui
     putLong(out, row.offset);
     putLong(out, row.receivedAtMs);
     put(out, row.leafHash);
+    out.bytes[out.at++] = row.linked === true ? 1 : 0;
     put(out, row.datum);
     put(out, sync);
   }
   return out.bytes.subarray(0, out.at);
 }
 
-/** Count, size, topic's length, partition, offset, time: at most 10 bytes each; leaf hash and sync marker. */
-const BLOCK_OVERHEAD_MAX = 6 * 10 + 32 + 16;
+/** Count, size, topic's length, partition, offset, time: at most 10 bytes each; leaf hash, link and sync marker. */
+const BLOCK_OVERHEAD_MAX = 6 * 10 + 32 + 1 + 16;
 
 const heads = new Map<number, { header: Uint8Array; sync: Uint8Array }>();
 

@@ -1,5 +1,7 @@
 import { Failure } from '@cairn/failure';
 import { utf8 } from './bytes.ts';
+import { DRAFT_FIELDS, type REQUIRED_FIELDS, withDefaults, writeBody } from './encode.gen.ts';
+import { LONG_MAX } from './encode-steps.ts';
 import { type AuditEvent, SCHEMAS } from './event.gen.ts';
 import { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';
 
@@ -9,80 +11,68 @@ export type IntegrityField = 'epoch' | 'seq' | 'prev_hash' | 'key_id' | 'signatu
 /** An event before it has its place in a stream; what is left out has its default. */
 export type EventDraft = Partial<Omit<AuditEvent, IntegrityField | RequiredField>> &
   Pick<AuditEvent, RequiredField>;
-type RequiredField = 'org_id' | 'gateway_id' | 'kind' | 'phase' | 'capture' | 'timestamp';
+type RequiredField = Exclude<(typeof REQUIRED_FIELDS)[number], 'event_id'>;
 
 export type CompleteEvent = Omit<AuditEvent, IntegrityField>;
-
-/** Larger numbers, zigzagged, do not fit a double exactly. */
-const LONG_MAX = 2 ** 52 - 1;
 
 type Check = (value: unknown) => string | undefined;
 interface FieldRule {
   readonly name: string;
   readonly check: Check;
-  readonly fallback: unknown;
-  readonly required: boolean;
 }
-
-const INTEGRITY = new Set<string>(['epoch', 'seq', 'prev_hash', 'key_id', 'signature']);
-const REQUIRED = new Set<string>([
-  'event_id',
-  'org_id',
-  'gateway_id',
-  'kind',
-  'phase',
-  'capture',
-  'timestamp',
-]);
-let rules: readonly FieldRule[] | undefined;
 
 /**
- * Fills a draft with the schema's defaults and checks every value against the schema.
+ * Fills a draft with the schema's defaults and checks every value against the schema: what is complete can be encoded.
  *
- * @throws Failure `event.invalid` that names every field that does not fit and what it wants.
+ * @throws Failure `event.invalid` that names every field that does not fit and what it wants, `event.too-large`.
  */
 export function completeEvent(draft: EventDraft, ids: { readonly event_id: Uint8Array }): CompleteEvent {
-  const given = draft as Record<string, unknown>;
-  const event: Record<string, unknown> = {};
-  const mistakes: string[] = [];
-  rules ??= rulesOf();
-  for (const rule of rules) {
-    const value = rule.name === 'event_id' ? (given['event_id'] ?? ids.event_id) : given[rule.name];
-    if (value === undefined) {
-      if (rule.required) mistakes.push(`${rule.name} is missing`);
-      event[rule.name] = defaultOf(rule.fallback);
-      continue;
-    }
-    const mistake = rule.check(value);
-    if (mistake !== undefined) mistakes.push(`${rule.name} ${mistake}`);
-    event[rule.name] = value;
+  const event = withDefaults(draft, ids.event_id);
+  if (event.org_id === '' || event.gateway_id === '' || hasStrangers(draft)) throw unfit(draft, event);
+  try {
+    writeBody(0, event);
+  } catch (error) {
+    throw unfit(draft, event) ?? error;
   }
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(event, name)) mistakes.push(`${name} is no field of an event`);
-  }
-  if (event['org_id'] === '') mistakes.push('org_id is empty');
-  if (event['gateway_id'] === '') mistakes.push('gateway_id is empty');
-  if (mistakes.length > 0) {
-    throw new Failure({
-      code: 'event.invalid',
-      retry: 'no',
-      message: `the event does not fit its schema: ${mistakes.join('; ')}`,
-      mend: 'See schemas/audit-event.avsc for the fields and their types.',
-    });
-  }
-  return event as unknown as CompleteEvent;
+  return event;
 }
 
-const defaultOf = (fallback: unknown): unknown => (Array.isArray(fallback) ? [] : fallback);
+function hasStrangers(draft: EventDraft): boolean {
+  for (const name of Object.keys(draft)) if (!DRAFT_FIELDS.has(name)) return true;
+  return false;
+}
+
+let rules: readonly FieldRule[] | undefined;
+
+/** Everything that is wrong with a draft, or undefined when no single value is. Slow: only what does not fit gets here. */
+function unfit(draft: EventDraft, event: CompleteEvent): Failure | undefined {
+  const mistakes: string[] = [];
+  rules ??= rulesOf();
+  for (const { name, check } of rules) {
+    const value = (event as unknown as Record<string, unknown>)[name];
+    const mistake = value === undefined ? 'is missing' : check(value);
+    if (mistake !== undefined) mistakes.push(`${name} ${mistake}`);
+  }
+  for (const name of Object.keys(draft)) {
+    if (!DRAFT_FIELDS.has(name)) mistakes.push(`${name} is no field of an event`);
+  }
+  if (event.org_id === '') mistakes.push('org_id is empty');
+  if (event.gateway_id === '') mistakes.push('gateway_id is empty');
+  if (mistakes.length === 0) return undefined;
+  return new Failure({
+    code: 'event.invalid',
+    retry: 'no',
+    message: `the event does not fit its schema: ${mistakes.join('; ')}`,
+    mend: 'See schemas/audit-event.avsc for the fields and their types.',
+  });
+}
 
 function rulesOf(): FieldRule[] {
   const named = new Map<string, Check>();
   return (SCHEMAS.at(-1)?.schema.fields ?? []).flatMap((field) => {
     // Every type is visited, so that a name which the integrity block refers to is known where it is defined.
     const check = checkOf(field.type, named);
-    if (INTEGRITY.has(field.name)) return [];
-    const fallback = field.default ?? ((field.type as { type?: unknown }).type === 'enum' ? 'unknown' : null);
-    return [{ name: field.name, check, fallback, required: REQUIRED.has(field.name) }];
+    return DRAFT_FIELDS.has(field.name) ? [{ name: field.name, check }] : [];
   });
 }
 

@@ -59,7 +59,32 @@ export function leafHashUnder(crc64: Uint8Array, datum: Uint8Array): Uint8Array<
   scratch[2] = 0x01;
   scratch.set(crc64, 3);
   scratch.set(datum, 11);
-  return hash('sha256', scratch.subarray(0, length), 'buffer');
+  // A digest as text and 32 bytes of the heap cost half of a digest as a buffer.
+  const text = hash('sha256', scratch.subarray(0, length), 'latin1');
+  const digest = new Uint8Array(32);
+  for (let index = 0; index < 32; index += 1) digest[index] = text.charCodeAt(index);
+  return digest;
+}
+
+/** Bytes that stand before a datum in what its leaf hash covers: 0x00, the mark of an entry, the schema's CRC-64. */
+export const LEAF_HEAD_BYTES = 11;
+
+/** Writes those bytes. @throws Failure `schema.unknown` */
+export function putLeafHead(schemaId: number, into: Uint8Array, at: number): void {
+  into[at] = 0;
+  into[at + 1] = 0xc3;
+  into[at + 2] = 0x01;
+  into.set(crc64Of(schemaId), at + 3);
+}
+
+/**
+ * The leaf hash as 32 characters, one for each byte (latin1): for whoever hashes hundreds of thousands a second, since a
+ * string costs a third of a buffer.
+ *
+ * @param leaf the head that `putLeafHead` writes and the datum behind it.
+ */
+export function leafHashText(leaf: Uint8Array): string {
+  return hash('sha256', leaf, 'latin1');
 }
 
 /** Bytes of a datum's signature field: union index and 64 bytes when signed, the index alone when not. */

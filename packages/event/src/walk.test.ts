@@ -1,16 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import avsc, { type Schema } from 'avsc';
 import fc from 'fast-check';
+import { events } from '../test/events.ts';
 import {
-  ACTION_SYMBOLS,
   AUDIT_EVENT_SCHEMA_ID,
-  type AuditEvent,
   completeEvent,
   DATUM_BYTES_MAX,
   decodeDatum,
   encodeDatum,
-  KIND_SYMBOLS,
-  PHASE_SYMBOLS,
   releasedSchema,
   walkDatum,
 } from './index.ts';
@@ -18,45 +15,6 @@ import {
 const type = avsc.Type.forSchema(releasedSchema(AUDIT_EVENT_SCHEMA_ID).schema as unknown as Schema, {
   wrapUnions: 'never',
 });
-
-const bytes = (size: number) => fc.uint8Array({ minLength: size, maxLength: size });
-const text = fc.string({ unit: 'grapheme', maxLength: 40 }).map((value) => value.toWellFormed());
-const nullable = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null });
-
-const LONG = fc.tuple(fc.nat(2 ** 31 - 1), fc.nat(2 ** 21 - 1)).map(([high, low]) => high * 2 ** 21 + low);
-
-/** Events of every shape: empty and long texts, absent and present values, lists of several. */
-const events: fc.Arbitrary<AuditEvent> = fc
-  .record({
-    event_id: bytes(16),
-    org_id: fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/),
-    gateway_id: fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/),
-    kind: fc.constantFrom(...KIND_SYMBOLS),
-    phase: fc.constantFrom(...PHASE_SYMBOLS),
-    action: fc.constantFrom(...ACTION_SYMBOLS),
-    timestamp: fc.integer({ min: 0, max: 4_000_000_000_000_000 }),
-    call_id: nullable(bytes(16)),
-    step: nullable(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })),
-    parameters_size: nullable(LONG),
-    parameters_hash: nullable(bytes(32)),
-    parameters_sealed: nullable(fc.uint8Array({ maxLength: 300 })),
-    tool_name: text,
-    error_message: text,
-    data_classes: fc.array(text, { maxLength: 5 }),
-    redactions: fc.array(fc.record({ rule: text, count: fc.nat() }), { maxLength: 4 }),
-    delegation: fc.array(fc.record({ principal: text, scope: text }), { maxLength: 3 }),
-    integrity: fc.record({
-      epoch: LONG,
-      seq: LONG,
-      prev_hash: bytes(32),
-      key_id: fc.stringMatching(/^[0-9a-f]{8}$/),
-      signature: nullable(bytes(64)),
-    }),
-  })
-  .map(({ integrity, event_id, ...draft }) => ({
-    ...completeEvent({ ...draft, capture: 'gateway' }, { event_id }),
-    ...integrity,
-  }));
 
 describe('the walk', () => {
   test('passes over every event that is encoded, and decoding gives it back', () => {
@@ -111,7 +69,7 @@ describe('the walk', () => {
         }
         if (!walkDatum(datum, AUDIT_EVENT_SCHEMA_ID).ok) return;
         accepted += 1;
-        expect(type.toBuffer(type.fromBuffer(datum))).toEqual(datum);
+        expect(type.toBuffer(type.fromBuffer(datum)).equals(datum)).toBe(true);
       }),
       { numRuns: 3_000 },
     );

@@ -6,18 +6,18 @@ export interface StreamPosition {
   readonly epoch: number;
   /** Number of the last accepted event. */
   readonly seq: number;
-  /** Leaf hash of the last accepted event, hex. */
+  /** Leaf hash of the last accepted event: as text in any form, the same for all hashes here. */
   readonly head: string;
-  /** Leaf hashes of the latest accepted events of this epoch by seq, hex; the oldest are forgotten. */
+  /** Leaf hashes of the latest accepted events of this epoch by seq; the oldest are forgotten. */
   readonly hashes: ReadonlyMap<number, string>;
 }
 
 export interface StreamItem {
   readonly epoch: number;
   readonly seq: number;
-  /** Leaf hash, hex. */
+  /** Leaf hash. */
   readonly hash: string;
-  /** Leaf hash that the event names as its predecessor's, hex. */
+  /** Leaf hash that the event names as its predecessor's. */
   readonly prevHash: string;
 }
 

@@ -1,129 +1,121 @@
+import { bounded, linear, type Search } from './search.ts';
+
 /**
  * What is looked for in texts: credentials by the forms that their issuers publish, personal values by form and, where
- * there is one, by check digit. Patterns are RE2's and run in linear time on hostile input.
+ * there is one, by check digit. Every search runs in linear time on hostile input.
  */
 export interface Detector {
   /** Goes into the trail as the rule that fired. */
   readonly rule: string;
-  /** Cheap test that every match passes; most texts fail it. */
-  readonly hint: RegExp;
-  readonly pattern: string;
+  readonly search: Search;
   /** Says whether a match is one indeed. */
   readonly confirm?: (match: string) => boolean;
 }
 
-const DIGIT = /\d/;
-
-/** Earlier detectors win where matches overlap. */
+/** Earlier detectors win where matches overlap. None matches fewer than `MATCH_CHARACTERS_MIN` characters. */
 export const DETECTORS: readonly Detector[] = [
   {
     rule: 'secret.private-key',
-    hint: /-----BEGIN/,
-    pattern:
+    // Its middle may hold further beginnings, each of which would read to the end.
+    search: linear(
+      /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY/g,
       '-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\\s:,.\\\\-]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\\z)',
+    ),
   },
   {
     rule: 'secret.jwt',
-    hint: /eyJ/,
-    pattern: 'eyJ[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{0,}',
+    // `eyJ` may stand again and again in what follows it.
+    search: linear(/eyJ[A-Za-z0-9_-]{8}/g, 'eyJ[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{0,}'),
   },
-  {
-    rule: 'secret.aws-access-key',
-    hint: /A[KS]IA|A[BC]IA/,
-    pattern: '\\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\\b',
-  },
+  { rule: 'secret.aws-access-key', search: bounded(/\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b/g) },
   {
     rule: 'secret.github-token',
-    hint: /gh[pousr]_|github_pat_/,
-    pattern: '(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,})',
+    search: bounded(/gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}/g),
   },
   {
     rule: 'secret.gitlab-token',
-    hint: /gl[a-z]{2,8}-/,
-    pattern: '\\bgl(?:pat|ptt|dt|rt|soat|cbt|imt|ft|agent)-[A-Za-z0-9_-]{20,}',
+    search: bounded(/\bgl(?:pat|ptt|dt|rt|soat|cbt|imt|ft|agent)-[A-Za-z0-9_-]{20,}/g),
   },
   {
     rule: 'secret.slack-token',
-    hint: /xox|xapp-|hooks\.slack/,
-    pattern:
-      '(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{10,}|hooks\\.slack\\.com/services/[A-Za-z0-9/_-]{20,})',
+    search: bounded(
+      /xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{10,}|hooks\.slack\.com\/services\/[A-Za-z0-9/_-]{20,}/g,
+    ),
   },
   {
     rule: 'secret.stripe-key',
-    hint: /[sr]k_|whsec_/,
-    pattern: '(?:[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{16,})',
+    search: bounded(/[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{16,}/g),
   },
   {
     rule: 'secret.google-key',
-    hint: /AIza|ya29\.|GOCSPX-/,
-    pattern: '(?:AIza[A-Za-z0-9_-]{35}|ya29\\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,})',
+    search: bounded(/AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}/g),
   },
   {
     rule: 'secret.model-provider-key',
-    hint: /sk-/,
-    pattern: '\\bsk-(?:ant-|proj-|svcacct-|or-v1-)?[A-Za-z0-9_-]{20,}',
+    search: bounded(/\bsk-(?:ant-|proj-|svcacct-|or-v1-)?[A-Za-z0-9_-]{20,}/g),
   },
-  { rule: 'secret.npm-token', hint: /npm_/, pattern: '\\bnpm_[A-Za-z0-9]{36}\\b' },
-  { rule: 'secret.pypi-token', hint: /pypi-/, pattern: '\\bpypi-[A-Za-z0-9_-]{50,}' },
+  { rule: 'secret.npm-token', search: bounded(/\bnpm_[A-Za-z0-9]{36}\b/g) },
+  { rule: 'secret.pypi-token', search: bounded(/\bpypi-[A-Za-z0-9_-]{50,}/g) },
   {
     rule: 'secret.sendgrid-key',
-    hint: /SG\./,
-    pattern: '\\bSG\\.[A-Za-z0-9_-]{16,32}\\.[A-Za-z0-9_-]{16,64}',
+    search: bounded(/\bSG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}/g),
   },
   {
     rule: 'secret.url-password',
-    hint: /:\/\/[^\s/]*@/,
-    pattern: '[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\\s/:@]*:[^\\s/@]+@',
+    // At most 31 attempts begin before one `://`, and what they read behind it holds no other.
+    search: bounded(/[A-Za-z][A-Za-z0-9+.-]{1,30}:\/\/[^\t\n\f\r /:@]*:[^\t\n\f\r /@]+@/g, /:\/\/[^\s/]*@/),
   },
   {
     rule: 'secret.authorization',
-    hint: /bearer|basic|digest/i,
-    pattern: '(?i)\\b(?:bearer|basic)\\s+[A-Za-z0-9._~+/=-]{8,}',
+    search: bounded(/\b(?:bearer|ba[s\u017f]ic)[\t\n\f\r ]+[\w.~+/=\u017f\u212a-]{8,}/gi),
   },
   {
     rule: 'secret.assignment',
-    hint: /[:=]/,
-    pattern:
-      '(?i)(?:password|passwd|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|credential)s?["\']?\\s{0,4}[:=]\\s{0,4}["\']?[^\\s"\',;&}]{4,}',
+    search: bounded(
+      /(?:password|passwd|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|credential)s?["']?[\t\n\f\r ]{0,4}[:=][\t\n\f\r ]{0,4}["']?[^\t\n\f\r "',;&}]{4,}/giu,
+      /[:=]/,
+    ),
   },
   {
     rule: 'pii.email',
-    hint: /@/,
-    pattern: "[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*)\\.[A-Za-z]{2,24}",
+    // At most 64 attempts begin before one `@`, and what they read behind it holds no other.
+    search: bounded(/[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2,24}/g, /@/),
   },
   {
     rule: 'pii.iban',
-    hint: /[A-Z]{2}\d{2}/,
-    pattern: '\\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\\b',
+    search: bounded(/\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b/g),
     confirm: isIban,
   },
   {
     rule: 'pii.payment-card',
-    hint: DIGIT,
-    pattern:
-      '\\b[2-6][0-9]{3}(?:[ -]?[0-9]{4}){2}[ -]?[0-9]{1,7}\\b|\\b3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5}\\b',
+    search: bounded(
+      /\b[2-6][0-9]{3}(?:[ -]?[0-9]{4}){2}[ -]?[0-9]{1,7}\b|\b3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5}\b/g,
+    ),
     confirm: isCard,
   },
   {
     rule: 'pii.us-ssn',
-    hint: /\d{3}-\d{2}-\d{4}/,
-    pattern: '\\b[0-9]{3}-[0-9]{2}-[0-9]{4}\\b',
+    search: bounded(/\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b/g),
     confirm: isSsn,
   },
   {
     rule: 'pii.phone',
-    hint: /\+|\(\d{3}\)/,
-    pattern:
+    // Digits can be grouped in thousands of ways, all of which would be tried.
+    search: linear(
+      /\+[0-9]{1,3}[ .-]?\(?[0-9]|\([0-9]{3}\) ?[0-9]/g,
       '(?:\\+[0-9]{1,3}[ .-]?(?:\\(?[0-9]{1,4}\\)?[ .-]?){2,6}[0-9]{1,4}\\b|\\([0-9]{3}\\) ?[0-9]{3}[ .-][0-9]{4}\\b)',
+    ),
     confirm: isPhone,
   },
   {
     rule: 'pii.ipv4',
-    hint: /\d\.\d/,
-    pattern: '\\b(?:[0-9]{1,3}\\.){3}[0-9]{1,3}\\b',
+    search: bounded(/\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b/g),
     confirm: isPublicIpv4,
   },
 ];
+
+/** `a@b.cc` */
+export const MATCH_CHARACTERS_MIN = 6;
 
 /** Names whose values are secrets whatever they look like. */
 export const SECRET_NAME =

@@ -12,7 +12,14 @@ export function keyedHash(keys: KeyRing, orgId: string, value: unknown): Uint8Ar
 
 /** Canonical JSON; numbers beyond a double, which JSON may hold and RFC 8785 cannot, stand in it as texts. */
 export function canonicalJson(value: unknown): string {
-  return canonicalize(finite(value)) ?? 'null';
+  return canonicalize(isFinite(value) ? value : finite(value)) ?? 'null';
+}
+
+/** Nearly every value is, and is then not copied. */
+function isFinite(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (Array.isArray(value)) return value.every(isFinite);
+  return value === null || typeof value !== 'object' || Object.values(value).every(isFinite);
 }
 
 function finite(value: unknown): unknown {

@@ -1,15 +1,6 @@
 import type { Redaction } from '@cairn/event';
-import { RE2JS } from 're2js';
-import { DETECTORS, type Detector, SECRET_NAME } from './detectors.ts';
-
-interface Compiled extends Detector {
-  readonly compiled: RE2JS;
-}
-
-const COMPILED: readonly Compiled[] = DETECTORS.map((detector) => ({
-  ...detector,
-  compiled: RE2JS.compile(detector.pattern),
-}));
+import { DETECTORS, MATCH_CHARACTERS_MIN, SECRET_NAME } from './detectors.ts';
+import type { Match } from './search.ts';
 
 /** Characters of one text that are looked at; what lies beyond is never kept. */
 const SCANNED_MAX = 262_144;
@@ -25,26 +16,38 @@ export function redactionsOf(findings: Findings): Redaction[] {
     .slice(0, 32);
 }
 
-interface Span {
-  readonly start: number;
-  readonly end: number;
+interface Span extends Match {
   readonly rule: string;
 }
 
+const NO_SPANS: readonly Span[] = [];
+
 /** Where a text holds secrets and personal values: in order, none overlapping another. */
-function spansOf(text: string): Span[] {
-  const spans: Span[] = [];
-  for (const { rule, hint, compiled, confirm } of COMPILED) {
-    if (!hint.test(text)) continue;
-    const matcher = compiled.matcher(text);
-    while (matcher.find()) {
-      const [start, end] = [matcher.start(), matcher.end()];
-      if (end === start) continue;
-      if (confirm && !confirm(text.slice(start, end))) continue;
-      if (spans.every((span) => end <= span.start || start >= span.end)) spans.push({ start, end, rule });
+function spansOf(text: string): readonly Span[] {
+  if (text.length < MATCH_CHARACTERS_MIN) return NO_SPANS;
+  let spans = NO_SPANS;
+  for (const { rule, search, confirm } of DETECTORS) {
+    let match = search(text, 0);
+    if (match === undefined) continue;
+    const found: Span[] = [];
+    for (; match !== undefined; match = search(text, match.end)) {
+      const { start, end } = match;
+      if (confirm === undefined || confirm(text.slice(start, end))) found.push({ start, end, rule });
     }
+    spans = spans.length === 0 ? found : joined(spans, found);
   }
-  return spans.sort((left, right) => left.start - right.start);
+  return spans;
+}
+
+/** Both in order; of those found later, the ones that touch nothing found before. */
+function joined(spans: readonly Span[], found: readonly Span[]): Span[] {
+  const all: Span[] = [];
+  let next = 0;
+  for (const span of found) {
+    for (; next < spans.length && spans[next]!.end <= span.start; next += 1) all.push(spans[next]!);
+    if (next === spans.length || span.end <= spans[next]!.start) all.push(span);
+  }
+  return [...all, ...spans.slice(next)];
 }
 
 /** The text with every finding replaced by `[rule]`; findings are counted into `findings`. */

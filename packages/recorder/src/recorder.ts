@@ -1,10 +1,10 @@
-import { randomUUIDv7 } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AuditEvent, completeEvent, type EventDraft, parseUuid, partitionOf } from '@cairn/event';
+import { type AuditEvent, completeEvent, type EventDraft, partitionOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { type Disk, realDisk } from './disk.ts';
 import { raiseEpoch } from './epoch.ts';
+import { newEventId } from './event-id.ts';
 import type { Finding } from './finding.ts';
 import { encodeHeads, recoverHeads } from './heads.ts';
 import { StreamKeys } from './keys.ts';
@@ -198,10 +198,8 @@ async function open(
     epoch,
     standings,
     complete: (orgId, event) => complete({ org_id: orgId, ...event }),
-    route: (orgId) => ({
-      topic: options.topicOf(orgId),
-      partition: partitionOf(orgId, gatewayId, options.partitions),
-    }),
+    topicOf: options.topicOf,
+    partitionOf: (orgId) => partitionOf(orgId, gatewayId, options.partitions),
     sealEveryEvents: options.seal?.everyEvents ?? 256,
     signEvery: options.sign === 'every',
     onFull: options.onFull ?? 'refuse',
@@ -238,7 +236,7 @@ async function open(
   let closing: Promise<void> | undefined;
 
   function complete(draft: RecordDraft): UnchainedEvent {
-    const event_id = draft.event_id ?? parseUuid(randomUUIDv7());
+    const event_id = draft.event_id ?? newEventId(nowMs());
     return completeEvent(
       {
         ...draft,

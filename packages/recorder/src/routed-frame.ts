@@ -29,6 +29,15 @@ export function encodeRouted(routed: RoutedFrame): Uint8Array {
   return out;
 }
 
+/** A body whose frame begins as that of `head` and ends in this datum: the route of a stream is the same for long. */
+export function withDatum(head: Uint8Array, datum: Uint8Array): Uint8Array {
+  // From Node's pool: memory of its own for each body would cost more than all that is written into it.
+  const body = Buffer.allocUnsafe(head.length + datum.length);
+  body.set(head);
+  body.set(datum, head.length);
+  return body;
+}
+
 export function decodeRouted(body: Uint8Array): RoutedFrame {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const orgEnd = 1 + bytes.readUInt8(0);

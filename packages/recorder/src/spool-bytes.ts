@@ -71,15 +71,16 @@ export function encodeHead(first: number, head: SpoolHead): Uint8Array {
   viewOf(body).setBigUint64(0, BigInt(head.begunMs));
   body.set(head.snapshot, 8);
   const out = new Uint8Array(OVERHEAD_BYTES + body.length);
-  put(out, 0, HEAD, first, 0, body);
+  put(out, viewOf(out), 0, HEAD, first, 0, body);
   return out;
 }
 
 /** One write: the bodies as records, numbered from `first`. */
 export function encodeRecords(first: number, bodies: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(bytesOf(bodies));
+  const view = viewOf(out);
   let at = 0;
-  for (const [place, body] of bodies.entries()) at = put(out, at, RECORD, first + place, place, body);
+  for (const [place, body] of bodies.entries()) at = put(out, view, at, RECORD, first + place, place, body);
   return out;
 }
 
@@ -92,17 +93,18 @@ export function bytesOf(bodies: readonly Uint8Array[]): number {
 
 function put(
   out: Uint8Array,
+  view: DataView,
   at: number,
   kind: number,
   number: number,
   place: number,
   body: Uint8Array,
 ): number {
-  const view = viewOf(out);
   const end = at + OVERHEAD_BYTES + body.length;
   view.setUint32(at, end - at - 8);
   view.setUint8(at + 8, kind);
-  view.setBigUint64(at + 9, BigInt(number));
+  view.setUint32(at + 9, Math.floor(number / 2 ** 32));
+  view.setUint32(at + 13, number % 2 ** 32);
   view.setUint32(at + 17, place);
   out.set(body, at + OVERHEAD_BYTES);
   view.setUint32(at + 4, crc32(out.subarray(at + 8, end)));

@@ -1,4 +1,4 @@
-import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum, frame, leafHash } from '@cairn/event';
+import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum, leafHash } from '@cairn/event';
 import { genesisHash, signDatum } from '@cairn/ledger';
 import type { Head, Standing } from './heads.ts';
 import type { StreamKey } from './keys.ts';
@@ -6,10 +6,10 @@ import type { StreamKey } from './keys.ts';
 /** Everything of an event but its place in the stream. */
 export type UnchainedEvent = Omit<AuditEvent, 'epoch' | 'seq' | 'prev_hash' | 'key_id' | 'signature'>;
 
-/** An event at its place: numbered, linked, signed where it must be, and framed. */
+/** An event at its place: numbered, linked and signed where it must be. */
 export interface ChainedEvent {
   readonly head: Head;
-  readonly frame: Uint8Array;
+  readonly datum: Uint8Array;
   readonly signed: boolean;
 }
 
@@ -27,6 +27,8 @@ export class Stream {
   readonly previous: Standing;
   #last: Head | undefined;
   readonly #genesis: Uint8Array;
+  /** The topic that its events go to now, and what their bodies in the spool begin with. */
+  route: { readonly topic: string; readonly head: Uint8Array } | undefined;
   /** Events after the last signed one. */
   unsealed = 0;
   /** Monotonic milliseconds of the first of those, and of the last signed event. */
@@ -68,7 +70,7 @@ export class Stream {
     if (signed) datum.set(signDatum(this.key.privateKey, AUDIT_EVENT_SCHEMA_ID, datum), datum.length - 64);
     return {
       head: { epoch: this.epoch, seq, hash: leafHash(AUDIT_EVENT_SCHEMA_ID, datum) },
-      frame: frame(AUDIT_EVENT_SCHEMA_ID, datum),
+      datum,
       signed,
     };
   }

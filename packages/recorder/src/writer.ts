@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AUDIT_EVENT_SCHEMA_ID, frame } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { encodeHeads, type HeadsOwner, type Standing } from './heads.ts';
 import { checkOrgId, type StreamKeys } from './keys.ts';
 import { gap, type OwnEvent, type OwnKind, seal, streamClose, streamOpen } from './own-events.ts';
-import { encodeRouted } from './routed-frame.ts';
+import { encodeRouted, withDatum } from './routed-frame.ts';
 import type { Spool } from './spool.ts';
 import { type ChainedEvent, Stream, type UnchainedEvent } from './stream.ts';
 
@@ -28,7 +29,8 @@ export interface WriterOptions {
   readonly standings: Map<string, Standing>;
   /** Fills in an event of the recorder's own. */
   readonly complete: (orgId: string, event: OwnEvent) => UnchainedEvent;
-  readonly route: (orgId: string) => { readonly topic: string; readonly partition: number };
+  readonly topicOf: (orgId: string) => string;
+  readonly partitionOf: (orgId: string) => number;
   readonly sealEveryEvents: number;
   readonly signEvery: boolean;
   readonly onFull: 'refuse' | 'gap';
@@ -54,10 +56,10 @@ interface EventTask {
   readonly reject: (error: unknown) => void;
 }
 
-type Task =
-  | EventTask
-  | { readonly what: 'own'; readonly orgId: string; readonly kind: OwnKind }
-  | { readonly what: 'marker'; readonly resolve: () => void };
+/** A task that needs a place in a stream. */
+type PlacedTask = EventTask | { readonly what: 'own'; readonly orgId: string; readonly kind: OwnKind };
+
+type Task = PlacedTask | { readonly what: 'marker'; readonly resolve: () => void };
 
 /** Events at their places, not yet durable. */
 interface Batch {
@@ -153,7 +155,11 @@ export class Writer {
     for (; taken < this.#tasks.length && !this.#isLarge(batch); taken++) {
       const task = this.#tasks[taken]!;
       if (task.what === 'marker') markers.push(task.resolve);
-      else await this.#place(task, batch);
+      else {
+        // A wait for each event would cost as much as its hash.
+        const open = this.streams.has(task.orgId) || (await this.#openStream(task));
+        if (open && !this.#place(task, batch) && task.what === 'event') await this.#refuseFull(task);
+      }
     }
     this.#tasks.splice(0, taken);
     if (batch.bodies.length === 0 || (await this.#commit(batch))) for (const resolve of markers) resolve();
@@ -171,39 +177,46 @@ export class Writer {
     return batch.bodies.length >= BATCH_RECORDS_MAX || batch.bytes >= this.#options.batchBytesMax;
   }
 
-  async #place(task: Exclude<Task, { what: 'marker' }>, batch: Batch): Promise<void> {
-    const { signEvery, sealEveryEvents } = this.#options;
+  /** Makes the stream of a task ready for its first event; false when it cannot be, and the task is then done with. */
+  async #openStream(task: PlacedTask): Promise<boolean> {
+    const { orgId } = task;
     try {
-      const stream = await this.#streamOf(task.orgId);
-      if (task.what === 'own') stream.ownDue = false;
-      if (!stream.open && !this.#placeOwn(stream, 'stream_open', batch)) {
-        if (task.what === 'event') await this.#refuseFull(task);
-        return;
-      }
-      if (task.what === 'own') {
-        if (task.kind !== 'stream_open') this.#placeOwn(stream, task.kind, batch);
-        return;
-      }
-      const chained = stream.place(task.event, signEvery);
-      if (!this.#add(batch, stream, chained, task, 'event')) return await this.#refuseFull(task);
-      if (stream.unsealed >= sealEveryEvents) this.#placeOwn(stream, 'seal', batch);
-    } catch (error) {
-      // A key that cannot be stored, or an event that has no canonical form: this task's failure and no other's.
-      if (task.what === 'event') task.reject(error);
-      else this.#options.onFailing(error);
-    }
-  }
-
-  async #streamOf(orgId: string): Promise<Stream> {
-    let stream = this.streams.get(orgId);
-    if (stream === undefined) {
       checkOrgId(orgId);
       const { keys, owner, epoch, standings } = this.#options;
       const previous = standings.get(orgId) ?? { head: undefined, unknown: false };
-      stream = new Stream(orgId, owner.gatewayId, await keys.getOrCreate(orgId), epoch, previous);
-      this.streams.set(orgId, stream);
+      const key = await keys.getOrCreate(orgId);
+      this.streams.set(orgId, new Stream(orgId, owner.gatewayId, key, epoch, previous));
+      return true;
+    } catch (error) {
+      this.#failed(task, error);
+      return false;
     }
-    return stream;
+  }
+
+  /** False when there is no room for it. */
+  #place(task: PlacedTask, batch: Batch): boolean {
+    const { signEvery, sealEveryEvents } = this.#options;
+    try {
+      const stream = this.streams.get(task.orgId)!;
+      if (task.what === 'own') stream.ownDue = false;
+      if (!stream.open && !this.#placeOwn(stream, 'stream_open', batch)) return false;
+      if (task.what === 'own') {
+        if (task.kind !== 'stream_open') this.#placeOwn(stream, task.kind, batch);
+        return true;
+      }
+      const chained = stream.place(task.event, signEvery);
+      if (!this.#add(batch, stream, chained, task, 'event')) return false;
+      if (stream.unsealed >= sealEveryEvents) this.#placeOwn(stream, 'seal', batch);
+    } catch (error) {
+      this.#failed(task, error);
+    }
+    return true;
+  }
+
+  /** A key that cannot be stored, or an event that has no canonical form: this task's failure and no other's. */
+  #failed(task: PlacedTask, error: unknown): void {
+    if (task.what === 'event') task.reject(error);
+    else this.#options.onFailing(error);
   }
 
   /** False when not even an own event fits; it is asked for again later. */
@@ -230,11 +243,7 @@ export class Writer {
     task: EventTask | undefined,
     kind: OwnKind | 'event',
   ) {
-    const body = encodeRouted({
-      orgId: stream.orgId,
-      ...this.#options.route(stream.orgId),
-      frame: chained.frame,
-    });
+    const body = withDatum(this.#headOf(stream), chained.datum);
     if (!this.#options.spool.fits(batch.bytes + body.length, kind !== 'event')) return false;
     stream.advance(chained, this.#options.monotonicMs());
     if (kind === 'event') stream.counts.recorded += 1;
@@ -242,6 +251,17 @@ export class Writer {
     batch.bodies.push(body);
     batch.bytes += body.length;
     return true;
+  }
+
+  #headOf(stream: Stream): Uint8Array {
+    const { orgId } = stream;
+    const topic = this.#options.topicOf(orgId);
+    if (stream.route?.topic !== topic) {
+      const partition = this.#options.partitionOf(orgId);
+      const opening = frame(AUDIT_EVENT_SCHEMA_ID, new Uint8Array());
+      stream.route = { topic, head: encodeRouted({ orgId, topic, partition, frame: opening }) };
+    }
+    return stream.route.head;
   }
 
   /** The commit point: after it the events are part of history, and the shipper may send them. */
@@ -256,8 +276,9 @@ export class Writer {
       return false;
     }
     this.#stuck = undefined;
-    for (const { stream, chained, task, kind } of batch.placed) {
-      standings.set(stream.orgId, { head: chained.head, unknown: false });
+    const last = new Map(batch.placed.map(({ stream, chained }) => [stream.orgId, chained.head]));
+    for (const [orgId, head] of last) standings.set(orgId, { head, unknown: false });
+    for (const { chained, task, kind } of batch.placed) {
       if (kind === 'event') this.counts.recorded += 1;
       else if (kind === 'seal') this.counts.seals += 1;
       else if (kind === 'gap') this.counts.gaps += 1;

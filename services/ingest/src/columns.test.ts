@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AUDIT_EVENT_SCHEMA_ID, ingestedSchema, PREFIX_FIELDS } from '@cairn/event';
+import { EVENT_COLUMNS, typeName } from '@cairn/native';
 import { describe, expect, test } from '@jest/globals';
-import { avroEncoder, columnType, UUIDS } from './encoder.ts';
+import { avroColumns, columnType, UUIDS } from './encoder.ts';
 
 const SQL = readFileSync(join(import.meta.dirname, '../../../deploy/clickhouse/0001_events.sql'), 'utf8');
 
@@ -28,7 +29,7 @@ const columns: Column[] = SQL.slice(SQL.indexOf('cairn.events'), SQL.indexOf('IN
 const withoutDictionary = (type: string): string => type.replaceAll(/LowCardinality\((\w+)\)/g, '$1');
 
 describe('the columns of cairn.events', () => {
-  const fields = ingestedSchema(AUDIT_EVENT_SCHEMA_ID).fields;
+  const fields = ingestedSchema(AUDIT_EVENT_SCHEMA_ID).fields.filter(({ name }) => name !== 'linked');
 
   test('are the facts of the log and then every field of the schema, by the same names in the same order', () => {
     expect(columns.filter(({ computed }) => !computed).map(({ name }) => name)).toEqual(
@@ -40,7 +41,8 @@ describe('the columns of cairn.events', () => {
     '%s holds every value that the schema allows',
     (name, type) => {
       const column = columns.find((candidate) => candidate.name === name);
-      const wanted = columnType(type);
+      // A link that is as it should be is not stored: the leaf hash of the event before is it.
+      const wanted = name === 'prev_hash' ? `Nullable(${columnType(type)})` : columnType(type);
       const asUuid = wanted.replace('FixedString(16)', 'UUID');
       expect(withoutDictionary(column?.type ?? '')).toBe(UUIDS.has(name) ? asUuid : wanted);
     },
@@ -64,8 +66,16 @@ describe('the columns of cairn.events', () => {
   });
 
   test('are all filled by an insert', () => {
-    expect(avroEncoder.columns(AUDIT_EVENT_SCHEMA_ID).map(({ name }) => name)).toEqual(
+    expect(avroColumns(AUDIT_EVENT_SCHEMA_ID).columns.map(({ name }) => name)).toEqual(
       columns.filter(({ computed }) => !computed).map(({ name }) => name),
     );
+  });
+
+  test('are sent in the very types of the table, so that nothing is converted', () => {
+    for (const { name, plan } of EVENT_COLUMNS.filter((column) => column.name !== 'linked')) {
+      const column = columns.find((candidate) => candidate.name === name);
+      const sent = name === 'prev_hash' ? `Nullable(${typeName(plan)})` : typeName(plan);
+      expect(`${name} ${column?.type}`).toBe(`${name} ${sent}`);
+    }
   });
 });

@@ -12,7 +12,7 @@ import {
   serveHealth,
 } from '@cairn/runtime';
 import type { IngestConfig } from './config.ts';
-import { avroEncoder, type Encoder } from './encoder.ts';
+import { type Encoder, nativeEncoder } from './encoder.ts';
 import { type Loader, loadChunk } from './load-chunk.ts';
 import { createIngestMetrics } from './metrics.ts';
 import { openPartition } from './open-partition.ts';
@@ -64,7 +64,7 @@ async function startIngest(
   const loader: Loader = {
     kafka,
     clickhouse,
-    encoder: parts.encoder ?? avroEncoder,
+    encoder: parts.encoder ?? nativeEncoder,
     releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
   };
   const instance = randomBytes(6).toString('hex');

@@ -1,13 +1,14 @@
 import { crc32 } from 'node:zlib';
 import type { ClickHouse, Kafka } from '@cairn/adapters';
-import { type ContainerRow, PARKED_TOPIC } from '@cairn/event';
+import { PARKED_TOPIC } from '@cairn/event';
 import { isFailure } from '@cairn/failure';
+import type { EventRow, EventRows } from '@cairn/native';
 import type { AssignedPartition, Chunk } from '@cairn/runtime';
 import type { Encoder } from './encoder.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
 import { type Gap, type Parked, park, type SchemaIdOf, sortRecords } from './sort-records.ts';
-import { insertFindings, insertGaps, insertRows, type Refusal } from './table.ts';
+import { insertBody, insertFindings, insertGaps, type Refusal } from './table.ts';
 
 export interface Loader {
   readonly clickhouse: ClickHouse;
@@ -39,10 +40,9 @@ export async function loadChunk(
   const { clickhouse } = loader;
   const { owner } = opened;
   const sorted = sortRecords(partition, chunk, opened.streams, opened.isCovered, loader.releasedIdOf);
-  const refusal: Refusal = chunk.first > opened.coveredTo ? 'above-highest' : 'one-by-one';
 
   // 1. Intent. The offset stays; a partition that was given away is noticed here, before anything is written.
-  const crc = checksum([...sorted.rows.values()].flat());
+  const crc = checksum(sorted.rows.rows);
   await partition.commit(
     chunk.first,
     formatIntent({
@@ -63,14 +63,9 @@ export async function loadChunk(
   await insertFindings(clickhouse, owner, sorted.findings);
 
   // 4. The rows. COMMIT POINT of the chunk.
-  let rows = 0;
-  const refused: Parked[] = [];
-  for (const [schemaId, ofSchema] of sorted.rows) {
-    refused.push(...(await insertOrBisect(loader, partition, opened, refusal, schemaId, ofSchema, chunk)));
-    rows += ofSchema.length;
-  }
+  const refused = await insertOrBisect(loader, partition, opened, sorted.rows, chunk);
   return {
-    rows: rows - refused.length,
+    rows: sorted.rows.rows.length - refused.length,
     duplicates: gaps.filter(({ reason }) => reason === 'duplicate').length,
     parked: [...sorted.parked, ...refused].map(({ gap }) => gap),
     findings: sorted.findings.length,
@@ -85,38 +80,26 @@ async function insertOrBisect(
   loader: Loader,
   partition: AssignedPartition,
   opened: OpenedPartition,
-  refusal: Refusal,
-  schemaId: number,
-  rows: readonly ContainerRow[],
+  rows: EventRows,
   chunk: Chunk,
 ): Promise<Parked[]> {
+  if (rows.rows.length === 0) return [];
+  const bodies = loader.encoder.bodies(rows);
+  // Several bodies interleave: then the second lies below the highest offset of the first.
+  const refusal: Refusal =
+    bodies.length === 1 && chunk.first > opened.coveredTo ? 'above-highest' : 'one-by-one';
   try {
-    await insertRows(loader.clickhouse, loader.encoder, opened.owner, refusal, schemaId, rows);
+    for (const body of bodies) await insertBody(loader.clickhouse, opened.owner, refusal, body);
     return [];
   } catch (error) {
     if (!isFailure(error, 'clickhouse.bad-rows')) throw error;
-    const [only] = rows;
-    if (rows.length > 1 || !only) {
-      const middle = Math.ceil(rows.length / 2);
-      const left = await insertOrBisect(
-        loader,
-        partition,
-        opened,
-        refusal,
-        schemaId,
-        rows.slice(0, middle),
-        chunk,
-      );
-      const right = await insertOrBisect(
-        loader,
-        partition,
-        opened,
-        refusal,
-        schemaId,
-        rows.slice(middle),
-        chunk,
-      );
-      return [...left, ...right];
+    const [only] = rows.rows;
+    if (rows.rows.length > 1 || !only) {
+      const middle = Math.ceil(rows.rows.length / 2);
+      const half = (of: readonly EventRow[]): Promise<Parked[]> =>
+        insertOrBisect(loader, partition, opened, { ...rows, rows: of }, chunk);
+      const left = await half(rows.rows.slice(0, middle));
+      return [...left, ...(await half(rows.rows.slice(middle)))];
     }
     const record = chunk.records.find(({ offset }) => offset === only.offset);
     if (!record) throw error;
@@ -152,6 +135,6 @@ async function parkRecords(
   );
 }
 
-function checksum(rows: readonly ContainerRow[]): number {
-  return rows.reduce((crc, row) => crc32(row.leafHash, crc), 0);
+function checksum(rows: readonly EventRow[]): number {
+  return crc32(Buffer.from(rows.map(({ leafHash }) => leafHash).join(''), 'latin1'));
 }

@@ -102,17 +102,21 @@ export async function loadStreams(
     NUMBERS,
   );
   const streams: Streams = new Map(
-    heads.map(({ org_id, gateway_id, epoch, last_seq, head }) => [
-      streamKey(org_id, gateway_id),
-      { epoch, seq: last_seq, head, hashes: new Map([[last_seq, head]]) } satisfies StreamPosition,
-    ]),
+    heads.map(({ org_id, gateway_id, epoch, last_seq, head: hex }) => {
+      const head = hashTextOf(hex);
+      const position: StreamPosition = { epoch, seq: last_seq, head, hashes: new Map([[last_seq, head]]) };
+      return [streamKey(org_id, gateway_id), position];
+    }),
   );
   for (const { org_id, gateway_id, epoch, seq, leaf } of latest) {
     const position = streams.get(streamKey(org_id, gateway_id));
-    if (position?.epoch === epoch) (position.hashes as Map<number, string>).set(seq, leaf);
+    if (position?.epoch === epoch) (position.hashes as Map<number, string>).set(seq, hashTextOf(leaf));
   }
   return streams;
 }
+
+/** A hash as sortRecords has them: one character for each byte. */
+const hashTextOf = (hex: string): string => Buffer.from(hex, 'hex').toString('latin1');
 
 /** Offsets that are read again for their hashes: as many as one stream remembers, for several streams. */
 const REREAD = HASHES_REMEMBERED * 8;

@@ -1,4 +1,4 @@
-import { frame, partitionOf } from '@cairn/event';
+import { frame, leafHash, partitionOf } from '@cairn/event';
 import type { Chunk } from '@cairn/runtime';
 import { describe, expect, test } from '@jest/globals';
 import { GATEWAY, ORG, streamOf } from '../test/stream.ts';
@@ -28,7 +28,7 @@ const sort = (
   streams: Streams = new Map(),
   isCovered: (offset: number) => boolean = uncovered,
 ): Sorted => sortRecords(HERE, chunkOf(values), streams, isCovered);
-const offsetsOf = (sorted: Sorted): number[] => [...sorted.rows.values()].flat().map(({ offset }) => offset);
+const offsetsOf = (sorted: Sorted): number[] => sorted.rows.rows.map(({ offset }) => offset);
 
 /** Every offset of the chunk, once, under the outcome that it came to. */
 function accountOf(sorted: Sorted): number[] {
@@ -53,6 +53,19 @@ describe('records of a chunk', () => {
       [103, 'duplicate', GATEWAY],
       [104, 'duplicate', GATEWAY],
     ]);
+  });
+
+  test('carry the leaf hash of their entry, and say whether they are linked to the event before', () => {
+    const datums = streamOf(3);
+    const { rows } = sort(framed(datums));
+    expect(rows.rows.map(({ leafHash }) => leafHash)).toEqual(
+      datums.map((datum) => Buffer.from(leafHash(1, datum)).toString('latin1')),
+    );
+    // The first names the genesis hash, which no row holds.
+    expect(rows.rows.map(({ linked }) => linked)).toEqual([false, true, true]);
+    for (const [index, { start, end }] of rows.rows.entries()) {
+      expect(Buffer.from(rows.bytes.subarray(start, end))).toEqual(Buffer.from(datums[index] ?? []));
+    }
   });
 
   test('are found to be duplicates of events of an earlier chunk', () => {
@@ -123,7 +136,7 @@ describe('records of a chunk', () => {
   test('are read under our own ids when a registry outside gave them others', () => {
     const chunk = chunkOf(framed(streamOf(1), 40_001));
     const known = sortRecords(HERE, chunk, new Map(), uncovered, (id) => (id === 40_001 ? 1 : undefined));
-    expect([...known.rows.keys()]).toEqual([1]);
+    expect(known.rows.rows.map(({ schemaId }) => schemaId)).toEqual([1]);
     const unknown = sortRecords(HERE, chunkOf(framed(streamOf(1))), new Map(), uncovered, (id) =>
       id === 40_001 ? 1 : undefined,
     );

@@ -1,14 +1,16 @@
 import { hash } from 'node:crypto';
 import {
-  type ContainerRow,
-  hexOf,
-  leafHash,
+  LEAF_HEAD_BYTES,
+  leafHashText,
   partitionOf,
+  putLeafHead,
+  SCHEMAS,
   unframe,
   type Walked,
   walkDatum,
 } from '@cairn/event';
-import { placeInStream, type StreamPosition } from '@cairn/ledger';
+import { type Placement, placeInStream, type StreamPosition } from '@cairn/ledger';
+import type { EventRow, EventRows } from '@cairn/native';
 import type { AssignedPartition, Chunk, LogRecord } from '@cairn/runtime';
 
 /** Offsets that will have no row, and why. */
@@ -46,8 +48,8 @@ export interface StreamFinding {
 
 /** Every record of a chunk in its named outcome. */
 export interface Sorted {
-  /** By schema id, in order of offset. */
-  readonly rows: ReadonlyMap<number, readonly ContainerRow[]>;
+  /** In order of offset. */
+  readonly rows: EventRows;
   readonly gaps: readonly Gap[];
   readonly parked: readonly Parked[];
   readonly findings: readonly StreamFinding[];
@@ -58,9 +60,6 @@ export type Streams = Map<string, StreamPosition>;
 
 /** Our own id of the schema that a frame names; undefined when it is none of ours. */
 export type SchemaIdOf = (framedId: number) => number | undefined;
-
-/** No schema has this id. */
-const NO_SCHEMA = 0;
 
 export const streamKey = (orgId: string, gatewayId: string): string => `${orgId}\u0000${gatewayId}`;
 
@@ -83,31 +82,33 @@ export function sortRecords(
   isCovered: (offset: number) => boolean,
   releasedIdOf: SchemaIdOf = (id) => id,
 ): Sorted {
-  const rows = new Map<number, ContainerRow[]>();
+  const rows: EventRow[] = [];
   const gaps: Gap[] = chunk.holes
     .filter(({ first }) => !isCovered(first))
     .map(({ first, last }) => ({ ...NOTHING_KNOWN, first, last, reason: 'log.control' }));
   const parked: Parked[] = [];
   const findings: StreamFinding[] = [];
+  const leaves = new Leaves(chunk.records);
+  const streamAt = streamsIn(streams, partitions);
 
   for (const record of chunk.records) {
     const { offset, appendedAtMs: receivedAtMs } = record;
-    const checked = checkRecord(record, partition, partitions, releasedIdOf);
+    const checked = checkRecord(record, leaves, releasedIdOf);
     if (!checked.ok) {
       if (!isCovered(offset)) parked.push(park(record, checked));
       continue;
     }
-    const { walked, schemaId, datum } = checked;
+    const { walked, schemaId, start, end } = checked;
     const { orgId, gatewayId, epoch, seq } = walked;
-    const leaf = leafHash(schemaId, datum);
-    const key = streamKey(orgId, gatewayId);
-    const placed = placeInStream(streams.get(key), {
-      epoch,
-      seq,
-      hash: hexOf(leaf),
-      prevHash: hexOf(datum.subarray(walked.prevHashAt, walked.prevHashAt + 32)),
-    });
-    streams.set(key, placed.position);
+    const stream = streamAt(orgId, gatewayId);
+    if (stream.partition !== partition) {
+      const detail = `its stream belongs to partition ${stream.partition}`;
+      if (!isCovered(offset)) parked.push(park(record, { reason: 'partition.wrong', field: '', detail }));
+      continue;
+    }
+    const leafHash = leafHashText(leaves.bytes.subarray(start - LEAF_HEAD_BYTES, end));
+    const prevHash = leaves.bytes.toString('latin1', walked.prevHashAt, walked.prevHashAt + 32);
+    const placed = stream.place({ epoch, seq, hash: leafHash, prevHash });
     if (isCovered(offset)) continue;
     const facts = { orgId, gatewayId, receivedAtMs };
     if (placed.verdict === 'duplicate') {
@@ -124,48 +125,110 @@ export function sortRecords(
       const finding = placed.verdict === 'fork' || placed.verdict === 'stale-epoch' ? placed.verdict : 'gap';
       findings.push({ ...facts, finding, offset, epoch, seq, missing: placed.missing });
     }
-    const row = { topic, partition, offset, receivedAtMs, leafHash: leaf, datum };
-    const sameSchema = rows.get(schemaId);
-    if (sameSchema) sameSchema.push(row);
-    else rows.set(schemaId, [row]);
+    leaves.keep(end);
+    const linked = placed.verdict === 'next';
+    rows.push({ offset, receivedAtMs, leafHash, linked, schemaId, start, end });
   }
-  return { rows, gaps, parked, findings };
+  return { rows: { topic, partition, bytes: leaves.bytes, rows }, gaps, parked, findings };
+}
+
+/**
+ * The datums of a chunk in one buffer, each behind the head that its leaf hash covers: so it is walked, hashed and taken
+ * apart in one place, and the bytes that were fetched can go.
+ */
+class Leaves {
+  readonly bytes: Buffer;
+  private at = 0;
+
+  constructor(records: readonly LogRecord[]) {
+    this.bytes = Buffer.allocUnsafeSlow(
+      records.reduce((sum, { value }) => sum + (value?.length ?? 0) + LEAF_HEAD_BYTES, 0),
+    );
+  }
+
+  /** Copies the datum of a frame in, over what was not kept. @returns where the datum begins. */
+  put(value: Uint8Array, schemaId: number): number {
+    // The last bytes of the frame's head come along and are written over.
+    this.bytes.set(value, this.at + LEAF_HEAD_BYTES - FRAME_HEAD_BYTES);
+    putLeafHead(schemaId, this.bytes, this.at);
+    return this.at + LEAF_HEAD_BYTES;
+  }
+
+  keep(end: number): void {
+    this.at = end;
+  }
+}
+
+const FRAME_HEAD_BYTES = 5;
+
+const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
+
+interface StreamHere {
+  /** Where its events belong. */
+  readonly partition: number;
+  place(item: Parameters<typeof placeInStream>[1]): Placement;
+}
+
+/** Finds streams. Events of one gateway come together, so the last one is kept at hand. */
+function streamsIn(streams: Streams, partitions: number): (orgId: string, gatewayId: string) => StreamHere {
+  const found = new Map<string, StreamHere>();
+  let lastOrg = '';
+  let lastGateway = '';
+  let last: StreamHere | undefined;
+  return (orgId, gatewayId) => {
+    if (last && orgId === lastOrg && gatewayId === lastGateway) return last;
+    const key = streamKey(orgId, gatewayId);
+    let here = found.get(key);
+    if (!here) {
+      here = {
+        partition: partitionOf(orgId, gatewayId, partitions),
+        place(item) {
+          const placed = placeInStream(streams.get(key), item);
+          streams.set(key, placed.position);
+          return placed;
+        },
+      };
+      found.set(key, here);
+    }
+    lastOrg = orgId;
+    lastGateway = gatewayId;
+    last = here;
+    return here;
+  };
 }
 
 type Checked =
-  | { readonly ok: true; readonly schemaId: number; readonly datum: Uint8Array; readonly walked: Walked }
+  | {
+      readonly ok: true;
+      readonly schemaId: number;
+      readonly walked: Walked;
+      readonly start: number;
+      readonly end: number;
+    }
   | { readonly ok: false; readonly reason: string; readonly field: string; readonly detail: string };
 
-function checkRecord(
-  { value }: LogRecord,
-  partition: number,
-  partitions: number,
-  releasedIdOf: SchemaIdOf,
-): Checked {
+function checkRecord({ value }: LogRecord, leaves: Leaves, releasedIdOf: SchemaIdOf): Checked {
   const unframed = unframe(value);
-  if (!unframed.ok) return { ok: false, reason: unframed.reason, field: '', detail: '' };
-  const { schemaId: framedId, datum } = unframed;
-  const schemaId = releasedIdOf(framedId) ?? NO_SCHEMA;
-  const walked = walkDatum(datum, schemaId);
+  if (!unframed.ok || !value) {
+    return { ok: false, reason: unframed.ok ? 'value.empty' : unframed.reason, field: '', detail: '' };
+  }
+  const { schemaId: framedId } = unframed;
+  const schemaId = releasedIdOf(framedId);
+  if (schemaId === undefined || !RELEASED.has(schemaId)) {
+    return { ok: false, reason: 'schema.unknown', field: '', detail: `schema id ${framedId}` };
+  }
+  const start = leaves.put(value, schemaId);
+  const end = start + value.length - FRAME_HEAD_BYTES;
+  const walked = walkDatum(leaves.bytes, schemaId, start, end);
   if (!walked.ok) {
-    const detail =
-      walked.reason === 'schema.unknown' ? `schema id ${framedId}` : `byte ${walked.at} of the datum`;
+    const detail = `byte ${walked.at - start} of the datum`;
     return { ok: false, reason: walked.reason, field: walked.field, detail };
   }
-  const { orgId, gatewayId, timestampMicros } = walked;
-  const belongs = partitionOf(orgId, gatewayId, partitions);
-  if (belongs !== partition) {
-    return {
-      ok: false,
-      reason: 'partition.wrong',
-      field: '',
-      detail: `its stream belongs to partition ${belongs}`,
-    };
-  }
+  const { timestampMicros } = walked;
   if (timestampMicros < TIMESTAMP_MIN || timestampMicros > TIMESTAMP_MAX) {
     return { ok: false, reason: 'timestamp.range', field: 'timestamp', detail: String(timestampMicros) };
   }
-  return { ok: true, schemaId, datum, walked };
+  return { ok: true, schemaId, walked, start, end };
 }
 
 const NOTHING_KNOWN = {

@@ -1,6 +1,5 @@
 import type { ClickHouse, Settings } from '@cairn/adapters';
-import type { ContainerRow } from '@cairn/event';
-import type { Encoder } from './encoder.ts';
+import type { Body } from './encoder.ts';
 import type { Gap, StreamFinding } from './sort-records.ts';
 
 /** Where a partition's inserts come from: written into each, so that they can be found and fenced. */
@@ -33,18 +32,15 @@ const PINNED: Settings = {
 /** How an insert refuses offsets that the table has: above the highest one, or one by one when there are holes below. */
 export type Refusal = 'above-highest' | 'one-by-one';
 
-/** Inserts rows of one schema, in order of offset, unless another owner has come since. */
-export async function insertRows(
+/** Inserts rows in order of offset, as one part, unless another owner has come since. */
+export async function insertBody(
   clickhouse: ClickHouse,
-  encoder: Encoder,
   owner: Owner,
   refusal: Refusal,
-  schemaId: number,
-  rows: readonly ContainerRow[],
+  { format, structure, columns, pieces, rows }: Body,
 ): Promise<void> {
   const first = rows[0]?.offset ?? 0;
   const last = rows.at(-1)?.offset ?? 0;
-  const columns = encoder.columns(schemaId);
   const here = `topic = ${literal(owner.topic)} AND partition = ${owner.partition}`;
   const fresh =
     refusal === 'above-highest'
@@ -52,11 +48,11 @@ export async function insertRows(
       : `offset NOT IN (SELECT offset FROM cairn.events WHERE ${here} AND offset BETWEEN ${first} AND ${last})`;
   const sql = `INSERT INTO cairn.events (${columns.map(({ name }) => name).join(', ')})
 SELECT ${columns.map(({ expression }) => expression).join(', ')}
-FROM input(${literal(encoder.structure(schemaId))})
+FROM input(${literal(structure)})
 WHERE ${fresh}
   AND (SELECT argMax(owner, epoch) FROM cairn.ingest_owners WHERE ${here}) = ${literal(owner.name)}
-FORMAT ${encoder.format}`;
-  await clickhouse.insertBody(sql, encoder.encode(schemaId, rows), {
+FORMAT ${format}`;
+  await clickhouse.insertBody(sql, pieces, {
     ...PINNED,
     log_comment: `${commentOf(owner.topic, owner.partition)}${owner.name}|${first}-${last}`,
     // Never the token of an earlier attempt: a token can be remembered of an insert whose part was lost.

@@ -27,6 +27,8 @@ const ours = (name: string, main: string, more: Readonly<Record<string, string>>
       CAIRN_CLASSES: preloaded.topic.replace('audit.events.', ''),
       CAIRN_INGEST_HEALTH_PORT: String(await freePort()),
       CAIRN_LOG_LEVEL: 'warn',
+      // For profiles: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=/tmp/profiles'.
+      NODE_OPTIONS: process.env['BENCH_NODE_OPTIONS'] ?? '',
       ...more,
     });
   },

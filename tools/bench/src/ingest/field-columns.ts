@@ -1,5 +1,5 @@
 import { AUDIT_EVENT_SCHEMA_ID } from '@cairn/event';
-import { avroEncoder } from '@cairn/ingest';
+import { avroColumns } from '@cairn/ingest';
 
 export interface FieldColumn {
   readonly name: string;
@@ -13,15 +13,19 @@ export interface FieldColumn {
 export function fieldColumns(fields: readonly { readonly name: string }[]): FieldColumn[] {
   const names = new Set(fields.map(({ name }) => name));
   const types = new Map(
-    splitColumns(avroEncoder.structure(AUDIT_EVENT_SCHEMA_ID)).map((text) => {
+    splitColumns(avroColumns(AUDIT_EVENT_SCHEMA_ID).structure).map((text) => {
       const at = text.indexOf(' ');
       return [text.slice(0, at), text.slice(at + 1)];
     }),
   );
-  return avroEncoder
-    .columns(AUDIT_EVENT_SCHEMA_ID)
-    .filter(({ name }) => names.has(name))
-    .map(({ name, expression }) => ({ name, expression, type: types.get(name) ?? '' }));
+  return avroColumns(AUDIT_EVENT_SCHEMA_ID)
+    .columns.filter(({ name }) => names.has(name))
+    .map(({ name, expression }) => ({
+      name,
+      // A peer knows no streams, so it stores every link.
+      expression: name === 'prev_hash' ? name : expression,
+      type: types.get(name) ?? '',
+    }));
 }
 
 /** Splits `a Int8, b Tuple(c Int8, d Int8)` at its outer commas. */

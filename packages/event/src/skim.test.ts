@@ -1,0 +1,112 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { events } from '../test/events.ts';
+import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum } from './index.ts';
+import { SKIMS, WALKS } from './walk.gen.ts';
+import type { WalkNotes } from './walk.ts';
+import type { Cursor } from './walk-steps.ts';
+
+const skim = SKIMS[AUDIT_EVENT_SCHEMA_ID]!;
+const walk = WALKS[AUDIT_EVENT_SCHEMA_ID]!;
+
+const emptyNotes = (): WalkNotes => ({
+  field: '',
+  orgStart: 0,
+  orgEnd: 0,
+  gatewayStart: 0,
+  gatewayEnd: 0,
+  kind: 0,
+  timestamp: 0,
+  epoch: 0,
+  seq: 0,
+  prevHashAt: 0,
+  keyIdStart: 0,
+  keyIdEnd: 0,
+  signed: false,
+});
+
+/** The same event in ASCII, with numbers that count something. */
+function plain(event: AuditEvent): AuditEvent {
+  const ascii = (text: string) => text.replaceAll(/[^ -~]/g, '-').slice(0, 4_000);
+  const count = (number: number | null) => number && Math.abs(number);
+  return {
+    ...event,
+    tool_name: ascii(event.tool_name),
+    error_message: ascii(event.error_message),
+    data_classes: event.data_classes.map(ascii),
+    redactions: event.redactions.map(({ rule, count }) => ({ rule: ascii(rule), count: count >> 5 })),
+    delegation: event.delegation.map(({ principal, scope }) => ({
+      principal: ascii(principal),
+      scope: ascii(scope),
+    })),
+    step: event.step && Math.abs(event.step >> 5),
+    parameters_size: count(event.parameters_size),
+    epoch: Math.abs(event.epoch),
+    seq: Math.abs(event.seq),
+  };
+}
+
+/** What the walk alone notes of a datum, or undefined when it refuses it. */
+function walked(bytes: Uint8Array, start: number, end: number): WalkNotes | undefined {
+  const cursor: Cursor = { at: start, end, value: 0, reason: 'datum.truncated', items: 0 };
+  const notes = emptyNotes();
+  return walk(bytes, cursor, notes) && cursor.at === end ? { ...notes, field: '' } : undefined;
+}
+
+/** What the skim notes of a datum, or undefined when it leaves it to the walk. */
+function skimmed(bytes: Uint8Array, start: number, end: number): WalkNotes | undefined {
+  const notes = emptyNotes();
+  return skim(bytes, start, end, notes) === end ? notes : undefined;
+}
+
+describe('the skim', () => {
+  test('passes nothing that the walk refuses, and notes the same', () => {
+    const passed = { whole: 0, changed: 0 };
+    const change = fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(255));
+    fc.assert(
+      fc.property(events, fc.array(change, { maxLength: 2 }), (event, changes) => {
+        const datum = encodeDatum(plain(event)).slice();
+        for (const [where, byte] of changes) datum[Math.floor(where * datum.length)] = byte;
+        const notes = skimmed(datum, 0, datum.length);
+        if (notes === undefined) return;
+        expect(notes).toEqual(walked(datum, 0, datum.length));
+        passed[changes.length === 0 ? 'whole' : 'changed'] += 1;
+      }),
+      { numRuns: 5_000 },
+    );
+    expect(passed.whole).toBeGreaterThan(1_000);
+    expect(passed.changed).toBeGreaterThan(1_000);
+  });
+
+  test('reads nothing outside the datum, wherever that is cut off', () => {
+    fc.assert(
+      fc.property(events, fc.nat(20), (event, before) => {
+        const whole = encodeDatum(plain(event));
+        for (let length = 0; length <= whole.length; length += 1 + (length >> 4)) {
+          const outside: string[] = [];
+          const bytes = new Uint8Array(before + length);
+          bytes.set(whole.subarray(0, length), before);
+          const watched = new Proxy(bytes, {
+            get: (target, name) => {
+              const at = typeof name === 'string' ? Number(name) : Number.NaN;
+              if (at < before || at >= before + length) outside.push(String(name));
+              return Reflect.get(target, name, target);
+            },
+          });
+          skim(watched, before, before + length, emptyNotes());
+          expect(outside).toEqual([]);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('passes every event of plain texts and numbers', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        const datum = encodeDatum(plain(event));
+        expect(skimmed(datum, 0, datum.length)).toBeDefined();
+      }),
+    );
+  });
+});

@@ -1,0 +1,82 @@
+import { SCHEMAS } from '@cairn/event';
+import { blockOf } from './block.ts';
+import type { Dictionary } from './dictionary.ts';
+import { HINTS } from './hints.ts';
+import { type PlannedField, planOf } from './plan.ts';
+import type { Stream } from './stream.ts';
+import { openColumns, type Transposition, transpose, transpositionOf } from './transpose.ts';
+
+/** An event and the facts of the log about it. */
+export interface EventRow {
+  readonly offset: number;
+  /** Broker's append time, milliseconds since 1970. */
+  readonly receivedAtMs: number;
+  /** 32 bytes, one character each (latin1): a string costs a third of a buffer. */
+  readonly leafHash: string;
+  /** True when prev_hash is the leaf hash of the event before in the stream, as it should be. */
+  readonly linked: boolean;
+  /** Our own id of the schema that the datum was written with. */
+  readonly schemaId: number;
+  /** Where the datum begins and ends in the bytes of all rows; it was walked. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Rows of one partition, with all their datums in one buffer. */
+export interface EventRows {
+  readonly topic: string;
+  readonly partition: number;
+  readonly bytes: Uint8Array;
+  readonly rows: readonly EventRow[];
+}
+
+const FACTS: readonly PlannedField[] = [
+  { name: 'topic', plan: { kind: 'dictionary' } },
+  { name: 'partition', plan: { kind: 'int32' } },
+  { name: 'offset', plan: { kind: 'int64', type: 'Int64' } },
+  { name: 'received_at', plan: { kind: 'int64', type: "DateTime64(3, 'UTC')" } },
+  { name: 'leaf_hash', plan: { kind: 'fixed', size: 32 } },
+  { name: 'linked', plan: { kind: 'boolean' } },
+];
+
+const FIELDS = SCHEMAS.at(-1)?.schema.fields ?? [];
+
+/** What the body of an insert of events holds: the facts of the log and then the fields of the latest schema. */
+export const EVENT_COLUMNS: readonly PlannedField[] = [...FACTS, ...planOf(FIELDS, HINTS)];
+
+const transpositions = new Map<number, Transposition>();
+
+function transpositionFrom(schemaId: number): Transposition {
+  const known = transpositions.get(schemaId);
+  if (known) return known;
+  const writer = SCHEMAS.find(({ id }) => id === schemaId);
+  if (!writer) throw new Error(`schema ${schemaId} is not released`);
+  const made = transpositionOf(writer.schema.fields, FIELDS, HINTS);
+  transpositions.set(schemaId, made);
+  return made;
+}
+
+/** Events of any released schemas as one Native block, in pieces to be sent one after the other. */
+export function eventBlock({ topic, partition, bytes, rows }: EventRows): Uint8Array<ArrayBuffer>[] {
+  const streams = openColumns(EVENT_COLUMNS, rows.length);
+  const [topics, partitions, offsets, times, hashes, links] = streams as [Dictionary, ...Stream[]];
+  const name = new TextEncoder().encode(topic);
+  for (const row of rows) {
+    topics.text(name, 0, name.length);
+    partitions!.int32(partition);
+    offsets!.int64(row.offset);
+    times!.int64(row.receivedAtMs);
+    hashes!.latin1(row.leafHash);
+    links!.byte(row.linked ? 1 : 0);
+  }
+  const fields = streams.slice(FACTS.length);
+  for (let from = 0; from < rows.length; ) {
+    const { schemaId } = rows[from]!;
+    let to = from + 1;
+    while (to < rows.length && rows[to]!.schemaId === schemaId) to += 1;
+    const starts = rows.slice(from, to).map(({ start }) => start);
+    transpose(transpositionFrom(schemaId), bytes, starts, fields);
+    from = to;
+  }
+  return blockOf(EVENT_COLUMNS, streams, rows.length);
+}

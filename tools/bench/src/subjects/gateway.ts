@@ -1,0 +1,144 @@
+// What an agent pays for the gateway: calls of one tool, straight to its server and through the gateway, in turn.
+import { resolve } from 'node:path';
+import type { Made, Target } from '../gateway/make-calls.ts';
+import { openStage, type Stage } from '../gateway/stage.ts';
+import { type Measured, quantileOf, type SubjectOptions, spreadOf } from '../measured.ts';
+import { cpuSecondsOf } from '../process-cost.ts';
+
+const CALLS_S = 500;
+const CONNECTIONS = 32;
+
+/** `--profile <directory>` leaves a profile of the gateway's CPU there. */
+export default async function gateway({ quick, flags, say }: SubjectOptions): Promise<Measured> {
+  const [repeats, seconds, fullSeconds] = quick ? [1, 2, 2] : [4, 20, 8];
+  const profile = flags['profile'];
+  await using stage = await openStage(profile === undefined ? undefined : resolve(profile));
+  const { direct, through } = stage;
+
+  say('warming up');
+  for (const target of [direct, through]) {
+    await closed(stage, target, quick ? 2 : 4);
+    await paced(stage, target, quick ? 1 : 5, 0);
+  }
+
+  const figures = { direct: empty(), through: empty(), added: empty() };
+  const full = { direct: empty(), through: empty() };
+  const discarded = quick ? 0 : 1;
+  for (let round = 0; round < repeats + discarded; round += 1) {
+    say(round < discarded ? 'a round that is thrown away' : `repeat ${round - discarded + 1} of ${repeats}`);
+    const alone = await paced(stage, direct, seconds, round);
+    const behind = await paced(stage, through, seconds, round);
+    const fullAlone = await closed(stage, direct, fullSeconds);
+    const fullBehind = await closed(stage, through, fullSeconds);
+    if (round < discarded) continue;
+    for (const name of ['p50_ms', 'p99_ms', 'p999_ms'] as const) {
+      figures.direct[name].push(alone[name]);
+      figures.through[name].push(behind[name]);
+      figures.added[name].push(behind[name] - alone[name]);
+    }
+    figures.through.gateway_us.push(behind.gateway_us);
+    for (const [into, from] of [
+      [full.direct, fullAlone],
+      [full.through, fullBehind],
+    ] as const) {
+      for (const name of ['p50_ms', 'p99_ms', 'p999_ms', 'calls_s'] as const) into[name].push(from[name]);
+    }
+    full.through.gateway_us.push(fullBehind.gateway_us);
+  }
+
+  return {
+    question: 'What does the gateway add to a call, and how many calls does one take?',
+    columns: [
+      { name: 'p50_ms', heading: 'p50 ms', digits: 2 },
+      { name: 'p99_ms', heading: 'p99 ms', digits: 2 },
+      { name: 'p999_ms', heading: 'p99.9 ms', digits: 2 },
+      { name: 'calls_s', heading: 'calls/s', digits: 0 },
+      { name: 'gateway_us', heading: 'CPU µs/call', digits: 0 },
+    ],
+    rows: [
+      { name: `added at ${CALLS_S} calls/s`, figures: figures.added },
+      { name: `through the gateway, ${CALLS_S} calls/s`, figures: figures.through },
+      { name: `straight to the server, ${CALLS_S} calls/s`, figures: figures.direct },
+      { name: `through the gateway, ${CONNECTIONS} connections, as fast as answered`, figures: full.through },
+      { name: `straight to the server, ${CONNECTIONS} connections`, figures: full.direct },
+    ],
+    claims: [
+      {
+        what: `p50 that the gateway adds at ${CALLS_S} calls/s, ms`,
+        measured: spreadOf(figures.added.p50_ms).median,
+        wanted: 'at most',
+        limit: 2,
+      },
+      {
+        what: `p99 that the gateway adds at ${CALLS_S} calls/s, ms`,
+        measured: spreadOf(figures.added.p99_ms).median,
+        wanted: 'at most',
+        limit: 5,
+      },
+    ],
+    notes: [
+      'The caller, the server, the gateway and Kafka share the cores of one machine: what is added holds their contention too.',
+      `At ${CALLS_S} calls/s arrivals are open-loop, at random moments fixed beforehand (exponential gaps, the same for both), for ${seconds} s; a wait counts from when the call was due.`,
+      'The gateway runs from its main.ts: a bearer credential, the shipped Cedar policies, the privacy guard with one rule, the spool on disk, Kafka. Two events a call: the decision is on disk before the server is asked, the outcome before the caller is answered.',
+      'The server is a plain one on the official SDK, protocol 2026-07-28, one tool that echoes. CPU is that of the gateway process, user and system, its sync and shipping included.',
+    ],
+  };
+}
+
+interface Run {
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  readonly p999_ms: number;
+  readonly calls_s: number;
+  readonly gateway_us: number;
+}
+
+const empty = (): Record<keyof Run, number[]> => ({
+  p50_ms: [],
+  p99_ms: [],
+  p999_ms: [],
+  calls_s: [],
+  gateway_us: [],
+});
+
+const paced = (stage: Stage, target: Target, seconds: number, seed: number): Promise<Run> =>
+  measured(stage, () => stage.make({ kind: 'paced', target, dueMs: arrivals(seconds * CALLS_S, seed) }));
+
+const closed = (stage: Stage, target: Target, seconds: number): Promise<Run> =>
+  measured(stage, () => stage.make({ kind: 'closed', target, connections: CONNECTIONS, seconds }));
+
+/** Runs, with the gateway idle before and everything it recorded shipped after; a call that failed fails the bench. */
+async function measured(stage: Stage, make: () => Promise<Made>): Promise<Run> {
+  const recordedBefore = await stage.shipped();
+  const cpuBefore = cpuSecondsOf(stage.gatewayPid) ?? NaN;
+  const { waitsMs, failed, seconds } = await make();
+  const recorded = (await stage.shipped()) - recordedBefore;
+  const cpuSeconds = (cpuSecondsOf(stage.gatewayPid) ?? NaN) - cpuBefore;
+  if (failed > 0) throw new Error(`${failed} of ${waitsMs.length} calls failed`);
+  if (recorded > 0 && recorded !== 2 * waitsMs.length)
+    throw new Error(`${recorded} events of ${waitsMs.length} calls`);
+  return {
+    p50_ms: quantileOf(waitsMs, 0.5),
+    p99_ms: quantileOf(waitsMs, 0.99),
+    p999_ms: quantileOf(waitsMs, 0.999),
+    calls_s: waitsMs.length / seconds,
+    gateway_us: (cpuSeconds / waitsMs.length) * 1e6,
+  };
+}
+
+/** Moments of independent callers, in milliseconds: the same for the same seed. */
+function arrivals(count: number, seed: number): number[] {
+  const dueMs: number[] = [];
+  let atMs = 0;
+  let state = (seed + 1) * 0x9e3779b9;
+  for (let index = 0; index < count; index += 1) {
+    // mulberry32
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    const uniform = ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    atMs += (-Math.log(1 - uniform) * 1000) / CALLS_S;
+    dueMs.push(atMs);
+  }
+  return dueMs;
+}
