@@ -1,5 +1,6 @@
 -- Every audit event: one row for each offset of the log that holds one. The table is the ledger of what was loaded:
--- the offsets of a partition are covered exactly by rows here and ranges in cairn.ingest_gaps.
+-- the offsets of a partition are covered exactly by rows here and ranges in cairn.ingest_gaps. Rows that Kafka still
+-- holds must not be dropped: ingest takes them for lost and loads them again.
 --
 -- Columns carry the names of schemas/audit-event.avsc; the empty string means absent. Before them stand the facts of
 -- the log, which the event itself cannot know.
@@ -134,8 +135,8 @@ ENGINE = {{replicated}}ReplacingMergeTree(declared_at)
 ORDER BY (topic, partition, offset_first, offset_last)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
--- What is wrong with a stream, as the loader saw it: numbers missing, a second event under a number, an epoch that
--- came back.
+-- What is wrong with a stream, as the loader saw it: numbers missing, a second event under a number, an event of an
+-- epoch that was left. A gap whose numbers stand in cairn.events is none any more: a part was lost and loaded again.
 CREATE TABLE IF NOT EXISTS cairn.stream_findings {{on_cluster}}
 (
     topic LowCardinality(String),

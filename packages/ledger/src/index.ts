@@ -1,6 +1,8 @@
 export { genesisHash } from './genesis.ts';
 export { type NoteKey, noteKeyOf, parseVkey, publicKeyOf } from './note-key.ts';
 export {
+  EPOCHS_REMEMBERED,
+  type EpochPosition,
   HASHES_REMEMBERED,
   type Placement,
   placeInStream,

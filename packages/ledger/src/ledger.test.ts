@@ -257,3 +257,41 @@ describe('the verification of a stream', () => {
     expect(verifyStream(datums, new Map()).findings.map(({ kind }) => kind)).toContain('unknown-key');
   });
 });
+
+describe('an event of an epoch that was left', () => {
+  const event = (epoch: number, seq: number, hash = `hash ${epoch} ${seq}`) => ({
+    epoch,
+    seq,
+    hash,
+    prevHash: `hash ${epoch} ${seq - 1}`,
+  });
+  const after = (...events: ReturnType<typeof event>[]): StreamPosition => {
+    let position: StreamPosition | undefined;
+    for (const one of events) position = placeInStream(position, one).position;
+    if (!position) throw new Error('no events');
+    return position;
+  };
+
+  test('that was accepted then is a duplicate, when its batch arrives after the gateway started again', () => {
+    const position = after(event(1, 0), event(1, 1), event(2, 0));
+    expect(placeInStream(position, event(1, 1)).verdict).toBe('duplicate');
+    expect(placeInStream(position, event(1, 0)).verdict).toBe('duplicate');
+  });
+
+  test('that nobody has seen is a finding', () => {
+    const position = after(event(1, 0), event(2, 0));
+    expect(placeInStream(position, event(1, 1)).verdict).toBe('stale-epoch');
+    expect(placeInStream(position, event(0, 0)).verdict).toBe('stale-epoch');
+  });
+
+  test('that stands under the number of another is a fork', () => {
+    const position = after(event(1, 0), event(1, 1), event(2, 0));
+    expect(placeInStream(position, event(1, 1, 'another')).verdict).toBe('fork');
+  });
+
+  test('is remembered over two starts of the gateway and no longer', () => {
+    const position = after(event(1, 0), event(2, 0), event(3, 0), event(4, 0));
+    expect(placeInStream(position, event(2, 0)).verdict).toBe('duplicate');
+    expect(placeInStream(position, event(1, 0)).verdict).toBe('stale-epoch');
+  });
+});

@@ -1,8 +1,17 @@
 /** Leaf hashes that are remembered of each stream, to tell a resent event from another event under its number. */
 export const HASHES_REMEMBERED = 1_024;
 
+/** Epochs before the current one of which the latest hashes are kept: an append may arrive after the gateway started again. */
+export const EPOCHS_REMEMBERED = 2;
+
 /** How far the events of one organisation on one gateway have been accepted. */
-export interface StreamPosition {
+export interface StreamPosition extends EpochPosition {
+  /** The epochs before, latest first, at most `EPOCHS_REMEMBERED`. */
+  readonly earlier?: readonly EpochPosition[];
+}
+
+/** How far the events of one epoch have been accepted. */
+export interface EpochPosition {
   readonly epoch: number;
   /** Number of the last accepted event. */
   readonly seq: number;
@@ -29,7 +38,7 @@ export interface StreamItem {
  * - `gap`: accepted; events before it are missing.
  * - `fork`: accepted, and a finding: another event stands under this number, or its link leads elsewhere.
  * - `new-epoch`: accepted; the gateway has started again.
- * - `stale-epoch`: accepted, and a finding: an epoch that was left has come back.
+ * - `stale-epoch`: accepted, and a finding: an event that nobody has seen of an epoch that was left.
  */
 export type Verdict = 'next' | 'duplicate' | 'gap' | 'fork' | 'new-epoch' | 'stale-epoch';
 
@@ -49,16 +58,18 @@ export interface Placement {
  */
 export function placeInStream(position: StreamPosition | undefined, item: StreamItem): Placement {
   if (position === undefined || item.epoch > position.epoch) {
+    const earlier = position === undefined ? [] : [position, ...(position.earlier ?? [])];
     const next = {
       epoch: item.epoch,
       seq: item.seq,
       head: item.hash,
       hashes: new Map([[item.seq, item.hash]]),
+      earlier: earlier.slice(0, EPOCHS_REMEMBERED),
     };
     const missing = item.seq > 0 && position !== undefined ? { from: 0, to: item.seq - 1 } : undefined;
     return { verdict: 'new-epoch', position: next, ...(missing === undefined ? {} : { missing }) };
   }
-  if (item.epoch < position.epoch) return { verdict: 'stale-epoch', position };
+  if (item.epoch < position.epoch) return placeInEarlier(position, item);
   if (item.seq > position.seq + 1) {
     const missing = { from: position.seq + 1, to: item.seq - 1 };
     return { verdict: 'gap', position: advance(position, item), missing };
@@ -72,6 +83,14 @@ export function placeInStream(position: StreamPosition | undefined, item: Stream
   return { verdict: known === undefined || known === item.hash ? 'duplicate' : 'fork', position };
 }
 
+/** A batch that was on its way when the gateway started again, and was sent again by the new epoch's recorder. */
+function placeInEarlier(position: StreamPosition, item: StreamItem): Placement {
+  const left = position.earlier?.find(({ epoch }) => epoch === item.epoch);
+  if (left === undefined || item.seq > left.seq) return { verdict: 'stale-epoch', position };
+  const known = left.hashes.get(item.seq);
+  return { verdict: known === undefined || known === item.hash ? 'duplicate' : 'fork', position };
+}
+
 function advance(position: StreamPosition, item: StreamItem): StreamPosition {
   const hashes = position.hashes as Map<number, string>;
   hashes.set(item.seq, item.hash);
@@ -79,5 +98,5 @@ function advance(position: StreamPosition, item: StreamItem): StreamPosition {
     const oldest = hashes.keys().next().value;
     if (oldest !== undefined) hashes.delete(oldest);
   }
-  return { epoch: item.epoch, seq: item.seq, head: item.hash, hashes };
+  return { epoch: item.epoch, seq: item.seq, head: item.hash, hashes, earlier: position.earlier ?? [] };
 }

@@ -1,6 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isFailure, messageOf } from '@cairn/failure';
+import { type Clock, realClock } from './clock.ts';
 import { type Chunk, type ChunkLimits, Mailbox } from './mailbox.ts';
+import { Turns } from './turns.ts';
 
 /** One record of the log. */
 export interface LogRecord {
@@ -78,6 +79,9 @@ export interface ConsumeOptions {
   readonly splitBetween?: (left: LogRecord, right: LogRecord) => boolean;
   readonly onTrouble: (partition: AssignedPartition, error: unknown) => void;
   readonly retry?: { readonly firstMs: number; readonly mostMs: number };
+  /** Chunks that are loaded at the same time, of all partitions; default 2. It bounds memory. */
+  readonly loadsAtOnce?: number;
+  readonly clock?: Clock;
 }
 
 export interface Consumption extends AsyncDisposable {
@@ -85,6 +89,8 @@ export interface Consumption extends AsyncDisposable {
   readonly owned: number;
   /** Bytes fetched and not yet loaded. */
   readonly bufferedBytes: number;
+  /** Has the work on a partition thrown away and opened again, if this process owns it. */
+  reopen(topic: string, partition: number, why: unknown): void;
 }
 
 /**
@@ -98,6 +104,8 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
   const walks = new Set<Promise<void>>();
   const stopping = new AbortController();
   const retry = options.retry ?? { firstMs: 200, mostMs: 10_000 };
+  const clock = options.clock ?? realClock;
+  const turns = new Turns(options.loadsAtOnce ?? 2);
 
   const walkPartition = async (partition: AssignedPartition, mailbox: Mailbox): Promise<void> => {
     const over = AbortSignal.any([partition.lost, stopping.signal]);
@@ -111,7 +119,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
         for (;;) {
           const chunk = await mailbox.take(over);
           if (chunk === undefined) return;
-          await work.load(chunk);
+          await turns.take(() => work.load(chunk));
           attempt = 0;
           mailbox.loaded(chunk);
           if (mailbox.isEmpty) await work.idle?.();
@@ -122,7 +130,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
         options.onTrouble(partition, error);
         if (isFailure(error, 'log.fenced')) return;
         const mostMs = Math.min(retry.mostMs, retry.firstMs * 2 ** attempt);
-        await sleep(mostMs * (0.5 + Math.random() / 2), undefined, { signal: over }).catch(() => {});
+        await clock.pause(mostMs * (0.5 + clock.random() / 2), over);
       }
     }
   };
@@ -130,10 +138,9 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
   await source.run({
     onAssigned(partition) {
       partition.pause();
-      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), {
-        pause: () => partition.pause(),
-        resume: () => partition.resume(),
-      });
+      const tap = { pause: () => partition.pause(), resume: () => partition.resume() };
+      const share = () => limits.bufferBytesMax / Math.max(1, mailboxes.size);
+      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), tap, clock, share);
       mailboxes.set(partition, mailbox);
       const walk = walkPartition(partition, mailbox).finally(() => {
         mailboxes.delete(partition);
@@ -152,6 +159,11 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
     },
     get bufferedBytes() {
       return [...mailboxes.values()].reduce((sum, mailbox) => sum + mailbox.bytes, 0);
+    },
+    reopen(topic, number, why) {
+      for (const [{ topic: name, partition }, mailbox] of mailboxes) {
+        if (name === topic && partition === number) mailbox.fail(why);
+      }
     },
     async [Symbol.asyncDispose]() {
       stopping.abort();

@@ -1,3 +1,4 @@
+export { type Clock, realClock } from './clock.ts';
 export {
   type AssignedPartition,
   type ConsumeOptions,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { realClock } from './clock.ts';
 import type { LogBatch, LogRecord } from './consume.ts';
 import { type Chunk, Mailbox } from './mailbox.ts';
 
@@ -49,7 +50,7 @@ describe('a mailbox', () => {
   test('cuts what arrives into chunks that cover every offset once, as a record or as a hole', async () => {
     await fc.assert(
       fc.asyncProperty(logs, fc.boolean(), async (batches, atOnce) => {
-        const mailbox = new Mailbox(LIMITS, () => false, nothing);
+        const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
         mailbox.restart(0);
         const chunks: Chunk[] = [];
         for (const batch of batches) {
@@ -84,6 +85,7 @@ describe('a mailbox', () => {
       LIMITS,
       (left, right) => Math.floor(left.offset / 3) !== Math.floor(right.offset / 3),
       nothing,
+      realClock,
     );
     mailbox.restart(0);
     mailbox.put({
@@ -101,7 +103,7 @@ describe('a mailbox', () => {
   });
 
   test('ignores a batch that was fetched before it began again', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, nothing);
+    const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 1, records: [record(0), record(1)], highWatermark: 4 });
     mailbox.restart(2);
@@ -114,10 +116,8 @@ describe('a mailbox', () => {
 
   test('pauses its source when it holds too much and resumes it at half', async () => {
     const taps: string[] = [];
-    const mailbox = new Mailbox(LIMITS, () => false, {
-      pause: () => taps.push('pause'),
-      resume: () => taps.push('resume'),
-    });
+    const tap = { pause: () => taps.push('pause'), resume: () => taps.push('resume') };
+    const mailbox = new Mailbox(LIMITS, () => false, tap, realClock);
     mailbox.restart(0);
     for (let at = 0; at < 4; at += 1) {
       mailbox.put({ first: at, last: at, records: [record(at, 500)], highWatermark: 4 });
@@ -128,7 +128,7 @@ describe('a mailbox', () => {
   });
 
   test('lets a record wait for company no longer than it may', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, nothing);
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, nothing, realClock);
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
     const began = performance.now();
@@ -139,10 +139,21 @@ describe('a mailbox', () => {
 
   test('gives nothing once it is over', async () => {
     const over = new AbortController();
-    const mailbox = new Mailbox(LIMITS, () => false, nothing);
+    const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
     mailbox.restart(0);
     const taken = mailbox.take(over.signal);
     over.abort();
     expect(await taken).toBeUndefined();
+  });
+
+  test('that is told to fail fails whoever takes the next chunk, and begins anew after that', async () => {
+    const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
+    mailbox.restart(0);
+    const taken = mailbox.take(never);
+    mailbox.fail(new Error('look again'));
+    await expect(taken).rejects.toThrow('look again');
+    mailbox.restart(0);
+    mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
+    expect((await mailbox.take(never))?.records).toHaveLength(1);
   });
 });

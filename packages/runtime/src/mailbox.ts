@@ -1,3 +1,4 @@
+import type { Clock } from './clock.ts';
 import type { LogBatch, LogRecord } from './consume.ts';
 
 export interface ChunkLimits {
@@ -5,7 +6,7 @@ export interface ChunkLimits {
   readonly bytesMax: number;
   /** Longest that a record waits for company. */
   readonly ageMsMax: number;
-  /** Bytes in hand at which a partition is paused; it is resumed at half. */
+  /** Bytes in hand, of all partitions together, at which reading pauses; each has its share and goes on at half of it. */
   readonly bufferBytesMax: number;
 }
 
@@ -33,20 +34,28 @@ export class Mailbox {
   private highWatermark = 0;
   private oldestAt = 0;
   private wake: () => void = () => {};
+  private trouble: unknown;
   bytes = 0;
 
   private readonly limits: ChunkLimits;
   private readonly splitBetween: (left: LogRecord, right: LogRecord) => boolean;
   private readonly tap: { pause(): void; resume(): void };
+  private readonly clock: Clock;
+  private readonly share: () => number;
 
+  /** @param share bytes that this partition may hold now. */
   constructor(
     limits: ChunkLimits,
     splitBetween: (left: LogRecord, right: LogRecord) => boolean,
     tap: { pause(): void; resume(): void },
+    clock: Clock,
+    share: () => number = () => limits.bufferBytesMax,
   ) {
     this.limits = limits;
     this.splitBetween = splitBetween;
     this.tap = tap;
+    this.clock = clock;
+    this.share = share;
   }
 
   /** Forgets everything and expects this offset next. */
@@ -57,21 +66,28 @@ export class Mailbox {
     this.from = offset;
     this.open = true;
     this.paused = false;
+    this.trouble = undefined;
   }
 
   /** Takes a batch in; one that was fetched for an earlier position is ignored. */
   put(batch: LogBatch): void {
     if (!this.open || batch.last < this.next) return;
     const fresh = batch.records.filter((record) => record.offset >= this.next);
-    if (this.records.length === 0 && fresh.length > 0) this.oldestAt = performance.now();
+    if (this.records.length === 0 && fresh.length > 0) this.oldestAt = this.clock.nowMs();
     for (const record of fresh) this.records.push(record);
     this.bytes += fresh.reduce((sum, record) => sum + sizeOf(record), 0);
     this.next = batch.last + 1;
     this.highWatermark = batch.highWatermark;
-    if (this.bytes >= this.limits.bufferBytesMax && !this.paused) {
+    if (this.bytes >= this.share() && !this.paused) {
       this.paused = true;
       this.tap.pause();
     }
+    this.wake();
+  }
+
+  /** Has whoever takes the next chunk fail. */
+  fail(trouble: unknown): void {
+    this.trouble = trouble;
     this.wake();
   }
 
@@ -83,6 +99,7 @@ export class Mailbox {
   async take(over: AbortSignal): Promise<Chunk | undefined> {
     for (;;) {
       if (over.aborted) return undefined;
+      if (this.trouble !== undefined) throw this.trouble;
       const waitMs = this.waitMs();
       if (waitMs <= 0) return this.cut();
       await this.change(waitMs, over);
@@ -92,7 +109,7 @@ export class Mailbox {
   /** Called when a chunk has been loaded, so that reading goes on. */
   loaded(chunk: Chunk): void {
     this.bytes -= chunk.bytes;
-    if (this.paused && this.bytes <= this.limits.bufferBytesMax / 2) {
+    if (this.paused && this.bytes <= this.share() / 2) {
       this.paused = false;
       this.tap.resume();
     }
@@ -101,7 +118,7 @@ export class Mailbox {
   private waitMs(): number {
     if (this.records.length === 0) return Number.POSITIVE_INFINITY;
     if (this.records.length >= this.limits.recordsMax || this.bytes >= this.limits.bytesMax) return 0;
-    return this.limits.ageMsMax - (performance.now() - this.oldestAt);
+    return this.limits.ageMsMax - (this.clock.nowMs() - this.oldestAt);
   }
 
   private cut(): Chunk {
@@ -117,7 +134,7 @@ export class Mailbox {
     }
     const records = this.records.slice(0, count);
     this.records = this.records.slice(count);
-    this.oldestAt = performance.now();
+    this.oldestAt = this.clock.nowMs();
     const first = this.from;
     const last = this.records[0] ? records.at(-1)!.offset : this.next - 1;
     this.from = last + 1;
@@ -133,9 +150,9 @@ export class Mailbox {
 
   private change(waitMs: number, over: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const timer = Number.isFinite(waitMs) ? setTimeout(() => done(), waitMs) : undefined;
+      const callOff = Number.isFinite(waitMs) ? this.clock.after(waitMs, () => done()) : () => {};
       const done = () => {
-        clearTimeout(timer);
+        callOff();
         over.removeEventListener('abort', done);
         this.wake = () => {};
         resolve();

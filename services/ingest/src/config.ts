@@ -25,21 +25,23 @@ const schema = z.object({
     .transform((text) => text.split(',').map((name) => name.trim())),
   chunk: z
     .object({
-      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(200_000),
+      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(100_000),
       bytesMax: z.coerce
         .number()
         .int()
         .min(65_536)
-        .default(64 * 1024 ** 2),
-      ageMsMax: z.coerce.number().int().min(1).max(60_000).default(1_000),
+        .default(24 * 1024 ** 2),
+      ageMsMax: z.coerce.number().int().min(1).max(60_000).default(500),
     })
     .prefault({}),
-  /** Bytes of records held by one partition before reading from it pauses. */
+  /** Bytes of records held, of all partitions together, before reading pauses. */
   bufferBytesMax: z.coerce
     .number()
     .int()
     .min(65_536)
-    .default(96 * 1024 ** 2),
+    .default(64 * 1024 ** 2),
+  /** Chunks loaded at the same time. Each costs about three times its bytes of memory while it is. */
+  loadsAtOnce: z.coerce.number().int().min(1).max(64).default(2),
   verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
   health: z
     .object({
@@ -73,6 +75,7 @@ export function readIngestConfig(
       CAIRN_INGEST_CHUNK_BYTES_MAX: 'chunk.bytesMax',
       CAIRN_INGEST_CHUNK_AGE_MS_MAX: 'chunk.ageMsMax',
       CAIRN_INGEST_BUFFER_BYTES_MAX: 'bufferBytesMax',
+      CAIRN_INGEST_LOADS_AT_ONCE: 'loadsAtOnce',
       CAIRN_INGEST_VERIFY_EVERY_MS: 'verifyEveryMs',
       CAIRN_INGEST_HEALTH_HOST: 'health.host',
       CAIRN_INGEST_HEALTH_PORT: 'health.port',

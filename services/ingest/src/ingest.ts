@@ -3,20 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouse, checkSchemaIds, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
 import { PARKED_TOPIC, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
-import {
-  type AssignedPartition,
-  consume,
-  type LogRecord,
-  type PartitionWork,
-  type ServiceContext,
-  serveHealth,
-} from '@cairn/runtime';
+import { type ServiceContext, serveHealth } from '@cairn/runtime';
 import type { IngestConfig } from './config.ts';
 import { type Encoder, nativeEncoder } from './encoder.ts';
-import { type Loader, loadChunk } from './load-chunk.ts';
+import { ingestPartitions } from './ingest-partitions.ts';
 import { createIngestMetrics } from './metrics.ts';
-import { openPartition } from './open-partition.ts';
-import { verifyLedger } from './verify-ledger.ts';
+import { tableIn } from './table-in-clickhouse.ts';
+import { type LedgerState, verifyLedger } from './verify-ledger.ts';
 
 /** What tests put in the place of the real systems. */
 export interface IngestParts {
@@ -61,75 +54,59 @@ async function startIngest(
     config.schemaRegistryUrl === undefined
       ? undefined
       : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
-  const loader: Loader = {
-    kafka,
-    clickhouse,
-    encoder: parts.encoder ?? nativeEncoder,
-    releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
-  };
-  const instance = randomBytes(6).toString('hex');
   const topics = config.classes.map(topicOf);
   const count = createIngestMetrics(metrics);
-  let openings = 0;
 
   await requireTables(clickhouse);
   await kafka.ensureTopics([{ name: PARKED_TOPIC, partitions: 1 }]);
   await untilThere(kafka, topics, log);
 
-  const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
-    openings += 1;
-    const opened = await openPartition(clickhouse, partition, `${instance}-${openings}`);
-    const { start, coveredTo, rewound } = opened;
-    log.info(
-      { topic: partition.topic, partition: partition.partition, start, coveredTo, rewound },
-      'partition opened',
-    );
-    if (rewound > 0) count.rewound(rewound);
-    let next = start;
-    return {
-      start,
-      async load(chunk) {
-        const began = performance.now();
-        const loaded = await loadChunk(loader, partition, opened, chunk);
-        next = chunk.last + 1;
-        count.loaded(partition, chunk, loaded, performance.now() - began);
-        for (const gap of loaded.parked) {
-          const { reason, field, detail, first: offset } = gap;
-          log.warn(
-            { topic: partition.topic, partition: partition.partition, offset, reason, field, detail },
-            'parked',
-          );
-        }
-      },
-      // Kafka's own tools then show that nothing waits. The table stays what decides.
-      idle: () => partition.commit(next, ''),
-    };
-  };
-
-  const consumption = await consume({
+  const consumption = await ingestPartitions({
     source: kafka.source({
       group: config.kafka.group,
       topics,
       sessionMsMax: config.kafka.sessionMsMax,
-      onTrouble: (reason) => log.warn({ reason }, 'the consumer begins again'),
+      onTrouble: (reason) => log.warn({ reason }, 'reading from Kafka is in trouble'),
     }),
-    open,
+    table: tableIn(clickhouse),
+    kafka,
+    encoder: parts.encoder ?? nativeEncoder,
+    releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
     limits: { ...config.chunk, bufferBytesMax: config.bufferBytesMax },
-    splitBetween: onDifferentDays,
-    onTrouble: ({ topic, partition }, error) => {
+    loadsAtOnce: config.loadsAtOnce,
+    instance: randomBytes(6).toString('hex'),
+    onOpened({ topic, partition }, { start, coveredTo, rewound }) {
+      log.info({ topic, partition, start, coveredTo, rewound }, 'partition opened');
+      if (rewound > 0) count.rewound(rewound);
+    },
+    onLoaded(partition, chunk, loaded) {
+      count.loaded(partition, chunk, loaded);
+      const { topic, partition: number } = partition;
+      for (const { reason, field, detail, first: offset } of loaded.parked) {
+        log.warn({ topic, partition: number, offset, reason, field, detail }, 'parked');
+      }
+    },
+    onTrouble({ topic, partition }, error) {
       count.troubled();
       log.warn({ topic, partition, reason: messageOf(error) }, 'the partition is opened again');
     },
   });
   own.defer(() => consumption[Symbol.asyncDispose]());
 
+  let before: readonly LedgerState[] = [];
   const verify = async (): Promise<void> => {
     try {
       const states = await verifyLedger(clickhouse, topics, daysAgo(2));
       count.verified(states);
       for (const state of states) {
-        if (state.missing !== 0 || state.doubled !== 0) log.error({ ...state }, 'the ledger does not add up');
+        if (state.missing === 0 && state.doubled === 0) continue;
+        log.error({ ...state }, 'the ledger does not add up');
+        // Once may be a chunk on its way; what stays missing is read from the log again.
+        if (state.missing > 0 && before.some((other) => isSame(other, state) && other.missing > 0)) {
+          consumption.reopen(state.topic, state.partition, ledgerMissing(state));
+        }
       }
+      before = states;
     } catch (error) {
       log.warn({ reason: messageOf(error) }, 'the ledger could not be verified');
     }
@@ -167,13 +144,19 @@ async function untilThere(
   }
 }
 
-/** An insert is one part of the table, and the table's parts are cut by the broker's day. */
-function onDifferentDays(left: LogRecord, right: LogRecord): boolean {
-  return dayOf(left) !== dayOf(right);
+const isSame = (left: LedgerState, right: LedgerState): boolean =>
+  left.topic === right.topic && left.partition === right.partition;
+
+function ledgerMissing({ topic, partition, missing }: LedgerState): Failure {
+  return new Failure({
+    code: 'ledger.missing',
+    retry: 'later',
+    message: `${missing} offsets of partition ${partition} of ${topic} are neither rows nor declared gaps`,
+    mend: 'They are read from Kafka again. If Kafka has them no longer, restore the table from the archive.',
+  });
 }
 
 const DAY_MS = 86_400_000;
-const dayOf = ({ appendedAtMs }: LogRecord): number => Math.floor(appendedAtMs / DAY_MS);
 
 function daysAgo(days: number): string {
   return new Date(Date.now() - days * DAY_MS).toISOString().slice(0, 10);

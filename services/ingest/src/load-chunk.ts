@@ -1,17 +1,17 @@
 import { crc32 } from 'node:zlib';
-import type { ClickHouse, Kafka } from '@cairn/adapters';
+import type { Kafka } from '@cairn/adapters';
 import { PARKED_TOPIC } from '@cairn/event';
 import { isFailure } from '@cairn/failure';
 import type { EventRow, EventRows } from '@cairn/native';
 import type { AssignedPartition, Chunk } from '@cairn/runtime';
 import type { Encoder } from './encoder.ts';
+import type { EventTable, Refusal } from './event-table.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
 import { type Gap, type Parked, park, type SchemaIdOf, sortRecords } from './sort-records.ts';
-import { insertBody, insertFindings, insertGaps, type Refusal } from './table.ts';
 
 export interface Loader {
-  readonly clickhouse: ClickHouse;
+  readonly table: EventTable;
   readonly kafka: Pick<Kafka, 'appendWithHeaders'>;
   readonly encoder: Encoder;
   readonly releasedIdOf: SchemaIdOf;
@@ -23,6 +23,7 @@ export interface Loaded {
   readonly duplicates: number;
   readonly parked: readonly Gap[];
   readonly findings: number;
+  readonly tookMs: number;
 }
 
 /**
@@ -37,7 +38,8 @@ export async function loadChunk(
   opened: OpenedPartition,
   chunk: Chunk,
 ): Promise<Loaded> {
-  const { clickhouse } = loader;
+  const began = performance.now();
+  const { table } = loader;
   const { owner } = opened;
   const sorted = sortRecords(partition, chunk, opened.streams, opened.isCovered, loader.releasedIdOf);
 
@@ -59,8 +61,8 @@ export async function loadChunk(
 
   // 3. What has no row, and why; what is wrong with streams. Repetition is harmless.
   const gaps = [...sorted.gaps, ...sorted.parked.map(({ gap }) => gap)];
-  await insertGaps(clickhouse, owner, gaps);
-  await insertFindings(clickhouse, owner, sorted.findings);
+  await table.insertGaps(owner, gaps);
+  await table.insertFindings(owner, sorted.findings);
 
   // 4. The rows. COMMIT POINT of the chunk.
   const refused = await insertOrBisect(loader, partition, opened, sorted.rows, chunk);
@@ -69,6 +71,7 @@ export async function loadChunk(
     duplicates: gaps.filter(({ reason }) => reason === 'duplicate').length,
     parked: [...sorted.parked, ...refused].map(({ gap }) => gap),
     findings: sorted.findings.length,
+    tookMs: performance.now() - began,
   };
 }
 
@@ -89,7 +92,7 @@ async function insertOrBisect(
   const refusal: Refusal =
     bodies.length === 1 && chunk.first > opened.coveredTo ? 'above-highest' : 'one-by-one';
   try {
-    for (const body of bodies) await insertBody(loader.clickhouse, opened.owner, refusal, body);
+    for (const body of bodies) await loader.table.insertBody(opened.owner, refusal, body);
     return [];
   } catch (error) {
     if (!isFailure(error, 'clickhouse.bad-rows')) throw error;
@@ -105,7 +108,7 @@ async function insertOrBisect(
     if (!record) throw error;
     const parked = park(record, { reason: 'table.refused', field: '', detail: error.message.slice(0, 400) });
     await parkRecords(loader, partition, [parked]);
-    await insertGaps(loader.clickhouse, opened.owner, [parked.gap]);
+    await loader.table.insertGaps(opened.owner, [parked.gap]);
     return [parked];
   }
 }

@@ -4,7 +4,7 @@ import type { LedgerState } from './verify-ledger.ts';
 
 /** What ingest counts. */
 export interface IngestMetrics {
-  loaded(partition: AssignedPartition, chunk: Chunk, loaded: Loaded, tookMs: number): void;
+  loaded(partition: AssignedPartition, chunk: Chunk, loaded: Loaded): void;
   troubled(): void;
   rewound(offsets: number): void;
   verified(states: readonly LedgerState[]): void;
@@ -45,14 +45,14 @@ export function createIngestMetrics(metrics: Metrics): IngestMetrics {
   const doubled = metrics.gauge('ledger_doubled', 'Rows beyond the first of their offset', byPartition);
 
   return {
-    loaded({ topic, partition }, chunk, loaded, tookMs) {
+    loaded({ topic, partition }, chunk, loaded) {
       const labels = { topic, partition: String(partition) };
       events.add(loaded.rows);
       duplicates.add(loaded.duplicates);
       for (const { reason } of loaded.parked) parked.add(1, { reason });
       findings.add(loaded.findings);
       chunkRows.observe(loaded.rows);
-      chunkSeconds.observe(tookMs / 1_000);
+      chunkSeconds.observe(loaded.tookMs / 1_000);
       const oldestMs = chunk.records[0]?.appendedAtMs;
       if (oldestMs !== undefined) chunkAge.set((Date.now() - oldestMs) / 1_000, labels);
       lag.set(Math.max(0, chunk.behind), labels);

@@ -1,9 +1,7 @@
-import type { ClickHouse } from '@cairn/adapters';
 import { Failure } from '@cairn/failure';
 import type { AssignedPartition } from '@cairn/runtime';
-import { coveredRanges, highestOffset, loadStreams, membership } from './presence.ts';
+import { type EventTable, membership, type Owner } from './event-table.ts';
 import type { Streams } from './sort-records.ts';
-import { commentOf, type Owner } from './table.ts';
 
 /** A partition that this process may load, and how far the table has come. */
 export interface OpenedPartition {
@@ -29,29 +27,27 @@ export interface OpenedPartition {
  * @throws Failure `ledger.ahead` when the table holds offsets that the log never had.
  */
 export async function openPartition(
-  clickhouse: ClickHouse,
+  table: EventTable,
   partition: AssignedPartition,
   name: string,
 ): Promise<OpenedPartition> {
   const owner: Owner = { topic: partition.topic, partition: partition.partition, name };
-  await becomeOwner(clickhouse, owner);
-  await clickhouse.killQueries(commentOf(partition.topic, partition.partition));
+  await table.becomeOwner(owner);
+  await table.endInserts(owner);
 
-  const [committed, bounds, highest] = await Promise.all([
-    partition.committed(),
-    partition.bounds(),
-    highestOffset(clickhouse, partition),
-  ]);
-  if (highest >= bounds.end) throw tableAhead(partition, highest, bounds.end);
+  const [committed, bounds] = await Promise.all([partition.committed(), partition.bounds()]);
+  const held = await table.held(owner, bounds.first);
+  if (held.highest >= bounds.end) throw tableAhead(partition, held.highest, bounds.end);
   const committedTo = committed.offset ?? bounds.first;
-  // After a power loss the table may have lost what Kafka was told is loaded.
-  const from = Math.max(Math.min(committedTo, highest + 1), bounds.first);
-  const covered = await coveredRanges(clickhouse, partition, from);
+  // After a power loss the table may have lost what Kafka was told is loaded: its end, or parts in its midst.
+  const lookFrom = held.whole ? Math.min(committedTo, held.highest + 1) : bounds.first;
+  const from = Math.max(lookFrom, bounds.first);
+  const covered = await table.covered(owner, from);
   const [head, ...later] = covered;
   const begun = head !== undefined && head.first <= from;
   const start = begun ? head.last + 1 : from;
   const rest = begun ? later : covered;
-  const streams = await loadStreams(clickhouse, partition, start, rest.length === 0);
+  const streams = await table.streams(owner, start, rest.length === 0);
   return {
     owner,
     start,
@@ -60,18 +56,6 @@ export async function openPartition(
     streams,
     rewound: Math.max(0, committedTo - start),
   };
-}
-
-async function becomeOwner(clickhouse: ClickHouse, { topic, partition, name }: Owner): Promise<void> {
-  const [row] = await clickhouse.query<{ epoch: number }>(
-    `SELECT max(epoch) AS epoch FROM cairn.ingest_owners WHERE topic = {topic:String} AND partition = {partition:Int32}`,
-    { topic, partition },
-    { output_format_json_quote_64bit_integers: 0 },
-  );
-  const epoch = (row?.epoch ?? 0) + 1;
-  await clickhouse.insertRows('cairn.ingest_owners', [{ topic, partition, epoch, owner: name }], {
-    async_insert: 0,
-  });
 }
 
 function tableAhead({ topic, partition }: AssignedPartition, highest: number, end: number): Failure {

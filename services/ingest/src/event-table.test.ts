@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { joined, membership, type Range } from './presence.ts';
+import { joined, membership, type Range } from './event-table.ts';
 
 const ranges: fc.Arbitrary<Range[]> = fc.array(
   fc.tuple(fc.nat(60), fc.nat(8)).map(([first, length]) => ({ first, last: first + length })),

@@ -1,0 +1,84 @@
+import type { Body } from './encoder.ts';
+import type { Gap, StreamFinding, Streams } from './sort-records.ts';
+
+export interface Place {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** Who loads a partition: written into each insert, so that inserts can be found and fenced. */
+export interface Owner extends Place {
+  /** Unique to this process and this opening of the partition. */
+  readonly name: string;
+}
+
+/** Consecutive offsets. */
+export interface Range {
+  readonly first: number;
+  /** Inclusive. */
+  readonly last: number;
+}
+
+/** How an insert refuses offsets that the table has: above the highest one, or one by one when there are holes below. */
+export type Refusal = 'above-highest' | 'one-by-one';
+
+/** What the table accounts for, of one partition. */
+export interface Held {
+  /** Highest offset that is a row or lies in a gap; -1 when there is none. */
+  readonly highest: number;
+  /** True when every offset from `first`, or from the lowest row below it, to `highest` is a row or lies in a gap. */
+  readonly whole: boolean;
+}
+
+/**
+ * What ingest needs of the database: a table that is its own ledger. table-in-clickhouse.ts is it in ClickHouse,
+ * test/table-in-memory.ts in memory for the simulation; test/table-contract.ts holds both to these promises.
+ *
+ * A call that rejects may have had its effect.
+ */
+export interface EventTable {
+  /** From now on inserts of earlier owners insert nothing, unless they run already. */
+  becomeOwner(owner: Owner): Promise<void>;
+  /** Ends the inserts into a partition that run, whoever's they are. */
+  endInserts(place: Place): Promise<void>;
+  /** @param first the log's first offset. */
+  held(place: Place, first: number): Promise<Held>;
+  /** Offsets from `from` on that are rows or lie in gaps, as ranges in order that do not touch. */
+  covered(place: Place, from: number): Promise<Range[]>;
+  /**
+   * How far every stream of the partition has come, from the rows below `next`.
+   *
+   * @param whole true when there is no row at or above `next`.
+   */
+  streams(place: Place, next: number, whole: boolean): Promise<Streams>;
+  /** Inserts rows in order of offset, all or none, unless another owner has come since. */
+  insertBody(owner: Owner, refusal: Refusal, body: Body): Promise<void>;
+  /** Declares offsets that have no row. Repetition is harmless. */
+  insertGaps(owner: Owner, gaps: readonly Gap[]): Promise<void>;
+  /** Notes what is wrong with streams. Repetition is harmless. */
+  insertFindings(owner: Owner, findings: readonly StreamFinding[]): Promise<void>;
+}
+
+/** Ranges sorted, with those that touch or overlap made one. */
+export function joined(ranges: readonly Range[]): Range[] {
+  const sorted = ranges.toSorted((left, right) => left.first - right.first);
+  const result: Range[] = [];
+  for (const range of sorted) {
+    const before = result.at(-1);
+    if (before && range.first <= before.last + 1) {
+      result[result.length - 1] = { first: before.first, last: Math.max(before.last, range.last) };
+    } else {
+      result.push(range);
+    }
+  }
+  return result;
+}
+
+/** True for offsets inside the ranges, which are in order and do not touch. Offsets are asked for in rising order. */
+export function membership(ranges: readonly Range[]): (offset: number) => boolean {
+  let at = 0;
+  return (offset) => {
+    while (at < ranges.length && ranges[at]!.last < offset) at += 1;
+    return at < ranges.length && ranges[at]!.first <= offset;
+  };
+}

@@ -1,0 +1,238 @@
+import type { ClickHouse, Settings } from '@cairn/adapters';
+import { EPOCHS_REMEMBERED, HASHES_REMEMBERED } from '@cairn/ledger';
+import type { Body } from './encoder.ts';
+import {
+  type EventTable,
+  type Held,
+  joined,
+  type Owner,
+  type Place,
+  type Range,
+  type Refusal,
+} from './event-table.ts';
+import { type Gap, type StreamFinding, type Streams, streamKey } from './sort-records.ts';
+import { streamsFrom } from './streams-from.ts';
+
+/** The table of events in ClickHouse: cairn.events and what stands beside it, see deploy/clickhouse/0001_events.sql. */
+export function tableIn(clickhouse: ClickHouse): EventTable {
+  return {
+    becomeOwner: (owner) => becomeOwner(clickhouse, owner),
+    endInserts: (place) => clickhouse.killQueries(commentOf(place)),
+    held: (place, first) => held(clickhouse, place, first),
+    covered: (place, from) => covered(clickhouse, place, from),
+    streams: (place, next, whole) => loadStreams(clickhouse, place, next, whole),
+    insertBody: (owner, refusal, body) => insertBody(clickhouse, owner, refusal, body),
+    insertGaps: (owner, gaps) => insertGaps(clickhouse, owner, gaps),
+    insertFindings: (owner, findings) => insertFindings(clickhouse, owner, findings),
+  };
+}
+
+/** Beginning of the comments of all inserts into a partition; `KILL QUERY` finds them by it. */
+const commentOf = ({ topic, partition }: Place): string => `ingest|${topic}|${partition}|`;
+
+const HERE = 'topic = {topic:String} AND partition = {partition:Int32}';
+const NUMBERS = { output_format_json_quote_64bit_integers: 0 };
+
+async function becomeOwner(clickhouse: ClickHouse, { topic, partition, name }: Owner): Promise<void> {
+  const [row] = await clickhouse.query<{ epoch: number }>(
+    `SELECT max(epoch) AS epoch FROM cairn.ingest_owners WHERE ${HERE}`,
+    { topic, partition },
+    NUMBERS,
+  );
+  const epoch = (row?.epoch ?? 0) + 1;
+  await clickhouse.insertRows('cairn.ingest_owners', [{ topic, partition, epoch, owner: name }], {
+    async_insert: 0,
+  });
+}
+
+/** From the projection, whatever the table's size. Whatever does not add up counts as a hole, and is looked for. */
+async function held(clickhouse: ClickHouse, { topic, partition }: Place, first: number): Promise<Held> {
+  const [row] = await clickhouse.query<{ highest: number; missing: number }>(
+    `WITH
+       (SELECT (count(), min(offset), max(offset)) FROM cairn.events WHERE ${HERE}) AS rows,
+       (SELECT max(offset_last) FROM (SELECT toInt64(-1) AS offset_last
+          UNION ALL SELECT offset_last FROM cairn.ingest_gaps WHERE ${HERE})) AS highest_gap,
+       if(rows.1 = 0, highest_gap, greatest(rows.3, highest_gap)) AS top,
+       if(rows.1 = 0, {first:Int64}, least(rows.2, {first:Int64})) AS origin,
+       (SELECT sum(least(offset_last, top) - greatest(offset_first, origin) + 1)
+          FROM (SELECT DISTINCT offset_first, offset_last FROM cairn.ingest_gaps WHERE ${HERE})
+          WHERE offset_last >= origin) AS declared
+     SELECT top AS highest, top - origin + 1 - toInt64(rows.1) - toInt64(declared) AS missing`,
+    { topic, partition, first },
+    NUMBERS,
+  );
+  const highest = row?.highest ?? -1;
+  return { highest, whole: highest < 0 || row?.missing === 0 };
+}
+
+async function covered(clickhouse: ClickHouse, { topic, partition }: Place, from: number): Promise<Range[]> {
+  const ranges = await clickhouse.query<Range>(
+    `SELECT toInt64(min(offset)) AS first, toInt64(max(offset)) AS last FROM (
+       SELECT offset, offset - row_number() OVER (ORDER BY offset) AS island
+       FROM (SELECT DISTINCT offset FROM cairn.events WHERE ${HERE} AND offset >= {from:Int64})
+     ) GROUP BY island
+     UNION ALL
+     SELECT greatest(offset_first, {from:Int64}) AS first, offset_last AS last
+     FROM cairn.ingest_gaps FINAL WHERE ${HERE} AND offset_last >= {from:Int64}`,
+    { topic, partition, from },
+    NUMBERS,
+  );
+  return joined(ranges);
+}
+
+/**
+ * With the leaf hashes of the latest rows, so that an event that a producer sends again is told from another one under
+ * its number. When there is no row at or above `next` the answer comes from the projection, whatever the table's size.
+ */
+async function loadStreams(
+  clickhouse: ClickHouse,
+  { topic, partition }: Place,
+  next: number,
+  whole: boolean,
+): Promise<Streams> {
+  const below = whole ? '' : 'AND offset < {next:Int64}';
+  const heads = await clickhouse.query<Head>(
+    `SELECT org_id, gateway_id, epoch, max(seq) AS last_seq, lower(hex(argMax(leaf_hash, seq))) AS head
+     FROM cairn.events WHERE ${HERE} ${below}
+     GROUP BY org_id, gateway_id, epoch
+     ORDER BY org_id, gateway_id, epoch DESC LIMIT {epochs:UInt8} BY org_id, gateway_id`,
+    { topic, partition, next, epochs: 1 + EPOCHS_REMEMBERED },
+    NUMBERS,
+  );
+  const latest = await clickhouse.query<Latest>(
+    `SELECT org_id, gateway_id, epoch, seq, lower(hex(leaf_hash)) AS leaf
+     FROM cairn.events WHERE ${HERE} AND offset >= {from:Int64} AND offset < {next:Int64}
+     ORDER BY offset`,
+    { topic, partition, from: next - REREAD, next },
+    NUMBERS,
+  );
+  return streamsFrom(
+    heads.map(({ org_id, gateway_id, epoch, last_seq, head }) => ({
+      key: streamKey(org_id, gateway_id),
+      epoch,
+      seq: last_seq,
+      hash: hashTextOf(head),
+    })),
+    latest.map(({ org_id, gateway_id, epoch, seq, leaf }) => ({
+      key: streamKey(org_id, gateway_id),
+      epoch,
+      seq,
+      hash: hashTextOf(leaf),
+    })),
+  );
+}
+
+/** A hash as sortRecords has them: one character for each byte. */
+const hashTextOf = (hex: string): string => Buffer.from(hex, 'hex').toString('latin1');
+
+/** Offsets that are read again for their hashes: as many as one stream remembers, for several streams. */
+const REREAD = HASHES_REMEMBERED * 8;
+
+interface Head {
+  readonly org_id: string;
+  readonly gateway_id: string;
+  readonly epoch: number;
+  readonly last_seq: number;
+  readonly head: string;
+}
+
+interface Latest {
+  readonly org_id: string;
+  readonly gateway_id: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly leaf: string;
+}
+
+/**
+ * Settings that decide how an insert is cut into blocks and parts. They travel with each insert, so that no profile of a
+ * server can change them: one insert is one block is one part.
+ */
+const PINNED: Settings = {
+  async_insert: 0,
+  max_insert_threads: 1,
+  max_insert_block_size: 1_048_449,
+  min_insert_block_size_rows: 1_048_449,
+  min_insert_block_size_bytes: 1_073_741_824,
+  insert_deduplicate: 1,
+  deduplicate_blocks_in_dependent_materialized_views: 1,
+  input_format_avro_allow_missing_fields: 0,
+  max_execution_time: 120,
+};
+
+/** One part, so all or none of it. */
+async function insertBody(
+  clickhouse: ClickHouse,
+  owner: Owner,
+  refusal: Refusal,
+  { format, structure, columns, pieces, rows }: Body,
+): Promise<void> {
+  const first = rows[0]?.offset ?? 0;
+  const last = rows.at(-1)?.offset ?? 0;
+  const here = `topic = ${literal(owner.topic)} AND partition = ${owner.partition}`;
+  const fresh =
+    refusal === 'above-highest'
+      ? `offset > (SELECT max(offset) FROM (SELECT toInt64(-1) AS offset UNION ALL SELECT max(offset) FROM cairn.events WHERE ${here} HAVING count() > 0))`
+      : `offset NOT IN (SELECT offset FROM cairn.events WHERE ${here} AND offset BETWEEN ${first} AND ${last})`;
+  const sql = `INSERT INTO cairn.events (${columns.map(({ name }) => name).join(', ')})
+SELECT ${columns.map(({ expression }) => expression).join(', ')}
+FROM input(${literal(structure)})
+WHERE ${fresh}
+  AND (SELECT argMax(owner, epoch) FROM cairn.ingest_owners WHERE ${here}) = ${literal(owner.name)}
+FORMAT ${format}`;
+  await clickhouse.insertBody(sql, pieces, {
+    ...PINNED,
+    log_comment: `${commentOf(owner)}${owner.name}|${first}-${last}`,
+    // Never the token of an earlier attempt: a token can be remembered of an insert whose part was lost.
+    insert_deduplication_token: `${owner.topic}|${owner.partition}|${first}|${last}|${rows.length}|${owner.name}`,
+  });
+}
+
+/** Repetition is harmless: the table keeps the latest of each range. */
+async function insertGaps(clickhouse: ClickHouse, owner: Owner, gaps: readonly Gap[]): Promise<void> {
+  const rows = gaps.map((gap) => ({
+    topic: owner.topic,
+    partition: owner.partition,
+    offset_first: gap.first,
+    offset_last: gap.last,
+    reason: gap.reason,
+    field: gap.field,
+    detail: gap.detail,
+    org_id: gap.orgId,
+    gateway_id: gap.gatewayId,
+    value_sha256: gap.valueSha256 ?? '',
+    received_at: timeOf(gap.receivedAtMs),
+  }));
+  await clickhouse.insertRows('cairn.ingest_gaps', rows, { async_insert: 0 });
+}
+
+async function insertFindings(
+  clickhouse: ClickHouse,
+  owner: Owner,
+  findings: readonly StreamFinding[],
+): Promise<void> {
+  const rows = findings.map((finding) => ({
+    topic: owner.topic,
+    partition: owner.partition,
+    offset: finding.offset,
+    org_id: finding.orgId,
+    gateway_id: finding.gatewayId,
+    epoch: finding.epoch,
+    seq: finding.seq,
+    finding: finding.finding,
+    missing_from: finding.missing?.from ?? null,
+    missing_to: finding.missing?.to ?? null,
+    received_at: timeOf(finding.receivedAtMs),
+  }));
+  await clickhouse.insertRows('cairn.stream_findings', rows, { async_insert: 0 });
+}
+
+/** Milliseconds as ClickHouse reads a DateTime64(3) in UTC. */
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 23).replace('T', ' ');
+}
+
+/** A SQL string literal. */
+function literal(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+}

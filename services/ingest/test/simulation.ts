@@ -1,0 +1,322 @@
+import { frame, partitionOf } from '@cairn/event';
+import { Failure } from '@cairn/failure';
+import { Random } from '@cairn/traffic';
+import { ingestPartitions } from '../src/ingest-partitions.ts';
+import { LogInMemory, TOPIC } from './log-in-memory.ts';
+import { SimulatedClock } from './simulated-clock.ts';
+import { streamOf } from './stream.ts';
+import { rowsEncoder, TableInMemory, type TableWeather } from './table-in-memory.ts';
+
+/** How one run went: nothing in `wrong` when every promise held. */
+export interface Verdict {
+  readonly seed: number;
+  readonly wrong: readonly string[];
+  /** What happened, in order; for a run that went wrong. */
+  readonly story: readonly string[];
+  readonly troubles: number;
+  readonly rewound: number;
+}
+
+const PARTITIONS = 2;
+const GATEWAYS = 3;
+const DAY_MS = 86_400_000;
+
+/**
+ * Ingest, as it is, over a log and a table in memory, on simulated time, in bad weather: requests and answers are lost
+ * or late, inserts run on unheard, processes die and freeze, partitions wander, the database crashes and forgets parts,
+ * producers send twice, and records are no events. Then the weather clears, everything is started once more, and every
+ * promise is looked at. The same seed gives the same run.
+ */
+export async function simulate(seed: number): Promise<Verdict> {
+  const random = new Random(seed);
+  const clock = new SimulatedClock(() => random.unit());
+  const log = new LogInMemory(clock, PARTITIONS);
+  const table = new TableInMemory();
+  const story: string[] = [];
+  const tell = (text: string): void => void story.push(`${clock.nowMs().toFixed(1)} ${text}`);
+  let bad = true;
+  let troubles = 0;
+  let rewound = 0;
+  let tableDownUntil = 0;
+
+  const wanted = fillLog(log, random);
+
+  const lost = (what: string): Failure =>
+    new Failure({ code: 'clickhouse.unreachable', retry: 'later', message: `${what}: no answer came` });
+
+  /** One process: it can be killed, so that nothing of it goes on, and frozen, so that it goes on later. */
+  const start = (name: string) => {
+    let dead = false;
+    let frozenUntil = 0;
+    const never = new Promise<never>(() => {});
+    const gate = async (): Promise<void> => {
+      while (clock.nowMs() < frozenUntil) await clock.pause(frozenUntil - clock.nowMs() + 0.01);
+      if (dead) await never;
+    };
+    const travel = async (): Promise<void> => {
+      await clock.pause(bad && random.chance(0.05) ? random.unit() * 60 : random.unit() * 2);
+      await gate();
+    };
+    const draw = (): number => (bad ? random.unit() : 1);
+    const weather: TableWeather = {
+      async effect(what, act) {
+        await travel();
+        const luck = draw();
+        if (luck < 0.02 || clock.nowMs() < tableDownUntil) throw lost(what);
+        const result = act();
+        await travel();
+        if (luck < 0.04) throw lost(what);
+        return result;
+      },
+      async insert(begin) {
+        await travel();
+        const luck = draw();
+        if (luck < 0.04 || clock.nowMs() < tableDownUntil) throw lost('insert');
+        const running = begin();
+        const ms = random.unit() * (bad && random.chance(0.1) ? 80 : 4);
+        if (luck < 0.1) {
+          // The connection breaks; the server goes on.
+          clock.after(ms, () => {
+            try {
+              running.land();
+              tell(`${name}: an unheard insert landed`);
+            } catch {}
+          });
+          throw lost('insert, which goes on');
+        }
+        await clock.pause(ms);
+        running.land();
+        await travel();
+        if (luck < 0.14) throw lost('insert, which landed');
+      },
+    };
+    const member = {
+      async there() {
+        await travel();
+        if (draw() < 0.02)
+          throw new Failure({ code: 'log.unreachable', retry: 'later', message: 'request lost' });
+      },
+      async back() {
+        await travel();
+        if (draw() < 0.02)
+          throw new Failure({ code: 'log.unreachable', retry: 'later', message: 'answer lost' });
+      },
+      fetchMax: () => 1 + random.below(12),
+    };
+    const source = log.source(name, member);
+    const process = ingestPartitions({
+      source,
+      table: table.through(weather),
+      encoder: rowsEncoder,
+      kafka: {
+        async appendWithHeaders(_topic, records) {
+          await member.there();
+          log.parked.push(...records);
+          await member.back();
+        },
+      },
+      releasedIdOf: (id) => id,
+      limits: {
+        recordsMax: 1 + random.below(16),
+        bytesMax: 1 << 20,
+        ageMsMax: random.below(8),
+        bufferBytesMax: 8_000,
+      },
+      loadsAtOnce: 1 + random.below(2),
+      instance: name,
+      retry: { firstMs: 2, mostMs: 40 },
+      clock,
+      onOpened: ({ partition }, opened) => {
+        if (opened.rewound > 0) rewound += 1;
+        tell(`${name}: partition ${partition} opened at ${opened.start}, covered to ${opened.coveredTo}`);
+      },
+      onLoaded: ({ partition }, { first, last }, { rows }) =>
+        tell(`${name}: partition ${partition} loaded ${first}–${last}, ${rows} rows`),
+      onTrouble: ({ partition }, error) => {
+        troubles += 1;
+        tell(
+          `${name}: partition ${partition} in trouble: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      },
+    });
+    return {
+      name,
+      kill() {
+        tell(`${name} is killed`);
+        dead = true;
+        log.expel(name);
+      },
+      freeze(ms: number) {
+        tell(`${name} freezes for ${ms.toFixed(0)} ms`);
+        frozenUntil = clock.nowMs() + ms;
+        // Longer than the session: the group goes on without it.
+        if (ms > 40) clock.after(40, () => log.expel(name));
+      },
+      async stop() {
+        await (await process)[Symbol.asyncDispose]();
+      },
+    };
+  };
+
+  let born = 0;
+  const alive = new Set([start(`p${born++}`), start(`p${born++}`)]);
+  const someone = () => [...alive][random.below(alive.size)];
+  const mischief = 2 + random.below(6);
+  for (let act = 0; act < mischief; act += 1) {
+    await clock.runUntil(() => false, 5 + random.unit() * 60);
+    const victim = someone();
+    switch (random.below(6)) {
+      case 0:
+        if (victim) {
+          victim.kill();
+          alive.delete(victim);
+        }
+        alive.add(start(`p${born++}`));
+        break;
+      case 1:
+        victim?.freeze(random.unit() * 120);
+        break;
+      case 2:
+        tell('the database dies');
+        table.crash(() => random.chance(0.5));
+        tableDownUntil = clock.nowMs() + random.unit() * 30;
+        break;
+      case 3:
+        tell('the database dies and comes back without a part');
+        table.crash(() => random.chance(0.5));
+        table.losePart((parts) => (random.chance(0.6) ? parts - 1 : random.below(parts)));
+        tableDownUntil = clock.nowMs() + random.unit() * 30;
+        break;
+      case 4:
+        alive.add(start(`p${born++}`));
+        break;
+      default:
+        tell('the partitions wander');
+        log.rebalance();
+    }
+  }
+
+  // The weather clears. Whoever lived is stopped in order or killed, and one process takes everything over.
+  bad = false;
+  tell('the weather clears');
+  for (const one of alive) one.kill();
+  const last = start('last');
+  let looks = 0;
+  const covered = (): boolean =>
+    // Looking costs more than the run itself.
+    ++looks % 32 === 0 &&
+    log.partitions.every((records, partition) => {
+      const place = { topic: TOPIC, partition };
+      const offsets = new Set(table.rowsOf(place).map(({ offset }) => offset));
+      for (const gap of table.gapsOf(place))
+        for (let at = gap.first; at <= gap.last; at += 1) offsets.add(at);
+      return offsets.size === records.length;
+    });
+  const done = await clock.runUntil(covered, 5_000);
+  await clock.runUntil(() => false, 300);
+  void last.stop();
+  const wrong = done
+    ? judge(log, table, wanted)
+    : ['not everything is accounted for', ...judge(log, table, wanted)];
+  return { seed, wrong, story, troubles, rewound };
+}
+
+interface Wanted {
+  /** `org gateway epoch seq` of every event that was produced. */
+  readonly events: ReadonlySet<string>;
+  /** Offsets of records that are no events, by partition. */
+  readonly poison: readonly ReadonlySet<number>[];
+}
+
+/** Streams of several gateways, now and then sent twice, with records between them that are no events. */
+function fillLog(log: LogInMemory, random: Random): Wanted {
+  const events = new Set<string>();
+  const poison = log.partitions.map(() => new Set<number>());
+  const lanes = Array.from({ length: GATEWAYS }, (_, index) => {
+    const gateway = `gw-${index}`;
+    const count = 10 + random.below(40);
+    const first = streamOf(count, { gateway });
+    const second = random.chance(0.4) ? streamOf(5, { gateway, epoch: 2 }) : [];
+    for (const [epoch, datums] of [first, second].entries()) {
+      for (let seq = 0; seq < datums.length; seq += 1) events.add(`acme ${gateway} ${epoch + 1} ${seq}`);
+    }
+    const values = [...first, ...second].map((datum) => frame(1, datum));
+    return {
+      partition: partitionOf('acme', gateway, log.partitions.length),
+      values: resent(values, first.length, random),
+    };
+  });
+  let time = DAY_MS * 20_000 + DAY_MS - random.below(60);
+  for (let left = lanes.filter(({ values }) => values.length > 0); left.length > 0; ) {
+    const lane = left[random.below(left.length)]!;
+    time += random.below(3);
+    if (random.chance(0.03)) {
+      poison[lane.partition]!.add(log.partitions[lane.partition]!.length);
+      log.append(lane.partition, random.bytes(random.below(20)), time);
+    }
+    log.append(lane.partition, lane.values.shift()!, time);
+    left = lanes.filter(({ values }) => values.length > 0);
+  }
+  return { events, poison };
+}
+
+/** A producer that was not told that its batch arrived sends it again, before anything newer. */
+function resent(values: readonly Uint8Array[], first: number, random: Random): Uint8Array[] {
+  const result: Uint8Array[] = [];
+  for (let at = 0; at < values.length; ) {
+    const size = 1 + random.below(8);
+    // A batch ends where an epoch does.
+    const to = at < first ? Math.min(at + size, first) : Math.min(at + size, values.length);
+    const batch = values.slice(at, to);
+    result.push(...batch);
+    if (random.chance(0.1)) result.push(...batch);
+    at = to;
+  }
+  return result;
+}
+
+function judge(log: LogInMemory, table: TableInMemory, wanted: Wanted): string[] {
+  const wrong: string[] = [];
+  const found = new Map<string, number>();
+  for (const [partition, records] of log.partitions.entries()) {
+    const place = { topic: TOPIC, partition };
+    const byOffset = new Map<number, number>();
+    for (const row of table.rowsOf(place)) {
+      byOffset.set(row.offset, (byOffset.get(row.offset) ?? 0) + 1);
+      const event = `${row.orgId} ${row.gatewayId} ${row.epoch} ${row.seq}`;
+      found.set(event, (found.get(event) ?? 0) + 1);
+    }
+    const declared = new Map<number, string>();
+    for (const gap of table.gapsOf(place))
+      for (let at = gap.first; at <= gap.last; at += 1) declared.set(at, gap.reason);
+    for (const { offset } of records) {
+      const rows = byOffset.get(offset) ?? 0;
+      if (rows > 1) wrong.push(`partition ${partition} offset ${offset} is ${rows} rows`);
+      if (rows === 0 && !declared.has(offset))
+        wrong.push(`partition ${partition} offset ${offset} is missing`);
+      if (rows > 0 && declared.has(offset))
+        wrong.push(`partition ${partition} offset ${offset} is a row and declared ${declared.get(offset)}`);
+    }
+    for (const offset of wanted.poison[partition] ?? []) {
+      if ((byOffset.get(offset) ?? 0) > 0) wrong.push(`poison at ${offset} became a row`);
+      const kept = log.parked.some(
+        ({ headers }) => headers['partition'] === String(partition) && headers['offset'] === String(offset),
+      );
+      if (!kept) wrong.push(`poison at partition ${partition} offset ${offset} was not kept`);
+    }
+  }
+  for (const event of wanted.events) {
+    const times = found.get(event) ?? 0;
+    if (times !== 1) wrong.push(`event ${event} is there ${times} times`);
+  }
+  for (const { finding, orgId, gatewayId, epoch, offset, missing } of table.findings) {
+    // The loader notes what it saw; numbers that are there again, after a part was lost and loaded anew, are no gap.
+    const numbers = missing
+      ? Array.from({ length: missing.to - missing.from + 1 }, (_, at) => missing.from + at)
+      : [];
+    const healed =
+      numbers.length > 0 && numbers.every((seq) => found.has(`${orgId} ${gatewayId} ${epoch} ${seq}`));
+    if (finding !== 'gap' || !healed) wrong.push(`an unexplained ${finding} of ${gatewayId} at ${offset}`);
+  }
+  return wrong;
+}
