@@ -1,0 +1,246 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hexOf, partitionOf } from '@cairn/event';
+import type { ServiceProcess } from '@cairn/local';
+import { openRecorder, type Recorder } from '@cairn/recorder';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Kafka, logLevel } from 'kafkajs';
+import { type ChaosRig, startChaosRig, until } from './chaos-rig.ts';
+import { type RollupDifference, rollupDifferences } from './oracle.ts';
+import { drained, PARTITIONS, rowsOf, TOPIC } from './rig.ts';
+
+const GATEWAY = 'gw-table';
+
+/** Organisations whose streams on this gateway lie in the partition. */
+function orgsOf(partition: number): Generator<string> {
+  return (function* () {
+    for (let number = 0; ; number += 1) {
+      if (partitionOf(`org-${number}`, GATEWAY, PARTITIONS) === partition) yield `org-${number}`;
+    }
+  })();
+}
+
+/**
+ * What was loaded and reported as loaded is gone again, on one side or the other. Each test has a partition of the topic
+ * to itself; the last one has the topic.
+ */
+describe('when what was loaded is lost again', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cairn-chaos-'));
+  let rig: ChaosRig;
+  let ingest: ServiceProcess;
+  let recorder: Recorder;
+  /** Frames that were appended, by partition, in order. */
+  const frames = new Map<number, Uint8Array[]>();
+
+  beforeAll(async () => {
+    rig = await startChaosRig(directory);
+    ingest = await rig.startIngest('ingest-a');
+    recorder = await openRecorder({
+      directory: join(directory, 'recorder'),
+      deployment: 'e2e',
+      gatewayId: GATEWAY,
+      gatewayVersion: '0',
+      environment: 'test',
+      capture: 'gateway',
+      topicOf: () => TOPIC,
+      partitions: PARTITIONS,
+      // Only what a test records is in the log, beside the opening and one seal.
+      seal: { everyMs: 3_600_000, heartbeatMs: 3_600_000 },
+      log: {
+        async append(topic, partition, values) {
+          await rig.kafka.log.append(topic, partition, values);
+          frames.set(partition, [...(frames.get(partition) ?? []), ...values]);
+        },
+      },
+    });
+  }, 180_000);
+  afterAll(async () => {
+    await recorder?.close();
+    await rig?.[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  /** Records events and waits until the log has them. @returns `org epoch seq leaf` of each. */
+  const record = async (org_id: string, count: number): Promise<string[]> => {
+    const recorded = await Promise.all(
+      Array.from({ length: count }, (_, call) =>
+        recorder.record({ org_id, kind: 'tool_call', phase: 'single', tool_name: `tool-${call}` }),
+      ),
+    );
+    expect(await recorder.flush(30_000)).toBe(true);
+    return recorded.map(({ epoch, seq, leafHash }) => `${org_id} ${epoch} ${seq} ${hexOf(leafHash)}`);
+  };
+
+  const lostOf = async (recorded: readonly string[]): Promise<string[]> => {
+    const rows = await rowsOf(rig.clickhouse);
+    const held = new Set(rows.map((row) => `${row.org_id} ${row.epoch} ${row.seq} ${row.leaf}`));
+    return recorded.filter((line) => !held.has(line));
+  };
+
+  const findingsOf = (partition: number): Promise<unknown[]> =>
+    rig.clickhouse.query(
+      'SELECT finding, org_id FROM cairn.stream_findings WHERE partition = {partition:Int32}',
+      {
+        partition,
+      },
+    );
+
+  /** Stops ingest and ClickHouse, takes the table's part with the last row that fits away, and starts both. */
+  const loseLastPart = async (table: string, where: string): Promise<number> => {
+    await ingest.stop();
+    const [part] = await rig.clickhouse.query<{ path: string; rows: number }>(
+      `SELECT path, toUInt32(rows) AS rows FROM system.parts
+       WHERE database = 'cairn' AND table = {table:String} AND active
+         AND name IN (SELECT _part FROM cairn.${table} WHERE ${where})
+       ORDER BY max_block_number DESC LIMIT 1`,
+      { table },
+    );
+    const clickhouse = rig.parts.part('clickhouse');
+    await clickhouse.stop();
+    rmSync(part?.path ?? '', { recursive: true });
+    await clickhouse.start();
+    await ingest.start();
+    return part?.rows ?? 0;
+  };
+
+  /** Kills the broker, cuts the end of the partition's newest segment off, and starts it. */
+  const cutLog = async (partition: number, keptShare: number): Promise<void> => {
+    const broker = rig.parts.part('kafka');
+    await broker.kill9();
+    const folder = join(directory, 'kafka', 'log', `${TOPIC}-${partition}`);
+    const newest = readdirSync(folder)
+      .filter((name) => name.endsWith('.log'))
+      .toSorted()
+      .at(-1);
+    const segment = join(folder, newest ?? '');
+    truncateSync(segment, Math.floor(statSync(segment).size * keptShare));
+    await broker.start();
+  };
+
+  const differencesOf = async (org: string): Promise<RollupDifference[]> =>
+    (await rollupDifferences(rig.clickhouse)).filter(({ key }) => key.startsWith(`${org} `));
+
+  /** What ingest has written to its log since `mark`. */
+  const saidSince = (mark: number): string => readFileSync(ingest.logFile).subarray(mark).toString();
+  const mark = (): number => statSync(ingest.logFile).size;
+
+  /** True when ingest has said of the partition since then that it cannot load it. */
+  const refuses = (partition: number, since: number): boolean =>
+    saidSince(since)
+      .split('\n')
+      .some((line) => line.includes('is opened again') && line.includes(`"partition":${partition},`));
+
+  /** Waits until each of the events is a row, or a finding or ingest's log says of its partition that it is not. */
+  const loadedOrNamed = async (recorded: readonly string[], partition: number): Promise<void> => {
+    const since = mark();
+    await until(
+      'loaded or named',
+      async () => {
+        if ((await lostOf(recorded)).length === 0) return true;
+        return (await findingsOf(partition)).length > 0 || refuses(partition, since);
+      },
+      12_000,
+    );
+  };
+
+  test('a table that lost its last part, although Kafka was told that it is loaded, is loaded again and doubles nothing', async () => {
+    const partition = 0;
+    const [org = ''] = orgsOf(partition).take(1);
+    const recorded = await record(org, 40);
+    await drained(rig);
+    recorded.push(...(await record(org, 40)));
+    await drained(rig);
+    const before = await rowsOf(rig.clickhouse);
+    expect(await loseLastPart('events', `partition = ${partition}`)).toBeGreaterThan(0);
+    expect((await rowsOf(rig.clickhouse)).length).toBeLessThan(before.length);
+    const ledger = await drained(rig);
+    expect(ledger.filter(({ missing, doubled }) => missing !== 0 || doubled !== 0)).toEqual([]);
+    expect(await lostOf(recorded)).toEqual([]);
+    expect(await rowsOf(rig.clickhouse)).toEqual(before);
+    expect(await findingsOf(partition)).toEqual([]);
+  }, 120_000);
+
+  // Open: the views count what is loaded again as if it were new.
+  test.failing('a rollup counts once what its base lost and loaded again', async () => {
+    const [org = ''] = orgsOf(0).take(1);
+    expect(await differencesOf(org)).toEqual([]);
+  });
+
+  // Open: nothing compares a rollup with its base.
+  test.failing('a rollup that lost what its base holds is made good', async () => {
+    const [, org = ''] = orgsOf(0).take(2);
+    await record(org, 40);
+    await drained(rig);
+    await loseLastPart('tools_by_hour', `org_id = '${org}'`);
+    await drained(rig);
+    await until('it is the sum again', async () => (await differencesOf(org)).length === 0, 5_000);
+  }, 120_000);
+
+  // Open: the gap counts as how far the table has come, whatever lies below it.
+  test.failing('a table that lost its last part below a declared gap is loaded again', async () => {
+    const partition = 1;
+    const [org = ''] = orgsOf(partition).take(1);
+    const recorded = await record(org, 40);
+    await drained(rig);
+    // A resent event: the last offset is a gap, and the lost part lies below it.
+    await rig.kafka.log.append(TOPIC, partition, (frames.get(partition) ?? []).slice(-1));
+    await drained(rig);
+    await loseLastPart('events', `partition = ${partition}`);
+    await until('it is loaded again', async () => (await lostOf(recorded)).length === 0, 5_000);
+  }, 120_000);
+
+  test('a broker that lost the end of its log is told: the table is ahead, and nothing is loaded past it', async () => {
+    const partition = 2;
+    const [org = ''] = orgsOf(partition).take(1);
+    // Several batches, since the broker keeps only whole ones.
+    for (let batch = 0; batch < 10; batch += 1) await record(org, 5);
+    await drained(rig);
+    const before = await rowsOf(rig.clickhouse);
+    const since = mark();
+    await cutLog(partition, 0.6);
+    await until('ingest names it', () => saidSince(since).includes('but the log ends at'));
+    expect(await rowsOf(rig.clickhouse)).toEqual(before);
+  }, 120_000);
+
+  // Open: in the embedded engine a query killed with SYNC stays in system.processes, and KILL QUERY waits for it.
+  test.failing('ending the inserts of an earlier owner returns when they have ended', async () => {
+    const slow = "INSERT INTO FUNCTION null('a UInt8') SELECT sleepEachRow(0.001) FROM numbers(100000)";
+    const ended = rig.clickhouse
+      .exec(slow, { log_comment: 'chaos|slow', max_block_size: 1_000 })
+      .catch(() => 'ended');
+    await sleep(1_000);
+    const killed = rig.clickhouse.killQueries('chaos|').then(() => 'returned');
+    expect(await ended).toBe('ended');
+    expect(await Promise.race([killed, sleep(5_000, 'still waits')])).toBe('returned');
+  }, 60_000);
+
+  // Open: once the log is as long as before, ingest goes on behind the highest offset and skips the new events below it.
+  test.failing('events that take the offsets of those a broker lost are loaded or named', async () => {
+    const partition = 2;
+    const [, another = ''] = orgsOf(partition).take(2);
+    const recorded: string[] = [];
+    for (let batch = 0; batch < 20; batch += 1) recorded.push(...(await record(another, 5)));
+    await drained(rig);
+    await loadedOrNamed(recorded, partition);
+  }, 120_000);
+
+  // Open: the same, for a topic under an old name.
+  test.failing('events of a topic that was created again are loaded or named', async () => {
+    const partition = 3;
+    const [one = '', another = ''] = orgsOf(partition).take(2);
+    await record(one, 30);
+    await drained(rig);
+    await ingest.stop();
+    const brokers = [rig.parts.part('kafka').address];
+    const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    await admin.deleteTopics({ topics: [TOPIC] });
+    await admin.createTopics({ waitForLeaders: true, topics: [{ topic: TOPIC, numPartitions: PARTITIONS }] });
+    await admin.disconnect();
+    const recorded = await record(another, 50);
+    await ingest.start();
+    await loadedOrNamed(recorded, partition);
+  }, 120_000);
+});
