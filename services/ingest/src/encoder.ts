@@ -79,9 +79,12 @@ export function avroColumns(schemaId: number): Pick<Body, 'structure' | 'columns
   };
 }
 
-/** What fills a column of the table. A link that is as it should be is not stored twice. */
+/**
+ * What fills a column of the table. A link that is as it should be is not stored twice: it becomes NULL, and the bytes
+ * below the NULL zeros, which `if(linked, NULL, …)` alone would leave.
+ */
 function expressionOf(name: string, value: string): string {
-  return name === 'prev_hash' ? `if(linked, NULL, ${value})` : value;
+  return name === 'prev_hash' ? `if(linked, NULL, if(linked, toFixedString('', 32), ${value}))` : value;
 }
 
 /** 16-byte ids that the table keeps as UUIDs. */

@@ -155,7 +155,6 @@ const PINNED: Settings = {
   min_insert_block_size_rows: 1_048_449,
   min_insert_block_size_bytes: 1_073_741_824,
   insert_deduplicate: 1,
-  deduplicate_blocks_in_dependent_materialized_views: 1,
   input_format_avro_allow_missing_fields: 0,
   max_execution_time: 120,
 };
