@@ -47,22 +47,27 @@ async function becomeOwner(clickhouse: ClickHouse, { topic, partition, name }: O
 
 /** From the projection, whatever the table's size. Whatever does not add up counts as a hole, and is looked for. */
 async function held(clickhouse: ClickHouse, { topic, partition }: Place, first: number): Promise<Held> {
-  const [row] = await clickhouse.query<{ highest: number; missing: number }>(
-    `WITH
-       (SELECT (count(), min(offset), max(offset)) FROM cairn.events WHERE ${HERE}) AS rows,
-       (SELECT max(offset_last) FROM (SELECT toInt64(-1) AS offset_last
-          UNION ALL SELECT offset_last FROM cairn.ingest_gaps WHERE ${HERE})) AS highest_gap,
-       if(rows.1 = 0, highest_gap, greatest(rows.3, highest_gap)) AS top,
-       if(rows.1 = 0, {first:Int64}, least(rows.2, {first:Int64})) AS origin,
-       (SELECT sum(least(offset_last, top) - greatest(offset_first, origin) + 1)
-          FROM (SELECT DISTINCT offset_first, offset_last FROM cairn.ingest_gaps WHERE ${HERE})
-          WHERE offset_last >= origin) AS declared
-     SELECT top AS highest, top - origin + 1 - toInt64(rows.1) - toInt64(declared) AS missing`,
-    { topic, partition, first },
+  const [rows] = await clickhouse.query<{ count: number; lowest: number; highest: number }>(
+    `SELECT count() AS count, min(offset) AS lowest, max(offset) AS highest FROM cairn.events WHERE ${HERE}`,
+    { topic, partition },
     NUMBERS,
   );
-  const highest = row?.highest ?? -1;
-  return { highest, whole: highest < 0 || row?.missing === 0 };
+  const [gaps] = await clickhouse.query<{ count: number; highest: number }>(
+    `SELECT count() AS count, max(offset_last) AS highest FROM cairn.ingest_gaps WHERE ${HERE}`,
+    { topic, partition },
+    NUMBERS,
+  );
+  const count = rows?.count ?? 0;
+  const highest = Math.max(rows && count > 0 ? rows.highest : -1, gaps && gaps.count > 0 ? gaps.highest : -1);
+  if (highest < first) return { highest, whole: true };
+  const origin = rows && count > 0 ? Math.min(rows.lowest, first) : first;
+  const [declared] = await clickhouse.query<{ offsets: number }>(
+    `SELECT sum(offset_last - greatest(offset_first, {origin:Int64}) + 1) AS offsets
+     FROM (SELECT DISTINCT offset_first, offset_last FROM cairn.ingest_gaps WHERE ${HERE} AND offset_last >= {origin:Int64})`,
+    { topic, partition, origin },
+    NUMBERS,
+  );
+  return { highest, whole: highest - origin + 1 === count + (declared?.offsets ?? 0) };
 }
 
 async function covered(clickhouse: ClickHouse, { topic, partition }: Place, from: number): Promise<Range[]> {

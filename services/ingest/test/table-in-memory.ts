@@ -142,7 +142,7 @@ export class TableInMemory {
     const highest = gaps.reduce((most, { last }) => Math.max(most, last), highestRow);
     const origin = rows.reduce((least, { offset }) => Math.min(least, offset), from);
     const whole = this.covered(place, origin).some(({ first, last }) => first <= origin && last >= highest);
-    return { highest, whole: highest < 0 || whole };
+    return { highest, whole: highest < from || whole };
   }
 
   private covered(place: Place, from: number): Range[] {
