@@ -13,28 +13,6 @@ import { streamCount } from './fill.ts';
 import { type Plan, type PlannedField, typeName } from './plan.ts';
 import { Stream } from './stream.ts';
 
-/** New streams for a column. @param rows about how many will come. */
-export function openStreams(plan: Plan, rows: number): (Stream | Dictionary)[] {
-  switch (plan.kind) {
-    case 'nullable':
-      return [new Stream(rows), ...openStreams(plan.of, rows)];
-    case 'array':
-      return [new Stream(rows * 8), ...openStreams(plan.of, rows)];
-    case 'tuple':
-      return plan.fields.flatMap((field) => openStreams(field.plan, 16));
-    case 'dictionary':
-      return [new Dictionary(rows)];
-    case 'fixed':
-    case 'float':
-      return [new Stream(rows * plan.size)];
-    default:
-      return [new Stream(rows * (SIZES[plan.kind] ?? 1))];
-  }
-}
-
-/** Bytes of a value, roughly. */
-const SIZES: Readonly<Record<string, number>> = { string: 16, uuid: 16, int64: 8, int32: 4 };
-
 /** The block of these columns: pieces to be sent one after the other. The streams must not be written to afterwards. */
 export function blockOf(
   columns: readonly PlannedField[],

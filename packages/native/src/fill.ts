@@ -269,6 +269,13 @@ function itemsIn(plan: Plan, streams: readonly (Stream | Dictionary)[], first: n
   return plan.kind === 'tuple' ? itemsIn(plan.fields[0]!.plan, streams, first) : streams[first]!.count;
 }
 
+/** What each stream of a column of this plan holds, in order. */
+export function kindsOf(plan: Plan): Plan['kind'][] {
+  if (plan.kind === 'nullable' || plan.kind === 'array') return [plan.kind, ...kindsOf(plan.of)];
+  if (plan.kind === 'tuple') return plan.fields.flatMap((field) => kindsOf(field.plan));
+  return [plan.kind];
+}
+
 /** Streams of bytes that a column of this plan is written to. */
 export function streamCount(plan: Plan): number {
   switch (plan.kind) {

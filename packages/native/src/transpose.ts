@@ -1,9 +1,8 @@
-import { openStreams } from './block.ts';
-import type { Dictionary } from './dictionary.ts';
-import { fill, streamCount, zeroBytes } from './fill.ts';
+import { Dictionary } from './dictionary.ts';
+import { fill, kindsOf, streamCount, zeroBytes } from './fill.ts';
 import { locate, type Passing, passingOf } from './locate.ts';
 import { type Hints, type Plan, type PlannedField, planOf, type SchemaField } from './plan.ts';
-import type { Stream } from './stream.ts';
+import { Stream } from './stream.ts';
 
 /** How datums of one writer's schema become columns of the reader's. */
 export interface Transposition {
@@ -78,7 +77,7 @@ const positionsBySize = new Map<number, Int32Array>();
  * Takes datums apart: appends each field behind the others of its column.
  *
  * @param starts where each datum begins in `bytes`; each was walked.
- * @param streams of all columns, one after the other, as `openStreams` made them.
+ * @param streams of all columns, one after the other, as `openColumns` made them.
  */
 export function transpose(
   { passing, columns }: Transposition,
@@ -156,7 +155,20 @@ function itemsBefore({ bytes, at }: Stream): number {
   return view[0]! + view[1]! * 4_294_967_296;
 }
 
-/** New streams for all columns. */
-export function openColumns(columns: readonly PlannedField[], rows: number): (Stream | Dictionary)[] {
-  return columns.flatMap(({ plan }) => openStreams(plan, rows));
+/**
+ * New streams for all columns.
+ *
+ * @param sizes bytes of a row in each stream, where they are known.
+ */
+export function openColumns(
+  columns: readonly PlannedField[],
+  rows: number,
+  sizes: readonly number[] = [],
+): (Stream | Dictionary)[] {
+  return columns
+    .flatMap(({ plan }) => kindsOf(plan))
+    .map((kind, index) => {
+      if (kind === 'dictionary') return new Dictionary(rows);
+      return new Stream(Math.ceil((sizes[index] ?? 8) * rows) + 64);
+    });
 }

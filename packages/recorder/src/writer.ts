@@ -288,9 +288,15 @@ export class Writer {
     return true;
   }
 
+  readonly #refused = new WeakSet<Batch>();
+
   /** Nobody waits for a disk that fails. The events of the batch itself may yet be recorded; that is no harm. */
   #refuseWaiting(batch: Batch, error: unknown): void {
-    for (const { task } of batch.placed) if (task !== undefined) this.#refuse(task, error);
+    // The batch is tried again and again; who waited for it is told once, and counted once.
+    if (!this.#refused.has(batch)) {
+      this.#refused.add(batch);
+      for (const { task } of batch.placed) if (task !== undefined) this.#refuse(task, error);
+    }
     for (const task of this.#tasks) if (task.what === 'event') this.#refuse(task, error);
     this.#tasks = this.#tasks.filter((task) => task.what !== 'event');
   }

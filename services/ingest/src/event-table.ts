@@ -51,6 +51,8 @@ export interface EventTable {
    * @param whole true when there is no row at or above `next`.
    */
   streams(place: Place, next: number, whole: boolean): Promise<Streams>;
+  /** Leaf hash of the row at an offset, one character for each byte; undefined when there is no row. */
+  leafAt(place: Place, offset: number): Promise<string | undefined>;
   /** Inserts rows in order of offset, all or none, unless another owner has come since. */
   insertBody(owner: Owner, refusal: Refusal, body: Body): Promise<void>;
   /** Declares offsets that have no row. Repetition is harmless. */

@@ -44,7 +44,7 @@ export async function ingestPartitions(options: IngestPartitionsOptions): Promis
     options.onOpened(partition, opened);
     let next = opened.start;
     return {
-      start: opened.start,
+      start: opened.anchor?.offset ?? opened.start,
       async load(chunk) {
         const loaded = await loadChunk(options, partition, opened, chunk);
         next = chunk.last + 1;

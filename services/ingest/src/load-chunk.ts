@@ -8,7 +8,7 @@ import type { Encoder } from './encoder.ts';
 import type { EventTable, Refusal } from './event-table.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
-import { type Gap, type Parked, park, type SchemaIdOf, sortRecords } from './sort-records.ts';
+import { type Gap, type Parked, park, releaseRows, type SchemaIdOf, sortRecords } from './sort-records.ts';
 
 export interface Loader {
   readonly table: EventTable;
@@ -41,7 +41,14 @@ export async function loadChunk(
   const began = performance.now();
   const { table } = loader;
   const { owner } = opened;
-  const sorted = sortRecords(partition, chunk, opened.streams, opened.isCovered, loader.releasedIdOf);
+  const sorted = sortRecords(
+    partition,
+    chunk,
+    opened.streams,
+    opened.isCovered,
+    loader.releasedIdOf,
+    opened.anchor,
+  );
 
   // 1. Intent. The offset stays; a partition that was given away is noticed here, before anything is written.
   const crc = checksum(sorted.rows.rows);
@@ -66,6 +73,7 @@ export async function loadChunk(
 
   // 4. The rows. COMMIT POINT of the chunk.
   const refused = await insertOrBisect(loader, partition, opened, sorted.rows, chunk);
+  releaseRows(sorted.rows);
   return {
     rows: sorted.rows.rows.length - refused.length,
     duplicates: gaps.filter(({ reason }) => reason === 'duplicate').length,

@@ -13,8 +13,17 @@ export interface OpenedPartition {
   /** Last offset of those; below `start` when there is none. */
   readonly coveredTo: number;
   readonly streams: Streams;
+  /** The row before `start`, which the log must still hold: it is read again and compared. */
+  readonly anchor: Anchor | undefined;
   /** Offsets below Kafka's commit that are loaded again because the table lost them. */
   readonly rewound: number;
+}
+
+/** A record as the table has it. */
+export interface Anchor {
+  readonly offset: number;
+  /** One character for each byte. */
+  readonly leafHash: string;
 }
 
 /**
@@ -24,7 +33,7 @@ export interface OpenedPartition {
  * 2. End the inserts of earlier owners that are running.
  * 3. Read what the table accounts for. Now nothing but this process changes it.
  *
- * @throws Failure `ledger.ahead` when the table holds offsets that the log never had.
+ * @throws Failure `ledger.ahead` when the table holds offsets that the log does not have.
  */
 export async function openPartition(
   table: EventTable,
@@ -48,12 +57,15 @@ export async function openPartition(
   const start = begun ? head.last + 1 : from;
   const rest = begun ? later : covered;
   const streams = await table.streams(owner, start, rest.length === 0);
+  // A log that lost its end and grew again has other records under the same offsets; so has a topic created anew.
+  const leafHash = start > bounds.first ? await table.leafAt(owner, start - 1) : undefined;
   return {
     owner,
     start,
     isCovered: membership(rest),
     coveredTo: rest.at(-1)?.last ?? start - 1,
     streams,
+    anchor: leafHash === undefined ? undefined : { offset: start - 1, leafHash },
     rewound: Math.max(0, committedTo - start),
   };
 }

@@ -133,6 +133,19 @@ describe('records of a chunk', () => {
     expect(sorted.findings).toEqual([]);
   });
 
+  test('are not loaded when the one before them is not what the table has', () => {
+    const values = framed(streamOf(3));
+    const chunk = chunkOf(values);
+    const hash = sort(values).rows.rows[0]?.leafHash ?? '';
+    const after = (leafHash: string, of = chunk) =>
+      sortRecords(HERE, of, new Map(), uncovered, (id) => id, { offset: 100, leafHash });
+    expect(after(hash).rows.rows.map(({ offset }) => offset)).toEqual([101, 102]);
+    expect(() => after('another')).toThrow('not the one that the table has');
+    expect(() => after(hash, chunkOf([new Uint8Array([9]), ...values]))).toThrow(
+      'not the one that the table has',
+    );
+  });
+
   test('are read under our own ids when a registry outside gave them others', () => {
     const chunk = chunkOf(framed(streamOf(1), 40_001));
     const known = sortRecords(HERE, chunk, new Map(), uncovered, (id) => (id === 40_001 ? 1 : undefined));

@@ -9,9 +9,11 @@ import {
   type Walked,
   walkDatum,
 } from '@cairn/event';
+import { Failure } from '@cairn/failure';
 import { type Placement, placeInStream, type StreamPosition } from '@cairn/ledger';
 import type { EventRow, EventRows } from '@cairn/native';
 import type { AssignedPartition, Chunk, LogRecord } from '@cairn/runtime';
+import type { Anchor } from './open-partition.ts';
 
 /** Offsets that will have no row, and why. */
 export interface Gap {
@@ -73,6 +75,7 @@ const TIMESTAMP_MAX = 7_258_118_400_000_000;
  *
  * @param streams is moved on.
  * @param releasedIdOf for topics whose frames carry the ids of a registry outside.
+ * @param anchor a record that must be as the table has it.
  * @param isCovered true for an offset that the table has already, as a row or as a gap; its stream is moved on all the same.
  */
 export function sortRecords(
@@ -81,10 +84,11 @@ export function sortRecords(
   streams: Streams,
   isCovered: (offset: number) => boolean,
   releasedIdOf: SchemaIdOf = (id) => id,
+  anchor?: Anchor,
 ): Sorted {
   const rows: EventRow[] = [];
   const gaps: Gap[] = chunk.holes
-    .filter(({ first }) => !isCovered(first))
+    .filter(({ first }) => !isCovered(first) && first !== anchor?.offset)
     .map(({ first, last }) => ({ ...NOTHING_KNOWN, first, last, reason: 'log.control' }));
   const parked: Parked[] = [];
   const findings: StreamFinding[] = [];
@@ -95,6 +99,7 @@ export function sortRecords(
     const { offset, appendedAtMs: receivedAtMs } = record;
     const checked = checkRecord(record, leaves, releasedIdOf);
     if (!checked.ok) {
+      if (offset === anchor?.offset) throw diverged(topic, partition, offset);
       if (!isCovered(offset)) parked.push(park(record, checked));
       continue;
     }
@@ -102,11 +107,16 @@ export function sortRecords(
     const { orgId, gatewayId, epoch, seq } = walked;
     const stream = streamAt(orgId, gatewayId);
     if (stream.partition !== partition) {
+      if (offset === anchor?.offset) throw diverged(topic, partition, offset);
       const detail = `its stream belongs to partition ${stream.partition}`;
       if (!isCovered(offset)) parked.push(park(record, { reason: 'partition.wrong', field: '', detail }));
       continue;
     }
     const leafHash = leafHashText(leaves.bytes.subarray(start - LEAF_HEAD_BYTES, end));
+    if (offset === anchor?.offset) {
+      if (leafHash !== anchor.leafHash) throw diverged(topic, partition, offset);
+      continue;
+    }
     const prevHash = leaves.bytes.toString('latin1', walked.prevHashAt, walked.prevHashAt + 32);
     const placed = stream.place({ epoch, seq, hash: leafHash, prevHash });
     if (isCovered(offset)) continue;
@@ -141,9 +151,9 @@ class Leaves {
   private at = 0;
 
   constructor(records: readonly LogRecord[]) {
-    this.bytes = Buffer.allocUnsafeSlow(
-      records.reduce((sum, { value }) => sum + (value?.length ?? 0) + LEAF_HEAD_BYTES, 0),
-    );
+    const size = records.reduce((sum, { value }) => sum + (value?.length ?? 0) + LEAF_HEAD_BYTES, 0);
+    const at = spare.findIndex(({ length }) => length >= size);
+    this.bytes = spare.splice(at, at < 0 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(size);
   }
 
   /** Copies the datum of a frame in, over what was not kept. @returns where the datum begins. */
@@ -160,6 +170,17 @@ class Leaves {
 }
 
 const FRAME_HEAD_BYTES = 5;
+
+/** Buffers of chunks that are loaded, for the next ones: new ones would pile up until the collector comes. */
+const spare: Buffer[] = [];
+const SPARE_MAX = 2;
+
+/** Gives the buffer of rows back. Nothing may look at the rows any more. */
+export function releaseRows({ bytes }: Sorted['rows']): void {
+  spare.push(bytes as Buffer);
+  spare.sort((left, right) => right.length - left.length);
+  spare.length = Math.min(spare.length, SPARE_MAX);
+}
 
 const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
 
@@ -239,6 +260,15 @@ const NOTHING_KNOWN = {
   receivedAtMs: 0,
   valueSha256: undefined,
 };
+
+function diverged(topic: string, partition: number, offset: number): Failure {
+  return new Failure({
+    code: 'ledger.diverged',
+    retry: 'later',
+    message: `the record at offset ${offset} of partition ${partition} of ${topic} is not the one that the table has`,
+    mend: 'The topic was created again or its tail was lost and written anew: give the new one another name.',
+  });
+}
 
 /** A record with the reason for which it has no row. */
 export function park(

@@ -21,6 +21,7 @@ export function tableIn(clickhouse: ClickHouse): EventTable {
     held: (place, first) => held(clickhouse, place, first),
     covered: (place, from) => covered(clickhouse, place, from),
     streams: (place, next, whole) => loadStreams(clickhouse, place, next, whole),
+    leafAt: (place, offset) => leafAt(clickhouse, place, offset),
     insertBody: (owner, refusal, body) => insertBody(clickhouse, owner, refusal, body),
     insertGaps: (owner, gaps) => insertGaps(clickhouse, owner, gaps),
     insertFindings: (owner, findings) => insertFindings(clickhouse, owner, findings),
@@ -125,6 +126,18 @@ async function loadStreams(
       hash: hashTextOf(leaf),
     })),
   );
+}
+
+async function leafAt(
+  clickhouse: ClickHouse,
+  { topic, partition }: Place,
+  offset: number,
+): Promise<string | undefined> {
+  const [row] = await clickhouse.query<{ leaf: string }>(
+    `SELECT lower(hex(leaf_hash)) AS leaf FROM cairn.events WHERE ${HERE} AND offset = {offset:Int64} LIMIT 1`,
+    { topic, partition, offset },
+  );
+  return row && hashTextOf(row.leaf);
 }
 
 /** A hash as sortRecords has them: one character for each byte. */

@@ -142,6 +142,15 @@ export function holdTableToItsPromises(
     expect(await table.held(owner, 0)).toEqual({ highest: 3, whole: true });
   });
 
+  test('the leaf hash of a row is found by its offset', async () => {
+    const { table, owner, insert } = await begin();
+    const datums = streamOf(3);
+    await insert(datums, 7);
+    const wanted = Buffer.from(leafHash(1, datums[1] ?? new Uint8Array())).toString('latin1');
+    expect(await table.leafAt(owner, 8)).toBe(wanted);
+    expect(await table.leafAt(owner, 10)).toBeUndefined();
+  });
+
   test('ending the inserts of a partition returns when there are none', async () => {
     const { table, owner } = await begin();
     await table.endInserts(owner);

@@ -92,6 +92,8 @@ export class TableInMemory {
       held: (place, first) => weather.effect('held', () => this.held(place, first)),
       covered: (place, from) => weather.effect('covered', () => this.covered(place, from)),
       streams: (place, next) => weather.effect('streams', () => this.streams(place, next)),
+      leafAt: (place, offset) =>
+        weather.effect('leafAt', () => this.rowsOf(place).find((row) => row.offset === offset)?.leafHash),
       insertBody: (owner, refusal, body) =>
         weather.insert(() => this.begin(owner, refusal, body as RowsBody)),
       insertGaps: (owner, gaps) =>
