@@ -1,14 +1,29 @@
+import { engineError } from './clickhouse-error.ts';
+
 /** A request on ClickHouse's HTTP interface, read. https://clickhouse.com/docs/interfaces/http */
 export interface EngineRequest {
   readonly sql: string;
-  /** Rows to insert, in the format that `sql` ends with; absent when `sql` holds everything. */
-  readonly rows: Uint8Array | undefined;
+  /** File with the rows to insert, in the format that `sql` ends with; absent when `sql` holds everything. */
+  readonly rowsFile: string | undefined;
   /** Settings of this request alone. */
   readonly settings: Readonly<Record<string, string>>;
   /** Values of `{name:Type}`, in ClickHouse's escaped form. */
   readonly parameters: Readonly<Record<string, string>>;
   readonly database: string | undefined;
+  /** Of the answer, unless `sql` names one. */
   readonly format: string;
+  readonly session: SessionTraits | undefined;
+}
+
+/** A session keeps settings, the current database and temporary tables from one request to the next. */
+export interface SessionTraits {
+  readonly id: string;
+  /** It ends when it was not used for so long. */
+  readonly idleMsMax: number;
+  /** It must be there already. */
+  readonly mustExist: boolean;
+  /** It ends with this request. */
+  readonly closes: boolean;
 }
 
 /** Parameters of the interface that are not settings of the query. */
@@ -20,6 +35,7 @@ const NOT_SETTINGS = new Set([
   'session_id',
   'session_timeout',
   'session_check',
+  'close_session',
   'user',
   'password',
   'role',
@@ -33,26 +49,31 @@ const NOT_SETTINGS = new Set([
   'send_progress_in_http_headers',
   'http_headers_progress_interval_ms',
   'cancel_http_readonly_queries_on_client_close',
-  'close_session',
 ]);
 
 const PARAMETER = 'param_';
 
-/**
- * Reads a request: the query is the `query` parameter followed by the body; when the parameter is an INSERT that ends
- * with a format, the body is its rows.
- */
-export function readRequest(search: URLSearchParams, headers: Headers, body: Uint8Array): EngineRequest {
-  const query = search.get('query') ?? '';
-  const insertsBody = body.length > 0 && INSERT_WITH_FORMAT.test(query);
-  const text = insertsBody ? query : joined(query, body);
+/** What the address and the headers of a request say; the statement and its rows are put beside it. */
+export function readTraits(
+  method: string,
+  search: URLSearchParams,
+  headers: Headers,
+): Omit<EngineRequest, 'sql' | 'rowsFile'> {
+  if (search.get('compress') === '1' || search.get('decompress') === '1') {
+    throw engineError(
+      48,
+      'NOT_IMPLEMENTED',
+      'compress and decompress, the blocks of the native protocol, are not served here; ' +
+        'use enable_http_compression and Content-Encoding',
+    );
+  }
   const entries = [...search.entries()];
+  const settings = entries.filter(([name]) => !NOT_SETTINGS.has(name) && !name.startsWith(PARAMETER));
+  const session = readSession(search);
+  // As a server does: what a mere link can ask for changes nothing. It stands last, for it forbids further settings.
+  const held = method === 'GET' && !session && !search.has('readonly') ? [['readonly', '2'] as const] : [];
   return {
-    sql: text.trim().replace(/;$/, ''),
-    rows: insertsBody ? body : undefined,
-    settings: Object.fromEntries(
-      entries.filter(([name]) => !NOT_SETTINGS.has(name) && !name.startsWith(PARAMETER)),
-    ),
+    settings: Object.fromEntries([...settings, ...held]),
     parameters: Object.fromEntries(
       entries
         .filter(([name]) => name.startsWith(PARAMETER))
@@ -60,49 +81,20 @@ export function readRequest(search: URLSearchParams, headers: Headers, body: Uin
     ),
     database: search.get('database') ?? headers.get('x-clickhouse-database') ?? undefined,
     format: search.get('default_format') ?? headers.get('x-clickhouse-format') ?? 'TabSeparated',
+    session,
   };
 }
 
-const INSERT_WITH_FORMAT = /^\s*INSERT\b[\s\S]*\bFORMAT\s+(\w+)\s*;?\s*$/i;
-
-function joined(query: string, body: Uint8Array): string {
-  const text = new TextDecoder().decode(body);
-  if (query === '') return text;
-  return text === '' ? query : `${query}\n${text}`;
+function readSession(search: URLSearchParams): SessionTraits | undefined {
+  const id = search.get('session_id');
+  if (!id) return undefined;
+  return {
+    id,
+    idleMsMax: Math.min(Number(search.get('session_timeout') ?? 60), SESSION_SECONDS_MAX) * 1_000,
+    mustExist: search.get('session_check') === '1',
+    closes: search.get('close_session') === '1',
+  };
 }
 
-/**
- * The embedded engine cannot be handed rows beside a statement, and has no `input()`: the rows are put into a file and
- * the statement is turned to read it.
- *
- * - `INSERT INTO t SELECT … FROM input('a Int8') … FORMAT Avro` → `… FROM file('<file>', 'Avro', 'a Int8') …`
- * - `INSERT INTO t (a) FORMAT Native` → `INSERT INTO t (a) FROM INFILE '<file>' FORMAT Native`
- */
-export function insertFromFile(sql: string, file: string): string {
-  const format = INSERT_WITH_FORMAT.exec(sql)?.[1] ?? '';
-  const before = sql.replace(/\bFORMAT\s+\w+\s*;?\s*$/i, '').trimEnd();
-  if (/\binput\s*\(/i.test(before)) {
-    return before.replace(/\binput\s*\(/i, `file(${literal(file)}, ${literal(format)}, `);
-  }
-  // INFILE stands before the settings of the statement.
-  const settings = /\bSETTINGS\b[\s\S]*$/i.exec(before)?.[0] ?? '';
-  const head = before.slice(0, before.length - settings.length).trimEnd();
-  return `${head} FROM INFILE ${literal(file)} ${settings} FORMAT ${format}`;
-}
-
-/** A SQL string literal. */
-export function literal(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-}
-
-/** `SET …` for the settings and the parameters of a request, or undefined when it has none. */
-export function setStatement({ settings, parameters }: EngineRequest): string | undefined {
-  const names = [...Object.keys(settings), ...Object.keys(parameters)];
-  const wrong = names.find((name) => !/^\w+$/.test(name));
-  if (wrong !== undefined) throw new RangeError(`not a name of a setting or parameter: ${wrong}`);
-  const assignments = [
-    ...Object.entries(settings).map(([name, value]) => `${name} = ${literal(value)}`),
-    ...Object.entries(parameters).map(([name, value]) => `param_${name} = ${literal(value)}`),
-  ];
-  return assignments.length === 0 ? undefined : `SET ${assignments.join(', ')}`;
-}
+/** As `max_session_timeout` of a server. */
+const SESSION_SECONDS_MAX = 3_600;

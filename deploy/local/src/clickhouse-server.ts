@@ -1,26 +1,44 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdirSync, rmSync, statfsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { buffer } from 'node:stream/consumers';
-import { gunzipSync, gzipSync } from 'node:zlib';
-import { readRequest } from './clickhouse-request.ts';
-import { type Engine, type EngineAnswer, engineErrorOf, openEngine } from './engine.ts';
+import { join, resolve } from 'node:path';
+import { answer, refuse } from './clickhouse-answer.ts';
+import { BODY_BYTES_MAX, receiveStatement } from './clickhouse-body.ts';
+import { engineError } from './clickhouse-error.ts';
+import { readTraits } from './clickhouse-request.ts';
+import { formatOf } from './clickhouse-statement.ts';
+import { type Engine, openEngine } from './engine.ts';
 
 /**
  * ClickHouse's HTTP interface over the embedded engine, so that clients connect as to a server.
  *
  *     node clickhouse-server.ts <port> <directory>
  *
- * One user, no password, loopback only. Differences from a server: results are whole before the first byte is sent, and
- * the id of a query is not its own (`log_comment` marks queries instead, and KILL QUERY finds it).
+ * One user, no password, loopback only. A query whose client goes away is killed, inserts too. Differences from a server:
+ *
+ * - Results are whole before the first byte is sent, and no progress is sent before. The engine's own stream begins a
+ *   new document with each piece, and takes nothing but SELECT.
+ * - The engine names queries itself: `query_id` is answered, but `system.processes` has another one. `log_comment`
+ *   marks queries, and KILL QUERY finds it.
+ * - Several statements in one request are run, where a server refuses them.
+ * - Parameters of a session stay set for its next request, and a GET within a session may write.
+ * - The summary has what a query gave and what an insert wrote, not what was read for it.
  */
 async function main(port: number, directory: string): Promise<void> {
   const engine = await openEngine(directory);
-  const server = createServer((request, response) => {
-    serve(engine, request, response).catch((error: unknown) => refuse(response, engine, error));
+  const rowsDirectory = emptiedRowsDirectory(directory);
+  // Values of parameters stand in the address.
+  const server = createServer({ maxHeaderSize: ADDRESS_BYTES_MAX }, (request, response) => {
+    serve(engine, rowsDirectory, request, response).catch((error: unknown) =>
+      refuse(response, engine.version, error),
+    );
   });
   server.listen(port, '127.0.0.1');
   const stop = () => {
     server.close(async () => {
       await engine[Symbol.asyncDispose]();
+      rmSync(rowsDirectory, { recursive: true, force: true });
       process.exit(0);
     });
     server.closeIdleConnections();
@@ -29,63 +47,64 @@ async function main(port: number, directory: string): Promise<void> {
   process.once('SIGINT', stop);
 }
 
-async function serve(engine: Engine, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://localhost');
-  if (url.pathname === '/ping') return void response.end('Ok.\n');
-  if (url.pathname !== '/') return void response.writeHead(404).end(`There is no handle ${url.pathname}\n`);
-  const headers = new Headers(request.headers as Record<string, string>);
-  const sent = await buffer(request);
-  const body = headers.get('content-encoding') === 'gzip' ? gunzipSync(sent) : sent;
-  const read = readRequest(url.searchParams, headers, body);
-  if (read.sql === '') return void response.end('Ok.\n');
-  answer(response, await engine.run(read), {
-    queryId: url.searchParams.get('query_id'),
-    format: read.format,
-    gzip:
-      url.searchParams.get('enable_http_compression') === '1' &&
-      /\bgzip\b/.test(headers.get('accept-encoding') ?? ''),
-  });
+const ADDRESS_BYTES_MAX = 1024 ** 2;
+
+/**
+ * Rows of an insert pass through memory, not through the disk, when the system gives enough of it. The folder belongs to
+ * this data folder alone, so what a killed process left in it is cleared.
+ */
+function emptiedRowsDirectory(directory: string): string {
+  const name = createHash('sha256').update(resolve(directory)).digest('hex').slice(0, 16);
+  const rowsDirectory = hasSpace(MEMORY) ? join(MEMORY, `cairn-rows-${name}`) : join(directory, 'rows');
+  rmSync(rowsDirectory, { recursive: true, force: true });
+  mkdirSync(rowsDirectory, { recursive: true, mode: 0o700 });
+  return rowsDirectory;
 }
 
-interface AnswerTraits {
-  readonly queryId: string | null;
-  readonly format: string;
-  readonly gzip: boolean;
-}
+const MEMORY = '/dev/shm';
 
-function answer(
-  response: ServerResponse,
-  { bytes, rowsRead, bytesRead, elapsedNs }: EngineAnswer,
-  traits: AnswerTraits,
-) {
-  const summary = {
-    read_rows: String(rowsRead),
-    read_bytes: String(bytesRead),
-    elapsed_ns: String(elapsedNs),
-  };
-  response.setHeader('X-ClickHouse-Summary', JSON.stringify(summary));
-  response.setHeader('X-ClickHouse-Format', traits.format);
-  if (traits.queryId) response.setHeader('X-ClickHouse-Query-Id', traits.queryId);
-  if (traits.gzip) response.setHeader('Content-Encoding', 'gzip');
-  response.end(traits.gzip ? gzipSync(bytes) : bytes);
-}
-
-/** Statuses as the server's own: 404 for what is unknown, 500 otherwise; clients go by the header. */
-const UNKNOWN_THINGS = new Set([46, 60, 81, 218]);
-
-function refuse(response: ServerResponse, engine: Engine, error: unknown): void {
-  const known = engineErrorOf(error);
-  if (!known) {
-    const code = error instanceof RangeError ? 36 : 1002;
-    response.writeHead(code === 36 ? 400 : 500, { 'X-ClickHouse-Exception-Code': String(code) });
-    const name = code === 36 ? 'BAD_ARGUMENTS' : 'UNKNOWN_EXCEPTION';
-    response.end(`Code: ${code}. DB::Exception: ${String(error)} (${name}) (version ${engine.version})\n`);
-    return;
+function hasSpace(directory: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize >= 2 * BODY_BYTES_MAX;
+  } catch {
+    return false;
   }
-  response.writeHead(UNKNOWN_THINGS.has(known.code) ? 404 : 500, {
-    'X-ClickHouse-Exception-Code': String(known.code),
-  });
-  response.end(`${known.message.trim()} (version ${engine.version} (embedded))\n`);
+}
+
+async function serve(
+  engine: Engine,
+  rowsDirectory: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
+  const method = request.method ?? 'GET';
+  const reads = method === 'GET' || method === 'HEAD';
+  if (reads && (pathname === '/ping' || (pathname === '/' && searchParams.size === 0))) {
+    return void response.end('Ok.\n');
+  }
+  if (pathname !== '/' || (method !== 'GET' && method !== 'POST')) {
+    return void response.writeHead(404).end(`There is no handle ${method} ${pathname}\n`);
+  }
+  response.setHeader('X-ClickHouse-Query-Id', searchParams.get('query_id') ?? randomUUID());
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  const file = join(rowsDirectory, randomUUID());
+  try {
+    const statement = await receiveStatement(request, searchParams, file);
+    if (statement.sql === '') throw engineError(62, 'SYNTAX_ERROR', 'Syntax error: Empty query');
+    const headers = new Headers(request.headers as Record<string, string>);
+    const traits = readTraits(method, searchParams, headers);
+    const result = await engine.run({ ...traits, ...statement }, gone.signal);
+    await answer(response, result, {
+      format: formatOf(statement.sql) ?? traits.format,
+      acceptEncoding:
+        searchParams.get('enable_http_compression') === '1' ? (headers.get('accept-encoding') ?? '') : '',
+    });
+  } finally {
+    await rm(file, { force: true });
+  }
 }
 
 await main(Number(process.argv[2]), String(process.argv[3]));

@@ -1,104 +1,132 @@
 import { randomUUID } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { Session } from 'chdb';
-import { type EngineRequest, insertFromFile, setStatement } from './clickhouse-request.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Connection, openConnection } from './clickhouse-addon.ts';
+import type { EngineRequest } from './clickhouse-request.ts';
+import { createSessions, type MarkedConnection } from './clickhouse-sessions.ts';
+import { applySettings, keepingSettings } from './clickhouse-settings.ts';
+import { insertFromFile, isInsert, literal, quotedName } from './clickhouse-statement.ts';
+import { createTurns } from './clickhouse-turns.ts';
 
 export interface EngineAnswer {
   readonly bytes: Uint8Array;
-  readonly rowsRead: number;
-  readonly bytesRead: number;
+  readonly resultRows: number;
+  readonly resultBytes: number;
+  readonly rowsWritten: number;
+  readonly bytesWritten: number;
   readonly elapsedNs: number;
-}
-
-/** An error of ClickHouse with its number, such as 60 for an unknown table. */
-export interface EngineError {
-  readonly code: number;
-  readonly message: string;
 }
 
 export interface Engine extends AsyncDisposable {
   readonly version: string;
-  run(request: EngineRequest): Promise<EngineAnswer>;
+  /** Runs a request. When `signal` aborts, the query is killed, and the call rejects when it has ended. */
+  run(request: EngineRequest, signal: AbortSignal): Promise<EngineAnswer>;
 }
 
 /** Queries that may run at the same time; more wait. */
 const CONCURRENT_MAX = 20;
 
-/** Rows of an insert pass through memory, not through the disk. */
-const ROWS_DIRECTORY = '/dev/shm';
+/** A query is killed again after this time: it may not have begun, or look for the kill only between two blocks. */
+const KILL_AGAIN_MS = 50;
+
+/** Tables are there when the engine has started, and `1 + 1` is no query: as with a server. */
+const SERVER_LIKE = ['--async_load_databases=0', '--implicit_select=0'];
+
+/** The one setting that is free to carry a mark: it names the application to other servers, and none is reached from here. */
+const MARK = 'chdb_client_name';
 
 /**
  * Opens the ClickHouse engine over a folder. One process may open a folder at a time.
  *
- * Each request gets a connection of its own, since settings and parameters are kept by the connection. One more stays
- * open, because the engine ends with its last connection.
+ * Each request gets a connection of its own, since settings and parameters are kept by the connection; requests of a
+ * session share one. One more stays open, because the engine ends with its last connection.
  */
 export async function openEngine(directory: string): Promise<Engine> {
-  const connect = () => new Session(directory, { connectionArgs: ['--async_load_databases=0'] });
-  const first = connect();
-  const version = (await first.queryAsync('SELECT version()', { format: 'TSV' })).text().trim();
-  const waiting: (() => void)[] = [];
-  let running = 0;
-
-  const turn = async (): Promise<void> => {
-    if (running < CONCURRENT_MAX) {
-      running += 1;
-      return;
-    }
-    await new Promise<void>((resolve) => waiting.push(resolve));
+  const open = (...args: string[]) => openConnection(directory, [...SERVER_LIKE, ...args]);
+  const openMarked = (): MarkedConnection => {
+    const marker = randomUUID();
+    return { marker, connection: open(`--${MARK}=${marker}`) };
   };
-  const done = (): void => {
-    const next = waiting.shift();
-    if (next) next();
-    else running -= 1;
+  const first = open();
+  const version = Buffer.from((await first.query('SELECT version()', 'TSV')).bytes)
+    .toString()
+    .trim();
+  const turns = createTurns(CONCURRENT_MAX);
+  const sessions = createSessions(openMarked);
+
+  const killUntilEnded = async (marker: string, ended: AbortSignal): Promise<void> => {
+    using killer = open();
+    while (!ended.aborted) {
+      await killer.query(`KILL QUERY WHERE Settings['${MARK}'] = ${literal(marker)} ASYNC`, 'Null');
+      await sleep(KILL_AGAIN_MS, undefined, { signal: ended }).catch(() => {});
+    }
+  };
+
+  const runOn = async (
+    { connection, marker }: MarkedConnection,
+    request: EngineRequest,
+    signal: AbortSignal,
+  ): Promise<EngineAnswer> => {
+    const ended = new AbortController();
+    let killing: Promise<void> | undefined;
+    const kill = () => {
+      // One that cannot be killed runs to its own end, as the call below does.
+      killing = killUntilEnded(marker, ended.signal).catch(() => {});
+    };
+    signal.throwIfAborted();
+    signal.addEventListener('abort', kill);
+    try {
+      return await runStatement(connection, request, signal);
+    } finally {
+      signal.removeEventListener('abort', kill);
+      ended.abort();
+      await killing;
+    }
   };
 
   return {
     version,
-    async run(request) {
-      await turn();
-      const connection = connect();
-      try {
-        return await runOn(connection, request);
-      } finally {
-        connection.close();
-        done();
+    async run(request, signal) {
+      // KILL does not wait for those that it is to end.
+      using _turn = /^\s*KILL\b/i.test(request.sql) ? undefined : await turns.take();
+      if (request.session) {
+        return await sessions.run(request.session, (marked) =>
+          keepingSettings(marked.connection, request, () => runOn(marked, request, signal)),
+        );
       }
+      const marked = openMarked();
+      using _connection = marked.connection;
+      return await runOn(marked, request, signal);
     },
     async [Symbol.asyncDispose]() {
-      first.close();
+      sessions[Symbol.dispose]();
+      first[Symbol.dispose]();
     },
   };
 }
 
-async function runOn(connection: Session, request: EngineRequest): Promise<EngineAnswer> {
+async function runStatement(
+  connection: Connection,
+  request: EngineRequest,
+  signal: AbortSignal,
+): Promise<EngineAnswer> {
   if (request.database !== undefined && request.database !== 'default') {
-    await connection.queryAsync(`USE \`${request.database.replaceAll('`', '``')}\``);
+    await connection.query(`USE ${quotedName(request.database)}`, 'Null');
   }
-  const set = setStatement(request);
-  if (set) await connection.queryAsync(set);
-  const file = request.rows && join(ROWS_DIRECTORY, `cairn-${randomUUID()}.rows`);
-  try {
-    if (file && request.rows) await writeFile(file, request.rows, { mode: 0o600 });
-    const sql = file ? insertFromFile(request.sql, file) : request.sql;
-    const result = await connection.queryAsync(sql, { format: request.format });
-    return {
-      bytes: result.bytes(),
-      rowsRead: result.rowsRead,
-      bytesRead: result.bytesRead,
-      elapsedNs: Math.round(result.elapsed * 1e9),
-    };
-  } finally {
-    if (file) await rm(file, { force: true });
+  await applySettings(connection, request);
+  signal.throwIfAborted();
+  const { sql, rowsFile } = request;
+  if (isInsert(sql)) {
+    const { rowsWritten, bytesWritten, elapsed } = await connection.insert(
+      rowsFile ? insertFromFile(sql, rowsFile) : sql,
+    );
+    return { ...NOTHING, rowsWritten, bytesWritten, elapsedNs: nanoseconds(elapsed) };
   }
+  const { bytes, rowsRead, bytesRead, elapsed } = await connection.query(sql, request.format);
+  return { ...NOTHING, bytes, resultRows: rowsRead, resultBytes: bytesRead, elapsedNs: nanoseconds(elapsed) };
 }
 
-/** The number and text of an error of the engine; undefined for any other error. */
-export function engineErrorOf(error: unknown): EngineError | undefined {
-  if (!(error instanceof Error) || !('clickhouseCode' in error)) return undefined;
-  return { code: Number(error.clickhouseCode ?? UNKNOWN_EXCEPTION), message: error.message };
-}
+const NOTHING = { bytes: new Uint8Array(0), resultRows: 0, resultBytes: 0, rowsWritten: 0, bytesWritten: 0 };
 
-/** ClickHouse's own number for errors that have none. */
-const UNKNOWN_EXCEPTION = 1002;
+function nanoseconds(seconds: number): number {
+  return Math.round(seconds * 1e9);
+}

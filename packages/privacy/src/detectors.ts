@@ -67,7 +67,7 @@ export const DETECTORS: readonly Detector[] = [
   },
   {
     rule: 'secret.authorization',
-    search: bounded(/\b(?:bearer|ba[s\u017f]ic)[\t\n\f\r ]+[\w.~+/=\u017f\u212a-]{8,}/gi),
+    search: bounded(/\b(?:bearer|basic)[\t\n\f\r ]+[\w.~+/=\u017f\u212a-]{8,}/gi),
   },
   {
     rule: 'secret.assignment',

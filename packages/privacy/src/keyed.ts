@@ -10,23 +10,31 @@ export function keyedHash(keys: KeyRing, orgId: string, value: unknown): Uint8Ar
   return createHmac('sha256', keys.keyFor(orgId, 'hash')).update(canonicalJson(value)).digest();
 }
 
-/** Canonical JSON; numbers beyond a double, which JSON may hold and RFC 8785 cannot, stand in it as texts. */
+/**
+ * Canonical JSON. What JSON may hold and RFC 8785 cannot stands in it as the nearest text: numbers beyond a double, and
+ * halves of surrogate pairs, which servers make when they cut a text.
+ */
 export function canonicalJson(value: unknown): string {
-  return canonicalize(isFinite(value) ? value : finite(value)) ?? 'null';
+  return canonicalize(isWithinRfc8785(value) ? value : mended(value)) ?? 'null';
 }
 
 /** Nearly every value is, and is then not copied. */
-function isFinite(value: unknown): boolean {
+function isWithinRfc8785(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value);
-  if (Array.isArray(value)) return value.every(isFinite);
-  return value === null || typeof value !== 'object' || Object.values(value).every(isFinite);
+  if (typeof value === 'string') return value.isWellFormed();
+  if (Array.isArray(value)) return value.every(isWithinRfc8785);
+  if (value === null || typeof value !== 'object') return true;
+  return Object.entries(value).every(([name, entry]) => name.isWellFormed() && isWithinRfc8785(entry));
 }
 
-function finite(value: unknown): unknown {
+function mended(value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
-  if (Array.isArray(value)) return value.map(finite);
+  if (typeof value === 'string') return value.toWellFormed();
+  if (Array.isArray(value)) return value.map(mended);
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, finite(entry)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, entry]) => [name.toWellFormed(), mended(entry)]),
+  );
 }
 
 /**

@@ -18,7 +18,7 @@ export type Search = (text: string, from: number) => Match | undefined;
  */
 export function bounded(pattern: RegExp, hint?: RegExp): Search {
   return (text, from) => {
-    if (hint && !hint.test(text)) return undefined;
+    if (from === 0 && hint && !hint.test(text)) return undefined;
     pattern.lastIndex = from;
     const match = pattern.exec(text);
     return match ? { start: match.index, end: pattern.lastIndex } : undefined;

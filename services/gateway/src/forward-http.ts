@@ -31,8 +31,7 @@ const NOT_FORWARDED = new Set([
 
 /** A server that speaks streamable HTTP. Bodies pass byte for byte; what passes is read from a copy. */
 export function httpUpstream(core: Core, service: string, config: UpstreamConfig): Upstream {
-  const client = openHttpClient();
-  const url = config.url ?? '';
+  const client = openHttpClient(config.url ?? '');
   return {
     async exchange(exchange) {
       const { call, response, gone, modern } = exchange;
@@ -47,7 +46,7 @@ export function httpUpstream(core: Core, service: string, config: UpstreamConfig
       const forget = call && scope ? core.pending.add(service, scope, call.id, call) : () => {};
       let resumable = false;
       try {
-        const answer = await client.send(url, {
+        const answer = await client.send({
           method: exchange.request.method ?? 'POST',
           headers: forwardedHeaders(exchange, config),
           body: exchange.body ?? null,
@@ -64,7 +63,7 @@ export function httpUpstream(core: Core, service: string, config: UpstreamConfig
         }
         noticeCancellation(core, service, scope, exchange);
       } catch (error) {
-        if (abort.signal.reason === TIMEOUT && call) tellUpstream(client, url, exchange, config, call);
+        if (abort.signal.reason === TIMEOUT && call) tellUpstream(client, exchange, config, call);
         await failed(exchange, abort.signal.reason, error, upstreamMs());
       } finally {
         clearTimeout(timer);
@@ -90,15 +89,14 @@ const TIMEOUT = Symbol('timeout');
 const GONE = Symbol('gone');
 
 function forwardedHeaders({ request }: Exchange, config: UpstreamConfig): Record<string, string> {
-  const named = new Set(
-    (headerOf(request, 'connection') ?? '').split(',').map((name) => name.trim().toLowerCase()),
-  );
-  const passed = Object.entries(request.headers).flatMap(([name, value]) =>
-    value === undefined || NOT_FORWARDED.has(name) || named.has(name)
-      ? []
-      : [[name, Array.isArray(value) ? value.join(', ') : value] as const],
-  );
-  return { ...Object.fromEntries(passed), ...config.headers };
+  const connection = headerOf(request, 'connection');
+  const named = connection?.split(',').map((name) => name.trim().toLowerCase()) ?? [];
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value === undefined || NOT_FORWARDED.has(name) || named.includes(name)) continue;
+    headers[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return { ...headers, ...config.headers };
 }
 
 /** @returns true when the stream ended without the call's answer and the client may resume it. */
@@ -116,7 +114,7 @@ async function passAnswer(
     core.sessions.begin(service, sessionId, caller, message.params['clientInfo']);
   }
   if (!type.startsWith('text/event-stream')) {
-    const bytes = await boundedBody(answer, core.config.limits.response_bytes_max);
+    const bytes = await answer.whole(core.config.limits.response_bytes_max);
     const said = readServerMessage(bytes.toString('utf8'));
     if (call && said?.kind === 'response' && (said.id === call.id || said.error)) {
       const outcome = {
@@ -130,8 +128,7 @@ async function passAnswer(
       const why = `the upstream answered with status ${answer.status}`;
       await call.close({ kind: 'lost', code: `http.${answer.status}`, why, upstreamMs: upstreamMs() });
     }
-    writeHead(response, answer);
-    await write(response, bytes);
+    sendWhole(response, answer, bytes);
     return false;
   }
   writeHead(response, answer);
@@ -171,25 +168,27 @@ function refuseAnswer(response: ServerResponse, call: OpenCall): false {
   return false;
 }
 
-function writeHead(response: ServerResponse, answer: HttpAnswer): void {
+/** Head and body in one piece, which is one packet to send and to receive. */
+function sendWhole(response: ServerResponse, answer: HttpAnswer, bytes: Buffer): void {
   if (response.destroyed || response.headersSent) return;
-  const headers = Object.fromEntries(
-    Object.entries(answer.headers).filter(
-      ([name, value]) => value !== undefined && !NOT_FORWARDED.has(name) && name !== 'set-cookie',
-    ),
-  );
-  response.writeHead(answer.status, headers as Record<string, string>);
+  const headers = passedHeaders(answer);
+  // These have no body, and so no length (RFC 9110, 8.6).
+  if (answer.status !== 204 && answer.status !== 304) headers['content-length'] = String(bytes.length);
+  response.writeHead(answer.status, headers);
+  response.end(bytes);
 }
 
-async function boundedBody(answer: HttpAnswer, bytesMax: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of answer.body) {
-    bytes += chunk.length;
-    if (bytes > bytesMax) throw new RangeError(`the upstream's answer is larger than ${bytesMax} bytes`);
-    chunks.push(chunk);
+function writeHead(response: ServerResponse, answer: HttpAnswer): void {
+  if (response.destroyed || response.headersSent) return;
+  response.writeHead(answer.status, passedHeaders(answer));
+}
+
+function passedHeaders(answer: HttpAnswer): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(answer.headers)) {
+    if (value !== undefined && !NOT_FORWARDED.has(name) && name !== 'set-cookie') headers[name] = value;
   }
-  return Buffer.concat(chunks);
+  return headers;
 }
 
 /** `notifications/cancelled` of the first era: the call it names ends here; the server need not answer it. */
@@ -240,13 +239,7 @@ export function failureAnswer(id: string | number | null, late: boolean, call: O
 }
 
 /** Tells a server of the first era that nobody waits any longer. What it says to that does not matter. */
-function tellUpstream(
-  client: HttpClient,
-  url: string,
-  exchange: Exchange,
-  config: UpstreamConfig,
-  call: OpenCall,
-): void {
+function tellUpstream(client: HttpClient, exchange: Exchange, config: UpstreamConfig, call: OpenCall): void {
   if (exchange.modern) return;
   const body = JSON.stringify({
     jsonrpc: '2.0',
@@ -254,7 +247,7 @@ function tellUpstream(
     params: { requestId: call.id, reason: 'timeout' },
   });
   client
-    .send(url, { method: 'POST', headers: forwardedHeaders(exchange, config), body })
+    .send({ method: 'POST', headers: forwardedHeaders(exchange, config), body })
     .then((answer) => answer.drop())
     .catch(() => {});
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { PrivacyGuard } from '@cairn/privacy';
 import type { GatewayConfig } from './config.ts';
 
@@ -50,6 +50,6 @@ export function callersOf(
     if (authorization === undefined) return nobody;
     const credential = /^Bearer +([^\s]{1,4096})$/i.exec(authorization)?.[1];
     if (credential === undefined) return undefined;
-    return known.get(createHash('sha256').update(credential).digest('hex'));
+    return known.get(hash('sha256', credential));
   };
 }

@@ -32,8 +32,7 @@ export function openLink(
 
 /** Speaks streamable HTTP for a client that speaks stdio. */
 function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents): MessageLink {
-  const client = openHttpClient();
-  const url = config.url ?? '';
+  const client = openHttpClient(config.url ?? '');
   let sessionId: string | undefined;
   let version: string | undefined;
   // Messages of one client arrive in its order: a request is sent when the one before has reached the server.
@@ -57,7 +56,7 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
   };
 
   const deliver = async (line: string, message: Message): Promise<void> => {
-    const answer = await client.send(url, {
+    const answer = await client.send({
       method: 'POST',
       headers: headersOf(message),
       body: line,
@@ -109,7 +108,7 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
   /** The stream of the first era on which the server speaks unasked. A server may not have one. */
   const listen = async (): Promise<void> => {
     const headers = { ...headersOf(undefined), accept: 'text/event-stream' };
-    const answer = await client.send(url, { method: 'GET', headers }).catch(() => undefined);
+    const answer = await client.send({ method: 'GET', headers }).catch(() => undefined);
     if (answer?.status === 200) await passBody(answer.body, 'text/event-stream', undefined, 200);
     else await answer?.drop();
   };
@@ -124,15 +123,14 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
       );
     },
     close() {
-      const ended =
-        sessionId === undefined ? Promise.resolve() : endSession(client, url, headersOf(undefined));
+      const ended = sessionId === undefined ? Promise.resolve() : endSession(client, headersOf(undefined));
       void ended.finally(() => client.destroy());
     },
   };
 }
 
-async function endSession(client: HttpClient, url: string, headers: Record<string, string>): Promise<void> {
-  const answer = await client.send(url, { method: 'DELETE', headers }).catch(() => undefined);
+async function endSession(client: HttpClient, headers: Record<string, string>): Promise<void> {
+  const answer = await client.send({ method: 'DELETE', headers }).catch(() => undefined);
   await answer?.drop();
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Decision, Enforcement } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
 import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+import { dependsOnSession, rememberAnswers } from './remember-answers.ts';
 
 /** What is asked. */
 export interface PolicyQuestion {
@@ -80,7 +81,7 @@ export async function loadPolicy(directory: string, mode: 'enforce' | 'monitor')
     rules_evaluated: policies.map(([id]) => id).slice(0, RULES_SHOWN_MAX),
     enforcement: mode,
   } as const;
-  return {
+  const policy: Policy = {
     decide(question) {
       const answer = cedar.statefulIsAuthorized(callOf(setName, question));
       if (answer.type === 'failure') {
@@ -99,6 +100,16 @@ export async function loadPolicy(directory: string, mode: 'enforce' | 'monitor')
       };
     },
   };
+  return rememberAnswers(
+    policy,
+    policies.some(([, text]) => dependsOnSession(jsonOf(text))),
+  );
+}
+
+function jsonOf(policy: string): unknown {
+  const answer = cedar.policyToJson(policy);
+  if (answer.type === 'failure') throw new TypeError(answer.errors.map(({ message }) => message).join(', '));
+  return answer.json;
 }
 
 const SCHEMA_NAME = 'cairn';

@@ -84,21 +84,29 @@ function errorOf(error: unknown): Message['error'] {
   return { code: Number(error['code'] ?? 0), message: String(error['message'] ?? '') };
 }
 
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const BRACKET_END = 0x5d;
+const BRACE = 0x7b;
+const BRACE_END = 0x7d;
+
 /** One pass over JSON that is known to parse: a name that stands twice in one object, or too much depth. */
 function ambiguityOf(text: string): string | undefined {
   const open: (Set<string> | undefined)[] = [];
   for (let at = 0; at < text.length; at += 1) {
-    const character = text[at];
-    if (character === '{' || character === '[') {
+    const character = text.charCodeAt(at);
+    if (character === BRACE || character === BRACKET) {
       if (open.length >= DEPTH_MAX) return `more than ${DEPTH_MAX} levels deep`;
-      open.push(character === '{' ? new Set() : undefined);
-    } else if (character === '}' || character === ']') {
+      open.push(character === BRACE ? new Set() : undefined);
+    } else if (character === BRACE_END || character === BRACKET_END) {
       open.pop();
-    } else if (character === '"') {
+    } else if (character === QUOTE) {
       const end = endOfString(text, at);
       const names = open.at(-1);
       if (names && isName(text, end)) {
-        const name = JSON.parse(text.slice(at, end + 1)) as string;
+        const name = nameOf(text, at, end);
         if (!name.isWellFormed()) return 'a name is not well-formed Unicode';
         if (names.has(name)) return 'a name stands twice in one object';
         names.add(name);
@@ -109,15 +117,24 @@ function ambiguityOf(text: string): string | undefined {
   return undefined;
 }
 
+/** The first quote behind the start that an even number of backslashes stands before. */
 function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
-  return at;
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let before = end;
+    while (text.charCodeAt(before - 1) === BACKSLASH) before -= 1;
+    if ((end - before) % 2 === 0) return end;
+  }
+}
+
+/** Names that are written differently and mean the same, such as `a` and `\u0061`, are one. */
+function nameOf(text: string, start: number, end: number): string {
+  const written = text.slice(start + 1, end);
+  return written.includes('\\') ? (JSON.parse(`"${written}"`) as string) : written;
 }
 
 /** A string is a name when a colon follows it. */
 function isName(text: string, end: number): boolean {
   let at = end + 1;
   while (text[at] === ' ' || text[at] === '\n' || text[at] === '\r' || text[at] === '\t') at += 1;
-  return text[at] === ':';
+  return text.charCodeAt(at) === COLON;
 }

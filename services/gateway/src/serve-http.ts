@@ -17,6 +17,8 @@ const PARSE_ERROR = -32_700;
 const INVALID_REQUEST = -32_600;
 const HEADER_MISMATCH = -32_020;
 
+const CLIENT_GONE = Symbol('the client has gone');
+
 /** Serves `/mcp/<upstream>` for every upstream. */
 export async function serveHttp(core: Core, upstreams: ReadonlyMap<string, Upstream>): Promise<HttpFront> {
   const server: Server = createServer(
@@ -89,7 +91,8 @@ async function handleRequest(
   }
 
   const gone = new AbortController();
-  response.once('close', () => gone.abort());
+  // A reason of its own, since the usual one carries a stack.
+  response.once('close', () => gone.abort(CLIENT_GONE));
   const base = { request, response, caller, gone: gone.signal };
   if (request.method === 'GET' || request.method === 'DELETE') {
     const modern = isModern(headerOf(request, 'mcp-protocol-version') ?? '');
@@ -164,20 +167,26 @@ function mayBeNamed(listensOn: string, host: string): boolean {
 }
 
 /** The body, or undefined when it is larger than allowed. */
-async function bodyOf(request: IncomingMessage, bytesMax: number): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request) {
-    bytes += (chunk as Buffer).length;
-    if (bytes > bytesMax) return undefined;
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks);
+function bodyOf(request: IncomingMessage, bytesMax: number): Promise<Buffer | undefined> {
+  // Listeners, since reading it as an iterator costs as much as parsing the message.
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= bytesMax) chunks.push(chunk);
+      else resolve(undefined);
+    });
+    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('error', reject);
+  });
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function textOf(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     return undefined;
   }

@@ -192,8 +192,7 @@ describe('when what was loaded is lost again', () => {
     expect(await rowsOf(rig.clickhouse)).toEqual(before);
   }, 120_000);
 
-  // Open: in the embedded engine a query killed with SYNC stays in system.processes, and KILL QUERY waits for it.
-  test.failing('ending the inserts of an earlier owner returns when they have ended', async () => {
+  test('ending the inserts of an earlier owner returns when they have ended', async () => {
     const slow = "INSERT INTO FUNCTION null('a UInt8') SELECT sleepEachRow(0.001) FROM numbers(100000)";
     const ended = rig.clickhouse
       .exec(slow, { log_comment: 'chaos|slow', max_block_size: 1_000 })

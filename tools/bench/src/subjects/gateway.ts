@@ -10,7 +10,7 @@ const CONNECTIONS = 32;
 
 /** `--profile <directory>` leaves a profile of the gateway's CPU there. */
 export default async function gateway({ quick, flags, say }: SubjectOptions): Promise<Measured> {
-  const [repeats, seconds, fullSeconds] = quick ? [1, 2, 2] : [4, 20, 8];
+  const [repeats, seconds, fullSeconds] = quick ? [1, 2, 2] : [4, 10, 5];
   const profile = flags['profile'];
   await using stage = await openStage(profile === undefined ? undefined : resolve(profile));
   const { direct, through } = stage;
