@@ -8,7 +8,7 @@
  * A record: length | attributes i8 | timestamp delta | offset delta | key length | key | value length | value | headers;
  * lengths and deltas are zigzag varints, a length of −1 is null.
  *
- * Nothing is copied: values are views into the bytes that came.
+ * Nothing is copied: values are places in the bytes that came.
  */
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import type { LogRecord } from '@cairn/runtime';
@@ -17,6 +17,9 @@ import { crc32c } from '@node-rs/crc32';
 /** A batch of which nothing but the head has been read. */
 export interface RawBatch {
   readonly bytes: Buffer;
+  /** What the fetch brought, and where the batch begins in it. */
+  readonly set: Buffer;
+  readonly at: number;
   readonly firstOffset: number;
   /** Of the batch, also when its last records were removed by compaction. */
   readonly lastOffset: number;
@@ -72,6 +75,8 @@ export function batchesOf(recordSet: Buffer): RawBatch[] {
     const attributes = bytes.readInt16BE(ATTRIBUTES_AT);
     batches.push({
       bytes,
+      set: recordSet,
+      at,
       firstOffset,
       lastOffset: firstOffset + bytes.readInt32BE(LAST_DELTA_AT),
       producerId: bytes.readBigInt64BE(PRODUCER_AT),
@@ -89,7 +94,7 @@ export function batchesOf(recordSet: Buffer): RawBatch[] {
  * @throws UnreadableBatch when the checksum is wrong, the codec unknown, or the records are not as many as it says.
  */
 export function recordsOf(batch: RawBatch, from: number): LogRecord[] {
-  const { bytes, firstOffset, lastOffset } = batch;
+  const { bytes, set, at, firstOffset, lastOffset } = batch;
   if (crc32c(bytes.subarray(ATTRIBUTES_AT)) !== bytes.readUInt32BE(CRC_AT)) {
     throw new UnreadableBatch(firstOffset, 'fails its checksum');
   }
@@ -97,13 +102,16 @@ export function recordsOf(batch: RawBatch, from: number): LogRecord[] {
   const appendTime = (attributes & APPEND_TIME) !== 0;
   const time = Number(bytes.readBigInt64BE(appendTime ? MAX_TIME_AT : BASE_TIME_AT));
   const count = bytes.readInt32BE(COUNT_AT);
-  const body = unfolded(bytes.subarray(HEAD_BYTES), attributes & CODEC_MASK, firstOffset);
+  const codec = attributes & CODEC_MASK;
+  // Uncompressed, the records of all batches of a fetch lie in the same bytes.
+  const body = codec === 0 ? set : unfolded(bytes.subarray(HEAD_BYTES), codec, firstOffset);
+  const bodyEnd = codec === 0 ? at + bytes.length : body.length;
   const records: LogRecord[] = [];
-  const cursor: Cursor = { bytes: body, at: 0 };
+  const cursor: Cursor = { bytes: body, at: codec === 0 ? at + HEAD_BYTES : 0 };
   for (let index = 0; index < count; index += 1) {
     const size = varint(cursor);
     const end = cursor.at + size;
-    if (!(size >= 6 && end <= body.length)) throw new UnreadableBatch(firstOffset, 'ends inside a record');
+    if (!(size >= 6 && end <= bodyEnd)) throw new UnreadableBatch(firstOffset, 'ends inside a record');
     cursor.at += 1;
     const timeDelta = varint(cursor);
     const offset = firstOffset + varint(cursor);
@@ -116,8 +124,10 @@ export function recordsOf(batch: RawBatch, from: number): LogRecord[] {
     if (offset >= from) {
       records.push({
         offset,
-        value: valueSize < 0 ? null : body.subarray(cursor.at, cursor.at + valueSize),
         appendedAtMs: appendTime ? time : time + timeDelta,
+        bytes: body,
+        start: valueSize < 0 ? -1 : cursor.at,
+        end: valueSize < 0 ? -1 : cursor.at + valueSize,
       });
     }
     cursor.at = end;
@@ -127,7 +137,6 @@ export function recordsOf(batch: RawBatch, from: number): LogRecord[] {
 
 function unfolded(body: Buffer, codec: number, firstOffset: number): Buffer {
   try {
-    if (codec === 0) return body;
     if (codec === 1) return gunzipSync(body, { maxOutputLength: UNFOLDED_BYTES_MAX });
     if (codec === 4) return zstdDecompressSync(body, { maxOutputLength: UNFOLDED_BYTES_MAX });
   } catch (error) {

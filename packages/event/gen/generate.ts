@@ -176,10 +176,18 @@ import { isAscii, plainInt, plainLong, skimmed } from './skim-steps.ts';
 import type { WalkNotes } from './walk.ts';
 import { ${stepsIn(walks.join()).join(', ')}, type Cursor } from './walk-steps.ts';
 
-export type Walk = (bytes: Uint8Array, cursor: Cursor, notes: WalkNotes) => boolean;
+/** Notes where each field begins, from the datum's first byte, in \`places\` from \`into\` on. */
+export type Walk = (bytes: Uint8Array, cursor: Cursor, notes: WalkNotes, places: Uint16Array, into: number) => boolean;
 
-/** The place behind a datum in plainest form; -1 or any other place when the walk must decide. */
-export type Skim = (bytes: Uint8Array, start: number, end: number, notes: WalkNotes) => number;
+/** The place behind a datum in plainest form; -1 or any other place when the walk must decide. Notes places as a walk does. */
+export type Skim = (
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  notes: WalkNotes,
+  places: Uint16Array,
+  into: number,
+) => number;
 
 ${skims.join('\n\n')}
 
@@ -273,9 +281,9 @@ function walkOf(id: number, schema: RecordSchema): string {
     }
     return step(complex.type);
   };
-  const lines = schema.fields.map((field) => {
+  const lines = schema.fields.map((field, place) => {
     const note = notesOf[field.name];
-    return `  notes.field = ${JSON.stringify(field.name)};\n${step(field.type)}${note === undefined ? '' : `\n  ${note}`}`;
+    return `  notes.field = ${JSON.stringify(field.name)};\n  places[into + ${place}] = cursor.at - start;\n${step(field.type)}${note === undefined ? '' : `\n  ${note}`}`;
   });
-  return `function walkSchema${id}(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boolean {\n  let index = 0;\n${lines.join('\n')}\n  return true;\n}`;
+  return `function walkSchema${id}(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes, places: Uint16Array, into: number): boolean {\n  const start = cursor.at;\n  let index = 0;\n${lines.join('\n')}\n  return true;\n}`;
 }

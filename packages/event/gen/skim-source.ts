@@ -111,9 +111,9 @@ export function skimSource(id: number, schema: { readonly fields: readonly Field
   const lines = schema.fields.map((field, place) => {
     const note = NOTES[field.name];
     const source = step(field.type, leastOfAll(schema.fields.slice(place + 1)));
-    return `${source}${note === undefined ? '' : `\n  ${note}`}`;
+    return `  places[into + ${place}] = at - start;\n${source}${note === undefined ? '' : `\n  ${note}`}`;
   });
-  return `function skimSchema${id}(bytes: Uint8Array, start: number, end: number, notes: WalkNotes): number {\n  if (start + ${leastOfAll(schema.fields)} > end) return -1;\n  let at = start;\n  let byte = 0;\n  let next = 0;\n  let from = 0;\n${lines.join('\n')}\n  return at;\n}`;
+  return `function skimSchema${id}(bytes: Uint8Array, start: number, end: number, notes: WalkNotes, places: Uint16Array, into: number): number {\n  if (start + ${leastOfAll(schema.fields)} > end) return -1;\n  let at = start;\n  let byte = 0;\n  let next = 0;\n  let from = 0;\n${lines.join('\n')}\n  return at;\n}`;
 }
 
 function rememberTypes(type: unknown, known: Map<string, ComplexType>): void {

@@ -29,3 +29,18 @@ export function unframe(value: Uint8Array | null): Unframed {
   const schemaId = ((value[1]! << 24) | (value[2]! << 16) | (value[3]! << 8) | value[4]!) >>> 0;
   return { ok: true, schemaId, datum: value.subarray(5) };
 }
+
+/** Bytes of a frame before its datum. */
+export const FRAME_HEAD_BYTES = 5;
+
+/** Schema id of the frame in [start, end), without a view on it; -1 when it is none, and `unframe` says why. */
+export function framedIdAt(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start <= FRAME_HEAD_BYTES || bytes[start] !== 0) return -1;
+  return (
+    ((bytes[start + 1]! << 24) |
+      (bytes[start + 2]! << 16) |
+      (bytes[start + 3]! << 8) |
+      bytes[start + 4]!) >>>
+    0
+  );
+}

@@ -9,19 +9,24 @@ export {
   ENTRY_BYTES_MAX,
   entryOf,
   entryUnder,
-  LEAF_HEAD_BYTES,
   leafHash,
   leafHashText,
   leafHashUnder,
-  putLeafHead,
   SIGNED_TAIL_BYTES,
   signedBytes,
   signedBytesUnder,
   withSignature,
 } from './entry.ts';
 export * from './event.gen.ts';
-export { type FrameReason, frame, type Unframed, unframe } from './frame.ts';
+export {
+  FRAME_HEAD_BYTES,
+  type FrameReason,
+  frame,
+  framedIdAt,
+  type Unframed,
+  unframe,
+} from './frame.ts';
 export { releasedSchema, schemaById } from './schemas.ts';
 export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
-export { type Refused, type Walked, type WalkReason, walkDatum } from './walk.ts';
+export { FIELDS_MAX, type Refused, type Walked, type WalkReason, walkDatum } from './walk.ts';
 export { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';

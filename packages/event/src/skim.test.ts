@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { events } from '../test/events.ts';
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum } from './index.ts';
 import { SKIMS, WALKS } from './walk.gen.ts';
-import type { WalkNotes } from './walk.ts';
+import { FIELDS_MAX, type WalkNotes } from './walk.ts';
 import type { Cursor } from './walk-steps.ts';
 
 const skim = SKIMS[AUDIT_EVENT_SCHEMA_ID]!;
@@ -46,17 +46,25 @@ function plain(event: AuditEvent): AuditEvent {
   };
 }
 
+interface Noted extends WalkNotes {
+  /** Where each field begins. */
+  readonly places: readonly number[];
+}
+
 /** What the walk alone notes of a datum, or undefined when it refuses it. */
-function walked(bytes: Uint8Array, start: number, end: number): WalkNotes | undefined {
+function walked(bytes: Uint8Array, start: number, end: number): Noted | undefined {
   const cursor: Cursor = { at: start, end, value: 0, reason: 'datum.truncated', items: 0 };
   const notes = emptyNotes();
-  return walk(bytes, cursor, notes) && cursor.at === end ? { ...notes, field: '' } : undefined;
+  const places = new Uint16Array(FIELDS_MAX + 1);
+  const whole = walk(bytes, cursor, notes, places, 1) && cursor.at === end;
+  return whole ? { ...notes, field: '', places: [...places] } : undefined;
 }
 
 /** What the skim notes of a datum, or undefined when it leaves it to the walk. */
-function skimmed(bytes: Uint8Array, start: number, end: number): WalkNotes | undefined {
+function skimmed(bytes: Uint8Array, start: number, end: number): Noted | undefined {
   const notes = emptyNotes();
-  return skim(bytes, start, end, notes) === end ? notes : undefined;
+  const places = new Uint16Array(FIELDS_MAX + 1);
+  return skim(bytes, start, end, notes, places, 1) === end ? { ...notes, places: [...places] } : undefined;
 }
 
 describe('the skim', () => {
@@ -93,7 +101,7 @@ describe('the skim', () => {
               return Reflect.get(target, name, target);
             },
           });
-          skim(watched, before, before + length, emptyNotes());
+          skim(watched, before, before + length, emptyNotes(), new Uint16Array(FIELDS_MAX), 0);
           expect(outside).toEqual([]);
         }
       }),

@@ -5,19 +5,29 @@ import { isAscii, plainInt, plainLong, skimmed } from './skim-steps.ts';
 import type { WalkNotes } from './walk.ts';
 import { arrayEnd, arrayStart, boundedString, branch, fixed, int, long, opaque, symbol, type Cursor } from './walk-steps.ts';
 
-export type Walk = (bytes: Uint8Array, cursor: Cursor, notes: WalkNotes) => boolean;
+/** Notes where each field begins, from the datum's first byte, in `places` from `into` on. */
+export type Walk = (bytes: Uint8Array, cursor: Cursor, notes: WalkNotes, places: Uint16Array, into: number) => boolean;
 
-/** The place behind a datum in plainest form; -1 or any other place when the walk must decide. */
-export type Skim = (bytes: Uint8Array, start: number, end: number, notes: WalkNotes) => number;
+/** The place behind a datum in plainest form; -1 or any other place when the walk must decide. Notes places as a walk does. */
+export type Skim = (
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  notes: WalkNotes,
+  places: Uint16Array,
+  into: number,
+) => number;
 
-function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkNotes): number {
+function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkNotes, places: Uint16Array, into: number): number {
   if (start + 116 > end) return -1;
   let at = start;
   let byte = 0;
   let next = 0;
   let from = 0;
+  places[into + 0] = at - start;
   at += 16;
   if (at + 100 > end) return -1;
+  places[into + 1] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -32,19 +42,24 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   notes.orgStart = from;
   notes.orgEnd = at;
+  places[into + 2] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 34) return -1;
   notes.kind = byte >> 1;
+  places[into + 3] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 8) return -1;
+  places[into + 4] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 16;
   if (at + 96 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 5] = at - start;
   at = plainLong(bytes, at);
   if (at < 0 || at + 95 > end) return -1;
   notes.timestamp = skimmed;
+  places[into + 6] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -59,6 +74,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   notes.gatewayStart = from;
   notes.gatewayEnd = at;
+  places[into + 7] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -71,6 +87,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 93 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 8] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -83,8 +100,10 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 92 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 9] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 10) return -1;
+  places[into + 10] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -97,6 +116,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 90 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 11] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -109,8 +129,10 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 89 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 12] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 10) return -1;
+  places[into + 13] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -123,6 +145,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 87 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 14] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -135,6 +158,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 86 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 15] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -147,13 +171,16 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 85 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 16] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 14) return -1;
+  places[into + 17] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainInt(bytes, at);
   if (at < 0 || at + 83 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 18] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -185,6 +212,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 82 > end) return -1;
   }
+  places[into + 19] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -197,6 +225,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 81 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 20] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -209,6 +238,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 80 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 21] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -221,8 +251,10 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 79 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 22] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 10) return -1;
+  places[into + 23] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -235,6 +267,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 77 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 24] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -247,6 +280,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 76 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 25] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -259,6 +293,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 75 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 26] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -271,15 +306,19 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 74 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 27] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 32;
   if (at + 73 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 28] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 18) return -1;
+  places[into + 29] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 10) return -1;
+  places[into + 30] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -299,11 +338,13 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 70 > end) return -1;
   }
+  places[into + 31] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 32;
   if (at + 69 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 32] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -316,6 +357,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 68 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 33] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -347,6 +389,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 67 > end) return -1;
   }
+  places[into + 34] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -378,11 +421,13 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 66 > end) return -1;
   }
+  places[into + 35] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainLong(bytes, at);
   if (at < 0 || at + 65 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 36] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   byte = bytes[at++]!;
@@ -398,8 +443,10 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   if ((byte & 1) !== 0 || at + 64 > end) return -1;
   }
   } else if (byte !== 0) return -1;
+  places[into + 37] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 14) return -1;
+  places[into + 38] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -412,6 +459,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 62 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 39] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -424,16 +472,19 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 61 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 40] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 32;
   if (at + 60 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 41] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainLong(bytes, at);
   if (at < 0 || at + 59 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 42] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   byte = bytes[at++]!;
@@ -449,16 +500,19 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   if ((byte & 1) !== 0 || at + 58 > end) return -1;
   }
   } else if (byte !== 0) return -1;
+  places[into + 43] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainInt(bytes, at);
   if (at < 0 || at + 57 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 44] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainInt(bytes, at);
   if (at < 0 || at + 56 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 45] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -480,6 +534,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 55 > end) return -1;
   }
+  places[into + 46] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -492,26 +547,31 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 54 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 47] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 32;
   if (at + 53 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 48] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 16;
   if (at + 52 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 49] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 8;
   if (at + 51 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 50] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 16;
   if (at + 50 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 51] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -524,6 +584,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 49 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 52] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -536,6 +597,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 48 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 53] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -548,23 +610,28 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 47 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 54] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainInt(bytes, at);
   if (at < 0 || at + 46 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 55] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainInt(bytes, at);
   if (at < 0 || at + 45 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 56] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at = plainInt(bytes, at);
   if (at < 0 || at + 44 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 57] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 10) return -1;
+  places[into + 58] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -577,11 +644,13 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 42 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 59] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 32;
   if (at + 41 > end) return -1;
   } else if (byte !== 0) return -1;
+  places[into + 60] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -601,6 +670,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 40 > end) return -1;
   }
+  places[into + 61] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -620,6 +690,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 39 > end) return -1;
   }
+  places[into + 62] = at - start;
   byte = bytes[at++]!;
   if (byte !== 0) {
   if ((byte & 1) !== 0 || byte >= 0x80) return -1;
@@ -639,8 +710,10 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   if (bytes[at++] !== 0 || at + 38 > end) return -1;
   }
+  places[into + 63] = at - start;
   byte = bytes[at++]!;
   if ((byte & 1) !== 0 || byte >= 6) return -1;
+  places[into + 64] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -653,15 +726,19 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   at += byte >> 1;
   if ((byte & 1) !== 0 || at + 36 > end || !isAscii(bytes, from, at)) return -1;
   }
+  places[into + 65] = at - start;
   at = plainLong(bytes, at);
   if (at < 0 || at + 35 > end) return -1;
   notes.epoch = skimmed;
+  places[into + 66] = at - start;
   at = plainLong(bytes, at);
   if (at < 0 || at + 34 > end) return -1;
   notes.seq = skimmed;
+  places[into + 67] = at - start;
   at += 32;
   if (at + 2 > end) return -1;
   notes.prevHashAt = at - 32;
+  places[into + 68] = at - start;
   byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
@@ -676,6 +753,7 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
   }
   notes.keyIdStart = from;
   notes.keyIdEnd = at;
+  places[into + 69] = at - start;
   byte = bytes[at++]!;
   if (byte === 2) {
   at += 64;
@@ -690,59 +768,79 @@ export const SKIMS: Readonly<Record<number, Skim>> = {
   1: skimSchema1,
 };
 
-function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boolean {
+function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes, places: Uint16Array, into: number): boolean {
+  const start = cursor.at;
   let index = 0;
   notes.field = "event_id";
+  places[into + 0] = cursor.at - start;
   if (!fixed(cursor, 16)) return false;
   notes.field = "org_id";
+  places[into + 1] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.orgStart = cursor.at - cursor.value;
   notes.orgEnd = cursor.at;
   notes.field = "kind";
+  places[into + 2] = cursor.at - start;
   if (!symbol(bytes, cursor, 17)) return false;
   notes.kind = cursor.value;
   notes.field = "phase";
+  places[into + 3] = cursor.at - start;
   if (!symbol(bytes, cursor, 4)) return false;
   notes.field = "call_id";
+  places[into + 4] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 16)) return false;
   }
   notes.field = "timestamp";
+  places[into + 5] = cursor.at - start;
   if (!long(bytes, cursor)) return false;
   notes.timestamp = cursor.value;
   notes.field = "gateway_id";
+  places[into + 6] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.gatewayStart = cursor.at - cursor.value;
   notes.gatewayEnd = cursor.at;
   notes.field = "gateway_version";
+  places[into + 7] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "environment";
+  places[into + 8] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "capture";
+  places[into + 9] = cursor.at - start;
   if (!symbol(bytes, cursor, 5)) return false;
   notes.field = "agent_id";
+  places[into + 10] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "agent_version";
+  places[into + 11] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "principal_type";
+  places[into + 12] = cursor.at - start;
   if (!symbol(bytes, cursor, 5)) return false;
   notes.field = "user_id";
+  places[into + 13] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "auth_method";
+  places[into + 14] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "session_id";
+  places[into + 15] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "session_source";
+  places[into + 16] = cursor.at - start;
   if (!symbol(bytes, cursor, 7)) return false;
   notes.field = "step";
+  places[into + 17] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!int(bytes, cursor)) return false;
   }
   notes.field = "delegation";
+  places[into + 18] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -752,32 +850,44 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "client_name";
+  places[into + 19] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "client_version";
+  places[into + 20] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "source_ip";
+  places[into + 21] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "protocol";
+  places[into + 22] = cursor.at - start;
   if (!symbol(bytes, cursor, 5)) return false;
   notes.field = "protocol_version";
+  places[into + 23] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "method";
+  places[into + 24] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "service";
+  places[into + 25] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "tool_name";
+  places[into + 26] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "tool_hash";
+  places[into + 27] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 32)) return false;
   }
   notes.field = "action";
+  places[into + 28] = cursor.at - start;
   if (!symbol(bytes, cursor, 9)) return false;
   notes.field = "sensitivity";
+  places[into + 29] = cursor.at - start;
   if (!symbol(bytes, cursor, 5)) return false;
   notes.field = "data_classes";
+  places[into + 30] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -786,14 +896,17 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "parameters_hash";
+  places[into + 31] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 32)) return false;
   }
   notes.field = "parameters_shape";
+  places[into + 32] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "parameters_tokens";
+  places[into + 33] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -803,6 +916,7 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "parameters_kept";
+  places[into + 34] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -812,54 +926,65 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "parameters_size";
+  places[into + 35] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!long(bytes, cursor)) return false;
   }
   notes.field = "parameters_sealed";
+  places[into + 36] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!opaque(bytes, cursor)) return false;
   }
   notes.field = "result_status";
+  places[into + 37] = cursor.at - start;
   if (!symbol(bytes, cursor, 7)) return false;
   notes.field = "error_code";
+  places[into + 38] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "error_message";
+  places[into + 39] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "response_hash";
+  places[into + 40] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 32)) return false;
   }
   notes.field = "response_size";
+  places[into + 41] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!long(bytes, cursor)) return false;
   }
   notes.field = "response_sealed";
+  places[into + 42] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!opaque(bytes, cursor)) return false;
   }
   notes.field = "latency_ms";
+  places[into + 43] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!int(bytes, cursor)) return false;
   }
   notes.field = "upstream_ms";
+  places[into + 44] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!int(bytes, cursor)) return false;
   }
   notes.field = "redactions";
+  places[into + 45] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -869,66 +994,81 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "task";
+  places[into + 46] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "goal_hash";
+  places[into + 47] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 32)) return false;
   }
   notes.field = "trace_id";
+  places[into + 48] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 16)) return false;
   }
   notes.field = "span_id";
+  places[into + 49] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 8)) return false;
   }
   notes.field = "parent_event_id";
+  places[into + 50] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 16)) return false;
   }
   notes.field = "permission_profile";
+  places[into + 51] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "permission_profile_version";
+  places[into + 52] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "approval_id";
+  places[into + 53] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "attempt";
+  places[into + 54] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!int(bytes, cursor)) return false;
   }
   notes.field = "items_before";
+  places[into + 55] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!int(bytes, cursor)) return false;
   }
   notes.field = "items_after";
+  places[into + 56] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!int(bytes, cursor)) return false;
   }
   notes.field = "decision";
+  places[into + 57] = cursor.at - start;
   if (!symbol(bytes, cursor, 5)) return false;
   notes.field = "policy_engine";
+  places[into + 58] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "policy_set_hash";
+  places[into + 59] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {
   if (!fixed(cursor, 32)) return false;
   }
   notes.field = "rules_evaluated";
+  places[into + 60] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -937,6 +1077,7 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "rules_matched";
+  places[into + 61] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -945,6 +1086,7 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "policy_errors";
+  places[into + 62] = cursor.at - start;
   if (!arrayStart(bytes, cursor)) return false;
   if (cursor.value > 0) {
     for (let left1 = cursor.value; left1 > 0; left1 -= 1) {
@@ -953,23 +1095,30 @@ function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes): boole
     if (!arrayEnd(bytes, cursor)) return false;
   }
   notes.field = "enforcement";
+  places[into + 63] = cursor.at - start;
   if (!symbol(bytes, cursor, 3)) return false;
   notes.field = "detail";
+  places[into + 64] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.field = "epoch";
+  places[into + 65] = cursor.at - start;
   if (!long(bytes, cursor)) return false;
   notes.epoch = cursor.value;
   notes.field = "seq";
+  places[into + 66] = cursor.at - start;
   if (!long(bytes, cursor)) return false;
   notes.seq = cursor.value;
   notes.field = "prev_hash";
+  places[into + 67] = cursor.at - start;
   if (!fixed(cursor, 32)) return false;
   notes.prevHashAt = cursor.at - 32;
   notes.field = "key_id";
+  places[into + 68] = cursor.at - start;
   if (!boundedString(bytes, cursor)) return false;
   notes.keyIdStart = cursor.at - cursor.value;
   notes.keyIdEnd = cursor.at;
   notes.field = "signature";
+  places[into + 69] = cursor.at - start;
   if (!branch(bytes, cursor, 2)) return false;
   index = cursor.value;
   if (index === 1) {

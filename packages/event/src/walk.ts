@@ -1,5 +1,6 @@
 import { textOf } from './bytes.ts';
 import { DATUM_BYTES_MAX } from './entry.ts';
+import { SCHEMAS } from './event.gen.ts';
 import { SKIMS, WALKS } from './walk.gen.ts';
 import type { Cursor, WalkReason } from './walk-steps.ts';
 
@@ -47,6 +48,10 @@ export interface WalkNotes {
   signed: boolean;
 }
 
+/** Fields of the widest released schema. */
+export const FIELDS_MAX = Math.max(...SCHEMAS.map(({ schema }) => schema.fields.length));
+
+const nowhere = new Uint16Array(FIELDS_MAX);
 const cursor: Cursor = { at: 0, end: 0, value: 0, reason: 'datum.truncated', items: 0 };
 const notes: WalkNotes = {
   field: '',
@@ -72,12 +77,15 @@ const notes: WalkNotes = {
  * its neighbour's.
  *
  * @param bytes buffer that holds the datum in [start, end).
+ * @param places takes where each field begins, counted from the datum's first byte, from `into` on: `FIELDS_MAX` numbers.
  */
 export function walkDatum(
   bytes: Uint8Array,
   schemaId: number,
   start: number = 0,
   end: number = bytes.length,
+  places: Uint16Array = nowhere,
+  into: number = 0,
 ): Walked | Refused {
   if (end - start > DATUM_BYTES_MAX) return { ok: false, reason: 'datum.too-long', at: start, field: '' };
   const walk = WALKS[schemaId];
@@ -85,11 +93,11 @@ export function walkDatum(
   if (walk === undefined || skim === undefined)
     return { ok: false, reason: 'schema.unknown', at: start, field: '' };
   // A skim that stops exactly at the end has read nothing behind it, and is a walk at a sixth of its price.
-  if (skim(bytes, start, end, notes) === end) return walked(bytes);
+  if (skim(bytes, start, end, notes, places, into) === end) return walked(bytes);
   cursor.at = start;
   cursor.end = end;
   cursor.items = 0;
-  if (!walk(bytes, cursor, notes)) {
+  if (!walk(bytes, cursor, notes, places, into)) {
     return { ok: false, reason: cursor.reason, at: cursor.at, field: notes.field };
   }
   if (cursor.at !== end) return { ok: false, reason: 'datum.trailing', at: cursor.at, field: '' };

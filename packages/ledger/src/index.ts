@@ -3,13 +3,13 @@ export { type NoteKey, noteKeyOf, parseVkey, publicKeyOf } from './note-key.ts';
 export {
   EPOCHS_REMEMBERED,
   type EpochPosition,
-  HASHES_REMEMBERED,
   type Placement,
   placeInStream,
   type StreamItem,
   type StreamPosition,
   type Verdict,
 } from './place-in-stream.ts';
+export { HASHES_REMEMBERED, RecentHashes } from './recent-hashes.ts';
 export { signDatum, verifyDatum } from './signature.ts';
 export {
   type Finding,

@@ -1,5 +1,4 @@
-/** Leaf hashes that are remembered of each stream, to tell a resent event from another event under its number. */
-export const HASHES_REMEMBERED = 1_024;
+import { RecentHashes } from './recent-hashes.ts';
 
 /** Epochs before the current one of which the latest hashes are kept: an append may arrive after the gateway started again. */
 export const EPOCHS_REMEMBERED = 2;
@@ -17,8 +16,8 @@ export interface EpochPosition {
   readonly seq: number;
   /** Leaf hash of the last accepted event: as text in any form, the same for all hashes here. */
   readonly head: string;
-  /** Leaf hashes of the latest accepted events of this epoch by seq; the oldest are forgotten. */
-  readonly hashes: ReadonlyMap<number, string>;
+  /** Of the latest accepted events of this epoch. */
+  readonly hashes: RecentHashes;
 }
 
 export interface StreamItem {
@@ -59,11 +58,13 @@ export interface Placement {
 export function placeInStream(position: StreamPosition | undefined, item: StreamItem): Placement {
   if (position === undefined || item.epoch > position.epoch) {
     const earlier = position === undefined ? [] : [position, ...(position.earlier ?? [])];
+    const hashes = new RecentHashes();
+    hashes.put(item.seq, item.hash);
     const next = {
       epoch: item.epoch,
       seq: item.seq,
       head: item.hash,
-      hashes: new Map([[item.seq, item.hash]]),
+      hashes,
       earlier: earlier.slice(0, EPOCHS_REMEMBERED),
     };
     const missing = item.seq > 0 && position !== undefined ? { from: 0, to: item.seq - 1 } : undefined;
@@ -78,7 +79,7 @@ export function placeInStream(position: StreamPosition | undefined, item: Stream
     const linked = item.prevHash === position.head;
     return { verdict: linked ? 'next' : 'fork', position: advance(position, item) };
   }
-  const known = position.hashes.get(item.seq);
+  const known = position.hashes.at(item.seq);
   // Beyond memory nobody can tell any more; a resend is by far the likelier, and the verifier of the archive knows all.
   return { verdict: known === undefined || known === item.hash ? 'duplicate' : 'fork', position };
 }
@@ -87,16 +88,11 @@ export function placeInStream(position: StreamPosition | undefined, item: Stream
 function placeInEarlier(position: StreamPosition, item: StreamItem): Placement {
   const left = position.earlier?.find(({ epoch }) => epoch === item.epoch);
   if (left === undefined || item.seq > left.seq) return { verdict: 'stale-epoch', position };
-  const known = left.hashes.get(item.seq);
+  const known = left.hashes.at(item.seq);
   return { verdict: known === undefined || known === item.hash ? 'duplicate' : 'fork', position };
 }
 
-function advance(position: StreamPosition, item: StreamItem): StreamPosition {
-  const hashes = position.hashes as Map<number, string>;
-  hashes.set(item.seq, item.hash);
-  if (hashes.size > HASHES_REMEMBERED) {
-    const oldest = hashes.keys().next().value;
-    if (oldest !== undefined) hashes.delete(oldest);
-  }
-  return { epoch: item.epoch, seq: item.seq, head: item.hash, hashes, earlier: position.earlier ?? [] };
+function advance({ hashes, earlier }: StreamPosition, { epoch, seq, hash }: StreamItem): StreamPosition {
+  hashes.put(seq, hash);
+  return { epoch, seq, head: hash, hashes, earlier: earlier ?? [] };
 }

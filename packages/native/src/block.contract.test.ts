@@ -8,6 +8,7 @@ import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import avsc, { type Schema } from 'avsc';
 import fc from 'fast-check';
+import { locate } from '../test/locate.ts';
 import { blockOf } from './block.ts';
 import { type Hints, planOf, type SchemaField, typeName } from './plan.ts';
 import { openColumns, transpose, transpositionOf } from './transpose.ts';
@@ -109,7 +110,9 @@ function nativeOf(
   const columns = planOf(reader, hints);
   const streams = openColumns(columns, rows.length);
   const { bytes, starts } = datumsOf(writer, rows);
-  transpose(transpositionOf(writer, reader, hints), bytes, starts, streams);
+  const written = planOf(writer, hints);
+  const positions = Int32Array.from(starts.flatMap((start) => locate(written, bytes, start)));
+  transpose(transpositionOf(writer, reader, hints), bytes, positions, rows.length, streams);
   return Buffer.concat(blockOf(columns, streams, rows.length));
 }
 

@@ -1,10 +1,10 @@
-import { SCHEMAS } from '@cairn/event';
+import { FIELDS_MAX, SCHEMAS } from '@cairn/event';
 import { blockOf } from './block.ts';
 import type { Dictionary } from './dictionary.ts';
 import { HINTS } from './hints.ts';
 import { type PlannedField, planOf } from './plan.ts';
 import type { Stream } from './stream.ts';
-import { openColumns, type Transposition, transpose, transpositionOf } from './transpose.ts';
+import { openColumns, positionsFor, TOGETHER, type Transposition, transpose, transpositionOf } from './transpose.ts';
 
 /** An event and the facts of the log about it. */
 export interface EventRow {
@@ -17,17 +17,19 @@ export interface EventRow {
   readonly linked: boolean;
   /** Our own id of the schema that the datum was written with. */
   readonly schemaId: number;
-  /** Where the datum begins and ends in the bytes of all rows; it was walked. */
+  /** Holds the datum in [start, end), and others beside it; it was walked. */
+  readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
 }
 
-/** Rows of one partition, with all their datums in one buffer. */
+/** Rows of one partition. */
 export interface EventRows {
   readonly topic: string;
   readonly partition: number;
-  readonly bytes: Uint8Array;
   readonly rows: readonly EventRow[];
+  /** Where the fields of each row's datum begin, counted from its first byte, as the walk notes them: `FIELDS_MAX` a row. */
+  readonly places: Uint16Array;
 }
 
 const FACTS: readonly PlannedField[] = [
@@ -70,7 +72,7 @@ function learnSizes(streams: readonly (Stream | Dictionary)[], rows: number): vo
 const LEARN_FROM = 1_000;
 
 /** Events of any released schemas as one Native block, in pieces to be sent one after the other. */
-export function eventBlock({ topic, partition, bytes, rows }: EventRows): Uint8Array<ArrayBuffer>[] {
+export function eventBlock({ topic, partition, rows, places }: EventRows): Uint8Array<ArrayBuffer>[] {
   const streams = openColumns(EVENT_COLUMNS, rows.length, sizes);
   const [topics, partitions, offsets, times, hashes, links] = streams as [Dictionary, ...Stream[]];
   const name = new TextEncoder().encode(topic);
@@ -84,12 +86,20 @@ export function eventBlock({ topic, partition, bytes, rows }: EventRows): Uint8A
   }
   const fields = streams.slice(FACTS.length);
   for (let from = 0; from < rows.length; ) {
-    const { schemaId } = rows[from]!;
-    let to = from + 1;
-    while (to < rows.length && rows[to]!.schemaId === schemaId) to += 1;
-    const starts = rows.slice(from, to).map(({ start }) => start);
-    transpose(transpositionFrom(schemaId), bytes, starts, fields);
-    from = to;
+    const { schemaId, bytes } = rows[from]!;
+    const transposition = transpositionFrom(schemaId);
+    const stride = transposition.fields;
+    const positions = positionsFor(stride);
+    let row = from;
+    for (; row < rows.length && row - from < TOGETHER; row += 1) {
+      const { schemaId: itsSchema, bytes: its, start } = rows[row]!;
+      if (itsSchema !== schemaId || its !== bytes) break;
+      const into = (row - from) * stride;
+      const first = row * FIELDS_MAX;
+      for (let field = 0; field < stride; field += 1) positions[into + field] = start + places[first + field]!;
+    }
+    transpose(transposition, bytes, positions, row - from, fields);
+    from = row;
   }
   learnSizes(streams, rows.length);
   return blockOf(EVENT_COLUMNS, streams, rows.length);

@@ -1,5 +1,5 @@
 import { Dictionary } from './dictionary.ts';
-import { readVarint, varintEnd } from './locate.ts';
+import { readVarint, varintEnd } from './varint.ts';
 import type { Plan } from './plan.ts';
 import { copy, putInt32, putInt64, putText, putUuid, type Stream } from './stream.ts';
 

@@ -1,12 +1,12 @@
 import { Dictionary } from './dictionary.ts';
 import { fill, kindsOf, streamCount, zeroBytes } from './fill.ts';
-import { locate, type Passing, passingOf } from './locate.ts';
 import { type Hints, type Plan, type PlannedField, planOf, type SchemaField } from './plan.ts';
 import { Stream } from './stream.ts';
 
 /** How datums of one writer's schema become columns of the reader's. */
 export interface Transposition {
-  readonly passing: Passing;
+  /** Fields of the writer. */
+  readonly fields: number;
   /** For each of the reader's columns the writer's field, or what stands for it. */
   readonly columns: readonly (
     | { readonly from: number; readonly plan: Plan; readonly symbols: Uint8Array | undefined }
@@ -30,7 +30,7 @@ export function transpositionOf(
       return { from: undefined, plan, fallback: reader.find((field) => field.name === name)?.default };
     return { from, plan, symbols: symbolsFrom(name, written[from]!.plan, plan) };
   });
-  return { passing: passingOf(written), columns };
+  return { fields: written.length, columns };
 }
 
 const NO_HINTS: Hints = { uuids: new Set(), dictionaries: new Set() };
@@ -69,39 +69,41 @@ function shapeOf(plan: Plan): string {
 }
 
 /** Rows that are taken apart together: their bytes stay in the processor's cache while column after column is filled. */
-const TOGETHER = 256;
+export const TOGETHER = 256;
 
-const positionsBySize = new Map<number, Int32Array>();
+const positionsByStride = new Map<number, Int32Array>();
+
+/** Room for the positions of `TOGETHER` datums of so many fields; the same one each time. */
+export function positionsFor(stride: number): Int32Array {
+  let positions = positionsByStride.get(stride);
+  if (!positions) positionsByStride.set(stride, (positions = new Int32Array(stride * TOGETHER)));
+  return positions;
+}
 
 /**
  * Takes datums apart: appends each field behind the others of its column.
  *
- * @param starts where each datum begins in `bytes`; each was walked.
+ * @param bytes holds the datums, each of which was walked.
+ * @param positions where each field of the writer begins in `bytes`, datum after datum.
+ * @param rows datums; best are as many as stay in the processor's cache.
  * @param streams of all columns, one after the other, as `openColumns` made them.
  */
 export function transpose(
-  { passing, columns }: Transposition,
+  { fields: stride, columns }: Transposition,
   bytes: Uint8Array,
-  starts: readonly number[],
+  positions: Int32Array,
+  rows: number,
   streams: readonly (Stream | Dictionary)[],
 ): void {
-  const stride = passing.kinds.length;
-  let positions = positionsBySize.get(stride);
-  if (!positions) positionsBySize.set(stride, (positions = new Int32Array(stride * TOGETHER)));
-  for (let from = 0; from < starts.length; from += TOGETHER) {
-    const rows = Math.min(TOGETHER, starts.length - from);
-    for (let row = 0; row < rows; row += 1)
-      locate(passing, bytes, starts[from + row]!, positions, row * stride);
-    let first = 0;
-    for (const column of columns) {
-      if (column.from === undefined) {
-        for (let row = 0; row < rows; row += 1) appendFallback(column.plan, column.fallback, streams, first);
-      } else {
-        fill(column.plan, { bytes, positions, stride, field: column.from, rows }, streams, first);
-        if (column.symbols) translate(streams[first] as Stream, rows, column.symbols);
-      }
-      first += streamCount(column.plan);
+  let first = 0;
+  for (const column of columns) {
+    if (column.from === undefined) {
+      for (let row = 0; row < rows; row += 1) appendFallback(column.plan, column.fallback, streams, first);
+    } else {
+      fill(column.plan, { bytes, positions, stride, field: column.from, rows }, streams, first);
+      if (column.symbols) translate(streams[first] as Stream, rows, column.symbols);
     }
+    first += streamCount(column.plan);
   }
 }
 

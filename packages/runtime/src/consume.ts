@@ -1,16 +1,33 @@
 import { isFailure, messageOf } from '@cairn/failure';
 import { type Clock, realClock } from './clock.ts';
+import { Intake } from './intake.ts';
 import { type Chunk, type ChunkLimits, Mailbox } from './mailbox.ts';
 import { Turns } from './turns.ts';
 
-/** One record of the log. */
+/** One record of the log. Its value is told by its place: a view for each record would be the most of the work on it. */
 export interface LogRecord {
   readonly offset: number;
-  /** Null is a tombstone; it counts as a record all the same. */
-  readonly value: Uint8Array | null;
   /** The broker's append time, milliseconds since 1970. */
   readonly appendedAtMs: number;
+  /** Holds the value in [start, end), and other records beside it. */
+  readonly bytes: Uint8Array;
+  /** -1 when there is no value, which is a tombstone; it counts as a record all the same. */
+  readonly start: number;
+  readonly end: number;
 }
+
+/** A record of its own bytes. */
+export function recordOf(offset: number, value: Uint8Array | null, appendedAtMs: number): LogRecord {
+  if (value === null) return { offset, appendedAtMs, bytes: NO_BYTES, start: -1, end: -1 };
+  return { offset, appendedAtMs, bytes: value, start: 0, end: value.length };
+}
+
+/** A view on the record's value; null when it has none. */
+export function valueOf({ bytes, start, end }: LogRecord): Uint8Array | null {
+  return start < 0 ? null : bytes.subarray(start, end);
+}
+
+const NO_BYTES = new Uint8Array();
 
 /** What one fetch brought of one partition. */
 export interface LogBatch {
@@ -63,9 +80,13 @@ export interface PartitionWork {
   readonly start: number;
   /**
    * Brings every record of the chunk to its outcome. A rejection means that nobody knows how far that came: the work is
-   * thrown away and opened again, which finds out.
+   * thrown away and opened again, which finds out: at once when the failure says `yes` to a retry, else after a pause.
+   *
+   * @param release to be called when the chunk's records are needed no more: they are gone then.
    */
-  load(chunk: Chunk): Promise<void>;
+  load(chunk: Chunk, release: () => void): Promise<void>;
+  /** Most records that the next chunk may have, where that is fewer than the limits say. */
+  fewer?(): number | undefined;
   /** Everything delivered so far is loaded and nothing waits. */
   idle?(): Promise<void>;
 }
@@ -75,6 +96,8 @@ export interface ConsumeOptions {
   /** Finds out how far the partition has been brought, and takes it from there. */
   readonly open: (partition: AssignedPartition) => Promise<PartitionWork>;
   readonly limits: ChunkLimits;
+  /** Bytes that wait, of all partitions together, from which on only one partition reads: see intake.ts. */
+  readonly bufferBytesMax: number;
   /** True when a chunk must not hold both. */
   readonly splitBetween?: (left: LogRecord, right: LogRecord) => boolean;
   readonly onTrouble: (partition: AssignedPartition, error: unknown) => void;
@@ -106,31 +129,50 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
   const retry = options.retry ?? { firstMs: 200, mostMs: 10_000 };
   const clock = options.clock ?? realClock;
   const turns = new Turns(options.loadsAtOnce ?? 2);
+  const intake = new Intake({ bufferBytesMax: options.bufferBytesMax, bytesMax: limits.bytesMax });
 
   const walkPartition = async (partition: AssignedPartition, mailbox: Mailbox): Promise<void> => {
     const over = AbortSignal.any([partition.lost, stopping.signal]);
+    const reader = {
+      get bytes() {
+        return mailbox.bytes;
+      },
+      get isFull() {
+        return mailbox.isFull;
+      },
+      pause: () => partition.pause(),
+      resume: () => partition.resume(),
+    };
     for (let attempt = 0; !over.aborted; attempt += 1) {
       try {
         const work = await options.open(partition);
         if (over.aborted) return;
-        mailbox.restart(work.start);
+        mailbox.restart(work.start, () => work.fewer?.());
         partition.readFrom(work.start);
-        partition.resume();
+        intake.add(reader);
         for (;;) {
           const chunk = await mailbox.take(over);
           if (chunk === undefined) return;
-          await turns.take(() => work.load(chunk));
+          const release = (): void => {
+            mailbox.release(chunk);
+            intake.settle();
+          };
+          await turns.take(() => work.load(chunk, release));
           attempt = 0;
-          mailbox.loaded(chunk);
+          release();
           if (mailbox.isEmpty) await work.idle?.();
         }
       } catch (error) {
-        partition.pause();
+        mailbox.close();
+        intake.remove(reader);
         if (partition.lost.aborted) return;
         options.onTrouble(partition, error);
         if (isFailure(error, 'log.fenced')) return;
+        if (isFailure(error) && error.retry === 'yes') continue;
         const mostMs = Math.min(retry.mostMs, retry.firstMs * 2 ** attempt);
         await clock.pause(mostMs * (0.5 + clock.random() / 2), over);
+      } finally {
+        intake.remove(reader);
       }
     }
   };
@@ -138,9 +180,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
   await source.run({
     onAssigned(partition) {
       partition.pause();
-      const tap = { pause: () => partition.pause(), resume: () => partition.resume() };
-      const share = () => limits.bufferBytesMax / Math.max(1, mailboxes.size);
-      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), tap, clock, share);
+      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), clock);
       mailboxes.set(partition, mailbox);
       const walk = walkPartition(partition, mailbox).finally(() => {
         mailboxes.delete(partition);
@@ -150,6 +190,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
     },
     onBatch(partition, batch) {
       mailboxes.get(partition)?.put(batch);
+      intake.settle();
     },
   });
 

@@ -8,6 +8,8 @@ export {
   type LogRecord,
   type PartitionWork,
   type RawSource,
+  recordOf,
+  valueOf,
 } from './consume.ts';
 export { type HealthOptions, type HealthServer, listen, type Readiness, serveHealth } from './health.ts';
 export { createLog, type Logger, type LogOptions } from './log.ts';

@@ -1,18 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { realClock } from './clock.ts';
-import type { LogBatch, LogRecord } from './consume.ts';
+import { type LogBatch, type LogRecord, recordOf } from './consume.ts';
 import { type Chunk, Mailbox } from './mailbox.ts';
 
-const LIMITS = { recordsMax: 7, bytesMax: 1_000, ageMsMax: 0, bufferBytesMax: 1_500 };
+const LIMITS = { recordsMax: 7, bytesMax: 1_000, ageMsMax: 0 };
 const never = new AbortController().signal;
-const nothing = { pause() {}, resume() {} };
 
-const record = (offset: number, size = 10): LogRecord => ({
-  offset,
-  value: new Uint8Array(size),
-  appendedAtMs: 1_000 + offset,
-});
+const record = (offset: number, size = 10): LogRecord =>
+  recordOf(offset, new Uint8Array(size), 1_000 + offset);
 
 /** A log as fetches bring it: batches whose offsets go up, with holes inside and between records. */
 const logs: fc.Arbitrary<LogBatch[]> = fc
@@ -40,8 +36,9 @@ async function drain(mailbox: Mailbox): Promise<Chunk[]> {
   while (!mailbox.isEmpty) {
     const chunk = await mailbox.take(never);
     if (chunk === undefined) break;
-    mailbox.loaded(chunk);
-    chunks.push(chunk);
+    // Released, a chunk has no records any more.
+    chunks.push({ ...chunk, records: [...chunk.records] });
+    mailbox.release(chunk);
   }
   return chunks;
 }
@@ -50,7 +47,7 @@ describe('a mailbox', () => {
   test('cuts what arrives into chunks that cover every offset once, as a record or as a hole', async () => {
     await fc.assert(
       fc.asyncProperty(logs, fc.boolean(), async (batches, atOnce) => {
-        const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
+        const mailbox = new Mailbox(LIMITS, () => false, realClock);
         mailbox.restart(0);
         const chunks: Chunk[] = [];
         for (const batch of batches) {
@@ -84,7 +81,6 @@ describe('a mailbox', () => {
     const mailbox = new Mailbox(
       LIMITS,
       (left, right) => Math.floor(left.offset / 3) !== Math.floor(right.offset / 3),
-      nothing,
       realClock,
     );
     mailbox.restart(0);
@@ -103,7 +99,7 @@ describe('a mailbox', () => {
   });
 
   test('ignores a batch that was fetched before it began again', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock);
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 1, records: [record(0), record(1)], highWatermark: 4 });
     mailbox.restart(2);
@@ -114,21 +110,47 @@ describe('a mailbox', () => {
     expect(chunk?.first).toBe(2);
   });
 
-  test('pauses its source when it holds too much and resumes it at half', async () => {
-    const taps: string[] = [];
-    const tap = { pause: () => taps.push('pause'), resume: () => taps.push('resume') };
-    const mailbox = new Mailbox(LIMITS, () => false, tap, realClock);
+  test('counts the bytes of records until they are released, and of no record after that', async () => {
+    const mailbox = new Mailbox(LIMITS, () => false, realClock);
     mailbox.restart(0);
-    for (let at = 0; at < 4; at += 1) {
-      mailbox.put({ first: at, last: at, records: [record(at, 500)], highWatermark: 4 });
-    }
-    expect(taps).toEqual(['pause']);
-    await drain(mailbox);
-    expect(taps).toEqual(['pause', 'resume']);
+    mailbox.put({ first: 0, last: 1, records: [record(0, 500), record(1, 500)], highWatermark: 2 });
+    const held = mailbox.bytes;
+    expect(held).toBeGreaterThan(1_000);
+    const chunk = await mailbox.take(never);
+    expect(mailbox.bytes).toBe(held);
+    mailbox.release(chunk!);
+    mailbox.release(chunk!);
+    expect(chunk?.records).toEqual([]);
+    expect(mailbox.bytes).toBe(held / 2);
+  });
+
+  test('cuts smaller chunks while whoever loads them wants fewer records', async () => {
+    let fewer: number | undefined = 2;
+    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    mailbox.restart(0, () => fewer);
+    const records = Array.from({ length: 8 }, (_, at) => record(at));
+    mailbox.put({ first: 0, last: 7, records, highWatermark: 8 });
+    const taken = async (): Promise<number> => (await mailbox.take(never))?.records.length ?? 0;
+    expect([await taken(), await taken()]).toEqual([2, 2]);
+    fewer = undefined;
+    expect(await taken()).toBe(4);
+  });
+
+  test('waits for a whole chunk, however old its records are, while the log holds one more', async () => {
+    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    mailbox.restart(0);
+    mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 100 });
+    const taken = mailbox.take(never);
+    expect(await Promise.race([taken, new Promise((resolve) => setTimeout(resolve, 30, 'waits'))])).toBe(
+      'waits',
+    );
+    const more = Array.from({ length: 6 }, (_, at) => record(1 + at));
+    mailbox.put({ first: 1, last: 6, records: more, highWatermark: 100 });
+    expect((await taken)?.records).toHaveLength(7);
   });
 
   test('lets a record wait for company no longer than it may', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, nothing, realClock);
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, realClock);
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
     const began = performance.now();
@@ -139,7 +161,7 @@ describe('a mailbox', () => {
 
   test('gives nothing once it is over', async () => {
     const over = new AbortController();
-    const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock);
     mailbox.restart(0);
     const taken = mailbox.take(over.signal);
     over.abort();
@@ -147,7 +169,7 @@ describe('a mailbox', () => {
   });
 
   test('that is told to fail fails whoever takes the next chunk, and begins anew after that', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, nothing, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock);
     mailbox.restart(0);
     const taken = mailbox.take(never);
     mailbox.fail(new Error('look again'));

@@ -4,10 +4,8 @@ import type { LogBatch, LogRecord } from './consume.ts';
 export interface ChunkLimits {
   readonly recordsMax: number;
   readonly bytesMax: number;
-  /** Longest that a record waits for company. */
+  /** Longest that a record waits for company, unless the log holds a whole chunk more. */
   readonly ageMsMax: number;
-  /** Bytes in hand, of all partitions together, at which reading pauses; each has its share and goes on at half of it. */
-  readonly bufferBytesMax: number;
 }
 
 /** Consecutive offsets of one partition. */
@@ -15,22 +13,23 @@ export interface Chunk {
   readonly first: number;
   /** Inclusive. */
   readonly last: number;
+  /** Empty once the mailbox was told that they are needed no more. */
   readonly records: readonly LogRecord[];
+  /** Of the first record; undefined when there is none. */
+  readonly oldestAppendedAtMs: number | undefined;
   /** Offsets in [first, last] that the log holds no record for. */
   readonly holes: readonly { readonly first: number; readonly last: number }[];
-  readonly bytes: number;
   /** Records appended behind this chunk, as far as known. */
   readonly behind: number;
 }
 
-/** What a fetch brought and nobody has loaded yet, of one partition, cut into chunks. Bounded by pausing the source. */
+/** What a fetch brought and nobody has loaded yet, of one partition, cut into chunks. intake.ts bounds it. */
 export class Mailbox {
   private records: LogRecord[] = [];
   private next = 0;
   /** First offset that no chunk holds yet. */
   private from = 0;
   private open = false;
-  private paused = false;
   private highWatermark = 0;
   private oldestAt = 0;
   private wake: () => void = () => {};
@@ -39,34 +38,39 @@ export class Mailbox {
 
   private readonly limits: ChunkLimits;
   private readonly splitBetween: (left: LogRecord, right: LogRecord) => boolean;
-  private readonly tap: { pause(): void; resume(): void };
   private readonly clock: Clock;
-  private readonly share: () => number;
+  /** Records of a chunk, where whoever loads them wants fewer than the limits say. */
+  private fewer: () => number | undefined = () => undefined;
 
-  /** @param share bytes that this partition may hold now. */
   constructor(
     limits: ChunkLimits,
     splitBetween: (left: LogRecord, right: LogRecord) => boolean,
-    tap: { pause(): void; resume(): void },
     clock: Clock,
-    share: () => number = () => limits.bufferBytesMax,
   ) {
     this.limits = limits;
     this.splitBetween = splitBetween;
-    this.tap = tap;
     this.clock = clock;
-    this.share = share;
   }
 
-  /** Forgets everything and expects this offset next. */
-  restart(offset: number): void {
+  /**
+   * Forgets everything and expects this offset next.
+   *
+   * @param fewer asked before each chunk is cut.
+   */
+  restart(offset: number, fewer: () => number | undefined = () => undefined): void {
     this.records = [];
     this.bytes = 0;
     this.next = offset;
     this.from = offset;
     this.open = true;
-    this.paused = false;
+    this.fewer = fewer;
     this.trouble = undefined;
+  }
+
+  /** Forgets everything and takes nothing in until it is restarted. */
+  close(): void {
+    this.restart(0);
+    this.open = false;
   }
 
   /** Takes a batch in; one that was fetched for an earlier position is ignored. */
@@ -78,10 +82,6 @@ export class Mailbox {
     this.bytes += fresh.reduce((sum, record) => sum + sizeOf(record), 0);
     this.next = batch.last + 1;
     this.highWatermark = batch.highWatermark;
-    if (this.bytes >= this.share() && !this.paused) {
-      this.paused = true;
-      this.tap.pause();
-    }
     this.wake();
   }
 
@@ -95,6 +95,11 @@ export class Mailbox {
     return this.records.length === 0;
   }
 
+  /** A whole chunk waits. */
+  get isFull(): boolean {
+    return this.records.length >= this.recordsMax || this.bytes >= this.limits.bytesMax;
+  }
+
   /** The next chunk, once it is full or old enough; undefined when the signal says that it is over. */
   async take(over: AbortSignal): Promise<Chunk | undefined> {
     for (;;) {
@@ -106,25 +111,29 @@ export class Mailbox {
     }
   }
 
-  /** Called when a chunk has been loaded, so that reading goes on. */
-  loaded(chunk: Chunk): void {
-    this.bytes -= chunk.bytes;
-    if (this.paused && this.bytes <= this.share() / 2) {
-      this.paused = false;
-      this.tap.resume();
-    }
+  /** The records of a chunk are needed no more: what holds them goes. */
+  release({ records }: Chunk): void {
+    this.bytes -= records.reduce((sum, record) => sum + sizeOf(record), 0);
+    (records as LogRecord[]).length = 0;
+  }
+
+  private get recordsMax(): number {
+    return Math.min(this.limits.recordsMax, this.fewer() ?? Number.POSITIVE_INFINITY);
   }
 
   private waitMs(): number {
     if (this.records.length === 0) return Number.POSITIVE_INFINITY;
-    if (this.records.length >= this.limits.recordsMax || this.bytes >= this.limits.bytesMax) return 0;
+    if (this.isFull) return 0;
+    // Far behind, a chunk that waits for the rest of it costs no time that is not lost already.
+    if (this.highWatermark - this.next >= this.recordsMax) return Number.POSITIVE_INFINITY;
     return this.limits.ageMsMax - (this.clock.nowMs() - this.oldestAt);
   }
 
   private cut(): Chunk {
     let count = 0;
     let bytes = 0;
-    while (count < this.records.length && count < this.limits.recordsMax) {
+    const { recordsMax } = this;
+    while (count < this.records.length && count < recordsMax) {
       const record = this.records[count]!;
       const before = this.records[count - 1];
       if (before && (bytes + sizeOf(record) > this.limits.bytesMax || this.splitBetween(before, record)))
@@ -142,8 +151,8 @@ export class Mailbox {
       first,
       last,
       records,
+      oldestAppendedAtMs: records[0]?.appendedAtMs,
       holes: holesOf(first, last, records),
-      bytes,
       behind: this.highWatermark - last - 1,
     };
   }
@@ -165,7 +174,7 @@ export class Mailbox {
 
 /** A record's value and what holding it costs. */
 function sizeOf(record: LogRecord): number {
-  return (record.value?.length ?? 0) + 64;
+  return record.end - record.start + 64;
 }
 
 function holesOf(

@@ -30,17 +30,17 @@ const schema = z.object({
         .number()
         .int()
         .min(65_536)
-        .default(24 * 1024 ** 2),
+        .default(48 * 1024 ** 2),
       ageMsMax: z.coerce.number().int().min(1).max(60_000).default(500),
     })
     .prefault({}),
-  /** Bytes of records held, of all partitions together, before reading pauses. */
+  /** Bytes of records that wait, of all partitions together, from which on one partition at a time is read. */
   bufferBytesMax: z.coerce
     .number()
     .int()
     .min(65_536)
-    .default(64 * 1024 ** 2),
-  /** Chunks loaded at the same time. Each costs about three times its bytes of memory while it is. */
+    .default(16 * 1024 ** 2),
+  /** Chunks loaded at the same time. Each costs about its bytes of memory while it is. */
   loadsAtOnce: z.coerce.number().int().min(1).max(64).default(2),
   verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
   health: z

@@ -11,7 +11,11 @@ export interface Body {
   readonly columns: readonly { readonly name: string; readonly expression: string }[];
   /** To be sent one after the other. */
   readonly pieces: readonly Uint8Array[];
-  readonly rows: readonly EventRow[];
+  /** Offsets of the first row and the last. */
+  readonly first: number;
+  readonly last: number;
+  /** Rows. */
+  readonly count: number;
 }
 
 /** Turns rows into what ClickHouse reads: one body for one insert, or more when the format cannot hold them together. */
@@ -31,7 +35,7 @@ export const nativeEncoder: Encoder = {
         structure: NATIVE_STRUCTURE,
         columns: NATIVE_COLUMNS,
         pieces: eventBlock(rows),
-        rows: rows.rows,
+        ...spanOf(rows.rows),
       },
     ];
   },
@@ -43,9 +47,15 @@ const NATIVE_COLUMNS = EVENT_COLUMNS.filter(({ name }) => name !== 'linked').map
   expression: expressionOf(name, name),
 }));
 
+const spanOf = (rows: readonly EventRow[]): Pick<Body, 'first' | 'last' | 'count'> => ({
+  first: rows[0]?.offset ?? 0,
+  last: rows.at(-1)?.offset ?? 0,
+  count: rows.length,
+});
+
 /** One Avro container for each schema, datums undecoded, one block each. */
 export const avroEncoder: Encoder = {
-  bodies({ topic, partition, bytes, rows }) {
+  bodies({ topic, partition, rows }) {
     return [...Map.groupBy(rows, ({ schemaId }) => schemaId)].map(([schemaId, ofSchema]) => {
       const contained = ofSchema.map(
         (row): ContainerRow => ({
@@ -55,11 +65,11 @@ export const avroEncoder: Encoder = {
           receivedAtMs: row.receivedAtMs,
           leafHash: Buffer.from(row.leafHash, 'latin1'),
           linked: row.linked,
-          datum: bytes.subarray(row.start, row.end),
+          datum: row.bytes.subarray(row.start, row.end),
         }),
       );
       const pieces = [containerOf(schemaId, contained)];
-      return { format: 'Avro', ...avroColumns(schemaId), pieces, rows: ofSchema };
+      return { format: 'Avro', ...avroColumns(schemaId), pieces, ...spanOf(ofSchema) };
     });
   },
 };

@@ -1,4 +1,5 @@
 import type { Kafka } from '@cairn/adapters';
+import { isFailure } from '@cairn/failure';
 import type {
   AssignedPartition,
   Chunk,
@@ -23,6 +24,7 @@ export interface IngestPartitionsOptions {
   readonly encoder: Encoder;
   readonly releasedIdOf: SchemaIdOf;
   readonly limits: ChunkLimits;
+  readonly bufferBytesMax: number;
   readonly loadsAtOnce: number;
   /** Unique to this process. */
   readonly instance: string;
@@ -36,19 +38,35 @@ export interface IngestPartitionsOptions {
 /** Ingest without its surroundings: every record of a source into the table or to its named outcome. */
 export async function ingestPartitions(options: IngestPartitionsOptions): Promise<Consumption> {
   const { table, limits } = options;
+  const suspects = new Map<string, Suspect>();
   let openings = 0;
 
   const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
     openings += 1;
     const opened = await openPartition(table, partition, `${options.instance}-${openings}`);
     options.onOpened(partition, opened);
+    const key = `${partition.topic} ${partition.partition}`;
     let next = opened.start;
+    const suspect = (): Suspect | undefined => {
+      const found = suspects.get(key);
+      return found !== undefined && next <= found.last ? found : undefined;
+    };
     return {
       start: opened.anchor?.offset ?? opened.start,
-      async load(chunk) {
-        const loaded = await loadChunk(options, partition, opened, chunk);
-        next = chunk.last + 1;
-        options.onLoaded(partition, chunk, loaded);
+      fewer: () => suspect()?.recordsMax,
+      async load(chunk, release) {
+        const records = chunk.records.length;
+        try {
+          const loaded = await loadChunk(options, partition, opened, chunk, release);
+          next = chunk.last + 1;
+          options.onLoaded(partition, chunk, loaded);
+        } catch (error) {
+          if (isFailure(error, 'ingest.rows-refused')) {
+            const last = Math.max(chunk.last, suspect()?.last ?? 0);
+            suspects.set(key, { last, recordsMax: Math.ceil(records / 2) });
+          }
+          throw error;
+        }
       },
       // Kafka's own tools then show that nothing waits. The table stays what decides.
       idle: () => partition.commit(next, ''),
@@ -59,12 +77,20 @@ export async function ingestPartitions(options: IngestPartitionsOptions): Promis
     source: options.source,
     open,
     limits,
+    bufferBytesMax: options.bufferBytesMax,
     loadsAtOnce: options.loadsAtOnce,
     splitBetween: onDifferentDays,
     onTrouble: options.onTrouble,
     ...(options.retry ? { retry: options.retry } : {}),
     ...(options.clock ? { clock: options.clock } : {}),
   });
+}
+
+/** The table refused one of the rows up to an offset, nobody knows which: chunks are halved until it stands alone. */
+interface Suspect {
+  /** Inclusive. */
+  readonly last: number;
+  readonly recordsMax: number;
 }
 
 /** An insert is one part of the table, and the table's parts are cut by the broker's day. */

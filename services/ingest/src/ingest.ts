@@ -72,7 +72,8 @@ async function startIngest(
     kafka,
     encoder: parts.encoder ?? nativeEncoder,
     releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
-    limits: { ...config.chunk, bufferBytesMax: config.bufferBytesMax },
+    limits: config.chunk,
+    bufferBytesMax: config.bufferBytesMax,
     loadsAtOnce: config.loadsAtOnce,
     instance: randomBytes(6).toString('hex'),
     onOpened({ topic, partition }, { start, coveredTo, rewound }) {

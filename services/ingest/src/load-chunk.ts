@@ -1,14 +1,14 @@
 import { crc32 } from 'node:zlib';
 import type { Kafka } from '@cairn/adapters';
 import { PARKED_TOPIC } from '@cairn/event';
-import { isFailure } from '@cairn/failure';
-import type { EventRow, EventRows } from '@cairn/native';
+import { Failure, isFailure } from '@cairn/failure';
+import type { EventRow } from '@cairn/native';
 import type { AssignedPartition, Chunk } from '@cairn/runtime';
-import type { Encoder } from './encoder.ts';
+import type { Body, Encoder } from './encoder.ts';
 import type { EventTable, Refusal } from './event-table.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
-import { type Gap, type Parked, park, releaseRows, type SchemaIdOf, sortRecords } from './sort-records.ts';
+import { type Gap, type Parked, park, type SchemaIdOf, sortRecords } from './sort-records.ts';
 
 export interface Loader {
   readonly table: EventTable;
@@ -30,17 +30,22 @@ export interface Loaded {
  * Brings every record of a chunk to its outcome. Steps that are durable are numbered; after a crash between any two, the
  * next owner reads what the table accounts for and does the rest.
  *
- * @throws Failure of Kafka or ClickHouse; then nobody knows how far it came, and the partition is opened again.
+ * @param release is called when the records are taken apart and needed no more.
+ * @throws Failure of Kafka or ClickHouse; then nobody knows how far it came, and the partition is opened again. Failure
+ *   `ingest.rows-refused` when the table cannot read one of several rows: the chunk must come again in smaller ones.
  */
 export async function loadChunk(
   loader: Loader,
   partition: AssignedPartition,
   opened: OpenedPartition,
   chunk: Chunk,
+  release: () => void,
 ): Promise<Loaded> {
   const began = performance.now();
   const { table } = loader;
   const { owner } = opened;
+  const { first, last } = chunk;
+  const records = chunk.records.length;
   const sorted = sortRecords(
     partition,
     chunk,
@@ -49,18 +54,17 @@ export async function loadChunk(
     loader.releasedIdOf,
     opened.anchor,
   );
+  const { rows } = sorted.rows;
+  const bodies = rows.length === 0 ? [] : loader.encoder.bodies(sorted.rows);
+  // A single row keeps its record: should the table refuse it, it is parked.
+  const single = rows.length === 1 ? chunk.records.find(({ offset }) => offset === rows[0]?.offset) : undefined;
+  const spare = single && park(single, { reason: 'table.refused', field: '', detail: '' });
+  release();
 
   // 1. Intent. The offset stays; a partition that was given away is noticed here, before anything is written.
-  const crc = checksum(sorted.rows.rows);
   await partition.commit(
-    chunk.first,
-    formatIntent({
-      first: chunk.first,
-      last: chunk.last,
-      records: chunk.records.length,
-      crc,
-      owner: owner.name,
-    }),
+    first,
+    formatIntent({ first, last, records, crc: checksum(rows), owner: owner.name }),
   );
 
   // 2. The bytes of records that cannot become rows. Repeated after a crash: the parked topic may hold one twice.
@@ -72,10 +76,9 @@ export async function loadChunk(
   await table.insertFindings(owner, sorted.findings);
 
   // 4. The rows. COMMIT POINT of the chunk.
-  const refused = await insertOrBisect(loader, partition, opened, sorted.rows, chunk);
-  releaseRows(sorted.rows);
+  const refused = await insertRows(loader, partition, opened, first, bodies, rows, spare);
   return {
-    rows: sorted.rows.rows.length - refused.length,
+    rows: rows.length - refused.length,
     duplicates: gaps.filter(({ reason }) => reason === 'duplicate').length,
     parked: [...sorted.parked, ...refused].map(({ gap }) => gap),
     findings: sorted.findings.length,
@@ -84,41 +87,46 @@ export async function loadChunk(
 }
 
 /**
- * Inserts rows; when the table cannot read them, halves them until the one that is at fault stands alone and is parked.
- * The walk makes this rare: it refuses whatever is not an event.
+ * Inserts rows. One that the table cannot read is parked when it stands alone; several must come again in smaller chunks
+ * until it does. The walk makes this rare: it refuses whatever is not an event.
+ *
+ * @returns what was parked.
  */
-async function insertOrBisect(
+async function insertRows(
   loader: Loader,
   partition: AssignedPartition,
   opened: OpenedPartition,
-  rows: EventRows,
-  chunk: Chunk,
+  first: number,
+  bodies: readonly Body[],
+  rows: readonly EventRow[],
+  single: Parked | undefined,
 ): Promise<Parked[]> {
-  if (rows.rows.length === 0) return [];
-  const bodies = loader.encoder.bodies(rows);
   // Several bodies interleave: then the second lies below the highest offset of the first.
-  const refusal: Refusal =
-    bodies.length === 1 && chunk.first > opened.coveredTo ? 'above-highest' : 'one-by-one';
+  const refusal: Refusal = bodies.length === 1 && first > opened.coveredTo ? 'above-highest' : 'one-by-one';
   try {
     for (const body of bodies) await loader.table.insertBody(opened.owner, refusal, body);
     return [];
   } catch (error) {
     if (!isFailure(error, 'clickhouse.bad-rows')) throw error;
-    const [only] = rows.rows;
-    if (rows.rows.length > 1 || !only) {
-      const middle = Math.ceil(rows.rows.length / 2);
-      const half = (of: readonly EventRow[]): Promise<Parked[]> =>
-        insertOrBisect(loader, partition, opened, { ...rows, rows: of }, chunk);
-      const left = await half(rows.rows.slice(0, middle));
-      return [...left, ...(await half(rows.rows.slice(middle)))];
-    }
-    const record = chunk.records.find(({ offset }) => offset === only.offset);
-    if (!record) throw error;
-    const parked = park(record, { reason: 'table.refused', field: '', detail: error.message.slice(0, 400) });
+    if (single === undefined) throw rowsRefused(partition, rows, error);
+    const parked = { ...single, gap: { ...single.gap, detail: error.message.slice(0, 400) } };
     await parkRecords(loader, partition, [parked]);
     await loader.table.insertGaps(opened.owner, [parked.gap]);
     return [parked];
   }
+}
+
+function rowsRefused(
+  { topic, partition }: AssignedPartition,
+  rows: readonly EventRow[],
+  cause: Failure,
+): Failure {
+  return new Failure({
+    code: 'ingest.rows-refused',
+    retry: 'yes',
+    message: `the table refuses one of ${rows.length} rows of partition ${partition} of ${topic} from offset ${rows[0]?.offset} on: ${cause.message}`,
+    cause,
+  });
 }
 
 /** Keeps the bytes of records, with where they came from and why they are here. */
@@ -130,16 +138,16 @@ async function parkRecords(
   if (parked.length === 0) return;
   await kafka.appendWithHeaders(
     PARKED_TOPIC,
-    parked.map(({ record, gap }) => ({
-      value: record.value,
+    parked.map(({ value, gap }) => ({
+      value,
       headers: {
         reason: gap.reason,
         field: gap.field,
         detail: gap.detail,
         topic,
         partition: String(partition),
-        offset: String(record.offset),
-        received_at_ms: String(record.appendedAtMs),
+        offset: String(gap.first),
+        received_at_ms: String(gap.receivedAtMs),
         sha256: gap.valueSha256 ?? '',
       },
     })),

@@ -53,7 +53,7 @@ export function createIngestMetrics(metrics: Metrics): IngestMetrics {
       findings.add(loaded.findings);
       chunkRows.observe(loaded.rows);
       chunkSeconds.observe(loaded.tookMs / 1_000);
-      const oldestMs = chunk.records[0]?.appendedAtMs;
+      const { oldestAppendedAtMs: oldestMs } = chunk;
       if (oldestMs !== undefined) chunkAge.set((Date.now() - oldestMs) / 1_000, labels);
       lag.set(Math.max(0, chunk.behind), labels);
     },

@@ -1,5 +1,5 @@
 import { frame, leafHash, partitionOf } from '@cairn/event';
-import type { Chunk } from '@cairn/runtime';
+import { type Chunk, recordOf } from '@cairn/runtime';
 import { describe, expect, test } from '@jest/globals';
 import { GATEWAY, ORG, streamOf } from '../test/stream.ts';
 import { type Sorted, type Streams, sortRecords } from './sort-records.ts';
@@ -13,12 +13,12 @@ const uncovered = () => false;
 /** A chunk whose record n lies at offset 100 + n; undefined leaves a hole. */
 function chunkOf(values: readonly (Uint8Array | null | undefined)[]): Chunk {
   const records = values.flatMap((value, index) =>
-    value === undefined ? [] : [{ offset: 100 + index, value, appendedAtMs: 1_795_000_000_000 }],
+    value === undefined ? [] : [recordOf(100 + index, value, 1_795_000_000_000)],
   );
   const holes = values.flatMap((value, index) =>
     value === undefined ? [{ first: 100 + index, last: 100 + index }] : [],
   );
-  return { first: 100, last: 99 + values.length, records, holes, bytes: 0, behind: 0 };
+  return { first: 100, last: 99 + values.length, records, holes, oldestAppendedAtMs: undefined, behind: 0 };
 }
 
 const framed = (datums: readonly Uint8Array[], id = 1): Uint8Array[] =>
@@ -63,8 +63,8 @@ describe('records of a chunk', () => {
     );
     // The first names the genesis hash, which no row holds.
     expect(rows.rows.map(({ linked }) => linked)).toEqual([false, true, true]);
-    for (const [index, { start, end }] of rows.rows.entries()) {
-      expect(Buffer.from(rows.bytes.subarray(start, end))).toEqual(Buffer.from(datums[index] ?? []));
+    for (const [index, { bytes, start, end }] of rows.rows.entries()) {
+      expect(Buffer.from(bytes.subarray(start, end))).toEqual(Buffer.from(datums[index] ?? []));
     }
   });
 

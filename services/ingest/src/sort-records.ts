@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto';
 import {
-  LEAF_HEAD_BYTES,
+  FIELDS_MAX,
+  FRAME_HEAD_BYTES,
+  framedIdAt,
   leafHashText,
   partitionOf,
-  putLeafHead,
   SCHEMAS,
   unframe,
   type Walked,
@@ -12,7 +13,7 @@ import {
 import { Failure } from '@cairn/failure';
 import { type Placement, placeInStream, type StreamPosition } from '@cairn/ledger';
 import type { EventRow, EventRows } from '@cairn/native';
-import type { AssignedPartition, Chunk, LogRecord } from '@cairn/runtime';
+import { type AssignedPartition, type Chunk, type LogRecord, valueOf } from '@cairn/runtime';
 import type { Anchor } from './open-partition.ts';
 
 /** Offsets that will have no row, and why. */
@@ -33,7 +34,8 @@ export interface Gap {
 
 /** A record that cannot become a row; it keeps its bytes and says why. */
 export interface Parked {
-  readonly record: LogRecord;
+  /** A copy, so that the bytes it came with can go. */
+  readonly value: Uint8Array | null;
   readonly gap: Gap;
 }
 
@@ -92,12 +94,12 @@ export function sortRecords(
     .map(({ first, last }) => ({ ...NOTHING_KNOWN, first, last, reason: 'log.control' }));
   const parked: Parked[] = [];
   const findings: StreamFinding[] = [];
-  const leaves = new Leaves(chunk.records);
+  const places = placesFor(chunk.records.length);
   const streamAt = streamsIn(streams, partitions);
 
   for (const record of chunk.records) {
-    const { offset, appendedAtMs: receivedAtMs } = record;
-    const checked = checkRecord(record, leaves, releasedIdOf);
+    const { offset, appendedAtMs: receivedAtMs, bytes } = record;
+    const checked = checkRecord(record, releasedIdOf, places, rows.length * FIELDS_MAX);
     if (!checked.ok) {
       if (offset === anchor?.offset) throw diverged(topic, partition, offset);
       if (!isCovered(offset)) parked.push(park(record, checked));
@@ -112,13 +114,12 @@ export function sortRecords(
       if (!isCovered(offset)) parked.push(park(record, { reason: 'partition.wrong', field: '', detail }));
       continue;
     }
-    const leafHash = leafHashText(leaves.bytes.subarray(start - LEAF_HEAD_BYTES, end));
+    const leafHash = leafHashText(schemaId, bytes, start, end);
     if (offset === anchor?.offset) {
       if (leafHash !== anchor.leafHash) throw diverged(topic, partition, offset);
       continue;
     }
-    const prevHash = leaves.bytes.toString('latin1', walked.prevHashAt, walked.prevHashAt + 32);
-    const placed = stream.place({ epoch, seq, hash: leafHash, prevHash });
+    const placed = stream.place({ epoch, seq, hash: leafHash, prevHash: text32(bytes, walked.prevHashAt) });
     if (isCovered(offset)) continue;
     const facts = { orgId, gatewayId, receivedAtMs };
     if (placed.verdict === 'duplicate') {
@@ -135,51 +136,23 @@ export function sortRecords(
       const finding = placed.verdict === 'fork' || placed.verdict === 'stale-epoch' ? placed.verdict : 'gap';
       findings.push({ ...facts, finding, offset, epoch, seq, missing: placed.missing });
     }
-    leaves.keep(end);
     const linked = placed.verdict === 'next';
-    rows.push({ offset, receivedAtMs, leafHash, linked, schemaId, start, end });
+    rows.push({ offset, receivedAtMs, leafHash, linked, schemaId, bytes, start, end });
   }
-  return { rows: { topic, partition, bytes: leaves.bytes, rows }, gaps, parked, findings };
+  return { rows: { topic, partition, rows, places }, gaps, parked, findings };
 }
 
-/**
- * The datums of a chunk in one buffer, each behind the head that its leaf hash covers: so it is walked, hashed and taken
- * apart in one place, and the bytes that were fetched can go.
- */
-class Leaves {
-  readonly bytes: Buffer;
-  private at = 0;
+/** Where the fields of a chunk's datums begin; the next chunk's are written over them. */
+let places = new Uint16Array();
 
-  constructor(records: readonly LogRecord[]) {
-    const size = records.reduce((sum, { value }) => sum + (value?.length ?? 0) + LEAF_HEAD_BYTES, 0);
-    const at = spare.findIndex(({ length }) => length >= size);
-    this.bytes = spare.splice(at, at < 0 ? 0 : 1)[0] ?? Buffer.allocUnsafeSlow(size);
-  }
-
-  /** Copies the datum of a frame in, over what was not kept. @returns where the datum begins. */
-  put(value: Uint8Array, schemaId: number): number {
-    // The last bytes of the frame's head come along and are written over.
-    this.bytes.set(value, this.at + LEAF_HEAD_BYTES - FRAME_HEAD_BYTES);
-    putLeafHead(schemaId, this.bytes, this.at);
-    return this.at + LEAF_HEAD_BYTES;
-  }
-
-  keep(end: number): void {
-    this.at = end;
-  }
+function placesFor(records: number): Uint16Array {
+  if (places.length < records * FIELDS_MAX) places = new Uint16Array(records * FIELDS_MAX);
+  return places;
 }
 
-const FRAME_HEAD_BYTES = 5;
-
-/** Buffers of chunks that are loaded, for the next ones: new ones would pile up until the collector comes. */
-const spare: Buffer[] = [];
-const SPARE_MAX = 2;
-
-/** Gives the buffer of rows back. Nothing may look at the rows any more. */
-export function releaseRows({ bytes }: Sorted['rows']): void {
-  spare.push(bytes as Buffer);
-  spare.sort((left, right) => right.length - left.length);
-  spare.length = Math.min(spare.length, SPARE_MAX);
+/** 32 bytes as a leaf hash is told: one character each. */
+function text32(bytes: Uint8Array, from: number): string {
+  return Buffer.prototype.toString.call(bytes, 'latin1', from, from + 32);
 }
 
 const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
@@ -228,19 +201,25 @@ type Checked =
     }
   | { readonly ok: false; readonly reason: string; readonly field: string; readonly detail: string };
 
-function checkRecord({ value }: LogRecord, leaves: Leaves, releasedIdOf: SchemaIdOf): Checked {
-  const unframed = unframe(value);
-  if (!unframed.ok || !value) {
-    return { ok: false, reason: unframed.ok ? 'value.empty' : unframed.reason, field: '', detail: '' };
+/** @param places takes where the datum's fields begin, from `into` on. */
+function checkRecord(
+  record: LogRecord,
+  releasedIdOf: SchemaIdOf,
+  places: Uint16Array,
+  into: number,
+): Checked {
+  const { bytes, start: frameAt, end } = record;
+  const framedId = framedIdAt(bytes, frameAt, end);
+  if (framedId < 0) {
+    const unframed = unframe(valueOf(record));
+    return { ok: false, reason: unframed.ok ? '' : unframed.reason, field: '', detail: '' };
   }
-  const { schemaId: framedId } = unframed;
   const schemaId = releasedIdOf(framedId);
   if (schemaId === undefined || !RELEASED.has(schemaId)) {
     return { ok: false, reason: 'schema.unknown', field: '', detail: `schema id ${framedId}` };
   }
-  const start = leaves.put(value, schemaId);
-  const end = start + value.length - FRAME_HEAD_BYTES;
-  const walked = walkDatum(leaves.bytes, schemaId, start, end);
+  const start = frameAt + FRAME_HEAD_BYTES;
+  const walked = walkDatum(bytes, schemaId, start, end, places, into);
   if (!walked.ok) {
     const detail = `byte ${walked.at - start} of the datum`;
     return { ok: false, reason: walked.reason, field: walked.field, detail };
@@ -275,10 +254,11 @@ export function park(
   record: LogRecord,
   why: { readonly reason: string; readonly field: string; readonly detail: string },
 ): Parked {
-  const { offset, appendedAtMs: receivedAtMs, value } = record;
+  const { offset, appendedAtMs: receivedAtMs } = record;
+  const value = valueOf(record)?.slice() ?? null;
   const valueSha256 = hash('sha256', value ?? new Uint8Array(), 'hex');
   return {
-    record,
+    value,
     gap: { ...NOTHING_KNOWN, ...why, first: offset, last: offset, receivedAtMs, valueSha256 },
   };
 }

@@ -1,4 +1,4 @@
-import { EPOCHS_REMEMBERED, type EpochPosition } from '@cairn/ledger';
+import { EPOCHS_REMEMBERED, type EpochPosition, RecentHashes } from '@cairn/ledger';
 import type { Streams } from './sort-records.ts';
 
 /** An event that the table holds, as far as its place in a stream goes. */
@@ -22,16 +22,22 @@ export function streamsFrom(heads: readonly HeldEvent[], latest: readonly HeldEv
   const positions = new Map(
     [...epochs].map(([key, ofStream]) => [
       key,
-      ofStream.map(({ epoch, seq, hash }) => ({ epoch, seq, head: hash, hashes: new Map([[seq, hash]]) })),
+      ofStream.map(({ epoch, seq, hash }) => ({ epoch, seq, head: hash, hashes: hashesWith(seq, hash) })),
     ]),
   );
   for (const { key, epoch, seq, hash } of latest) {
     const place: EpochPosition | undefined = positions.get(key)?.find((position) => position.epoch === epoch);
-    (place?.hashes as Map<number, string> | undefined)?.set(seq, hash);
+    place?.hashes.put(seq, hash);
   }
   return new Map(
     [...positions].flatMap(([key, [current, ...earlier]]) =>
       current ? [[key, { ...current, earlier: earlier.slice(0, EPOCHS_REMEMBERED) }] as const] : [],
     ),
   );
+}
+
+function hashesWith(seq: number, hash: string): RecentHashes {
+  const hashes = new RecentHashes();
+  hashes.put(seq, hash);
+  return hashes;
 }

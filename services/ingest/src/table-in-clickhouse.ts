@@ -182,10 +182,8 @@ async function insertBody(
   clickhouse: ClickHouse,
   owner: Owner,
   refusal: Refusal,
-  { format, structure, columns, pieces, rows }: Body,
+  { format, structure, columns, pieces, first, last, count }: Body,
 ): Promise<void> {
-  const first = rows[0]?.offset ?? 0;
-  const last = rows.at(-1)?.offset ?? 0;
   const here = `topic = ${literal(owner.topic)} AND partition = ${owner.partition}`;
   const fresh =
     refusal === 'above-highest'
@@ -201,7 +199,7 @@ FORMAT ${format}`;
     ...PINNED,
     log_comment: `${commentOf(owner)}${owner.name}|${first}-${last}`,
     // Never the token of an earlier attempt: a token can be remembered of an insert whose part was lost.
-    insert_deduplication_token: `${owner.topic}|${owner.partition}|${first}|${last}|${rows.length}|${owner.name}`,
+    insert_deduplication_token: `${owner.topic}|${owner.partition}|${first}|${last}|${count}|${owner.name}`,
   });
 }
 

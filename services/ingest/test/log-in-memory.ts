@@ -1,6 +1,6 @@
 import type { KeyedValue } from '@cairn/adapters';
 import { Failure } from '@cairn/failure';
-import type { AssignedPartition, LogRecord, RawSource } from '@cairn/runtime';
+import { type AssignedPartition, type LogRecord, type RawSource, recordOf } from '@cairn/runtime';
 import type { SimulatedClock } from './simulated-clock.ts';
 
 /** How a member of the group hears and is heard: each method resolves when the other side may go on. */
@@ -40,7 +40,7 @@ export class LogInMemory {
 
   append(partition: number, value: Uint8Array, appendedAtMs: number): void {
     const records = this.partitions[partition]!;
-    records.push({ offset: records.length, value, appendedAtMs });
+    records.push(recordOf(records.length, value, appendedAtMs));
   }
 
   /** A member is gone, or is taken for it; the others share its partitions. */

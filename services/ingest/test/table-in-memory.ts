@@ -1,6 +1,7 @@
 import { decodeDatum } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { HASHES_REMEMBERED } from '@cairn/ledger';
+import type { EventRow } from '@cairn/native';
 import type { Body } from '../src/encoder.ts';
 import {
   type EventTable,
@@ -180,11 +181,11 @@ const killed = (): Failure =>
 
 /** Rows as the table in memory takes them. */
 export const rowsEncoder = {
-  bodies({ bytes, rows }: { readonly bytes: Uint8Array; readonly rows: Body['rows'] }): RowsBody[] {
-    const stored = rows.map(({ offset, leafHash, start, end }): StoredRow => {
+  bodies({ rows }: { readonly rows: readonly EventRow[] }): RowsBody[] {
+    const stored = rows.map(({ offset, leafHash, bytes, start, end }): StoredRow => {
       const { org_id, gateway_id, epoch, seq } = decodeDatum(bytes.subarray(start, end));
       return { offset, leafHash, orgId: org_id, gatewayId: gateway_id, epoch, seq };
     });
-    return [{ format: 'rows', structure: '', columns: [], pieces: [], rows, stored }];
+    return [{ format: 'rows', structure: '', columns: [], pieces: [], first: stored[0]?.offset ?? 0, last: stored.at(-1)?.offset ?? 0, count: stored.length, stored }];
   },
 };

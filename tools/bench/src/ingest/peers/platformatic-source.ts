@@ -1,5 +1,5 @@
 import type { Kafka as LogClient, SourceOptions } from '@cairn/adapters';
-import type { AssignedPartition, LogRecord, RawSource } from '@cairn/runtime';
+import { type AssignedPartition, type LogRecord, type RawSource, recordOf } from '@cairn/runtime';
 import { Consumer, type MessagesStream, MessagesStreamModes } from '@platformatic/kafka';
 
 /** Messages of one partition that are handed over together. */
@@ -50,7 +50,7 @@ export function platformaticSource(
         stream.on('data', ({ partition, offset, value, timestamp }) => {
           let records = waiting.get(partition);
           if (!records) waiting.set(partition, (records = []));
-          records.push({ offset: Number(offset), value, appendedAtMs: Number(timestamp) });
+          records.push(recordOf(Number(offset), value, Number(timestamp)));
           if (records.length >= BATCH) hand(partition);
         });
         setInterval(() => partitions.forEach(hand), 100).unref();

@@ -1,5 +1,5 @@
 import type { Kafka as LogClient, SourceOptions } from '@cairn/adapters';
-import type { AssignedPartition, LogBatch, RawSource } from '@cairn/runtime';
+import { type AssignedPartition, type LogBatch, type RawSource, recordOf } from '@cairn/runtime';
 import { Kafka, logLevel } from 'kafkajs';
 
 /**
@@ -44,11 +44,9 @@ export function stockSource(
             first,
             last: Number(batch.lastOffset()),
             highWatermark: Number(batch.highWatermark),
-            records: batch.messages.map(({ offset, value, timestamp }) => ({
-              offset: Number(offset),
-              value,
-              appendedAtMs: Number(timestamp),
-            })),
+            records: batch.messages.map(({ offset, value, timestamp }) =>
+              recordOf(Number(offset), value, Number(timestamp)),
+            ),
           };
           if (handle) sink.onBatch(handle, read);
           resolveOffset(batch.lastOffset());
