@@ -1,4 +1,4 @@
-export { bytesOfHex, formatUuid, hexOf, parseUuid } from './bytes.ts';
+export { bytesOfHex, formatUuid, hexOf, parseUuid, textOf, utf8 } from './bytes.ts';
 export { crc64Of, parsingCanonicalForm } from './canonical-form.ts';
 export { decodeDatum, encodeDatum } from './codec.ts';
 export { type ContainerRow, containerOf, ingestedSchema, PREFIX_FIELDS } from './container.ts';
@@ -23,5 +23,5 @@ export * from './event.gen.ts';
 export { type FrameReason, frame, type Unframed, unframe } from './frame.ts';
 export { releasedSchema, schemaById } from './schemas.ts';
 export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
-export { type Refused, type Walked, type WalkReason, walkDatum } from './walk.ts';
+export { type Refused, type Walked, type WalkReason, walkDatum, walkNextDatum } from './walk.ts';
 export { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';
