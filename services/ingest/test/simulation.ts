@@ -2,8 +2,8 @@ import { frame, partitionOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { Random } from '@cairn/traffic';
 import { ingestPartitions } from '../src/ingest-partitions.ts';
-import { LogInMemory, TOPIC } from './log-in-memory.ts';
-import { SimulatedClock } from './simulated-clock.ts';
+import { LogInMemory, TOPIC } from '../../../packages/runtime/test/log-in-memory.ts';
+import { SimulatedClock } from '../../../packages/runtime/test/simulated-clock.ts';
 import { streamOf } from './stream.ts';
 import { rowsEncoder, TableInMemory, type TableWeather } from './table-in-memory.ts';
 

@@ -1,4 +1,4 @@
-import type { Clock } from '@cairn/runtime';
+import type { Clock } from '../src/index.ts';
 
 /** Time that stands still until it is told to go on; what is due at the same time happens in the order it was asked for. */
 export class SimulatedClock implements Clock {

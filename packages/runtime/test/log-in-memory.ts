@@ -1,6 +1,5 @@
-import type { KeyedValue } from '@cairn/adapters';
 import { Failure } from '@cairn/failure';
-import { type AssignedPartition, type LogRecord, type RawSource, recordOf } from '@cairn/runtime';
+import { type AssignedPartition, type LogRecord, type RawSource, recordOf } from '../src/index.ts';
 import type { SimulatedClock } from './simulated-clock.ts';
 
 /** How a member of the group hears and is heard: each method resolves when the other side may go on. */
@@ -11,6 +10,12 @@ export interface MemberWeather {
   back(): Promise<void>;
   /** Records of the next fetch. */
   fetchMax(): number;
+}
+
+/** A record that was set aside, as services/ingest parks it. */
+export interface ParkedRecord {
+  readonly value: Uint8Array | null;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 interface Member {
@@ -27,7 +32,7 @@ export const TOPIC = 'audit.events.standard';
 export class LogInMemory {
   readonly partitions: LogRecord[][];
   readonly committed: ({ offset: number; metadata: string } | undefined)[];
-  readonly parked: KeyedValue[] = [];
+  readonly parked: ParkedRecord[] = [];
   private readonly members = new Map<string, Member>();
   private generation = 0;
   private readonly clock: SimulatedClock;
