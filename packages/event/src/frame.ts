@@ -37,10 +37,7 @@ export const FRAME_HEAD_BYTES = 5;
 export function framedIdAt(bytes: Uint8Array, start: number, end: number): number {
   if (end - start <= FRAME_HEAD_BYTES || bytes[start] !== 0) return -1;
   return (
-    ((bytes[start + 1]! << 24) |
-      (bytes[start + 2]! << 16) |
-      (bytes[start + 3]! << 8) |
-      bytes[start + 4]!) >>>
+    ((bytes[start + 1]! << 24) | (bytes[start + 2]! << 16) | (bytes[start + 3]! << 8) | bytes[start + 4]!) >>>
     0
   );
 }
