@@ -39,7 +39,13 @@ const homeByName = new Map(
 const homeOfImport = (from: string): string | undefined =>
   homeByName.get(from.split('/').slice(0, 2).join('/'));
 
-const PURE = ['packages/event', 'packages/failure', 'packages/ledger', 'packages/session'];
+const PURE = [
+  'packages/event',
+  'packages/failure',
+  'packages/ledger',
+  'packages/retention',
+  'packages/session',
+];
 const LIBRARIES = [
   'kafkajs',
   '@clickhouse/client',
@@ -131,7 +137,7 @@ describe('pure code', () => {
     const impure = product
       .filter((file) => PURE.includes(homeOf(file)) && file.includes('/src/'))
       .filter((file) =>
-        /Date\.now|Math\.random|new Date\(\)|performance\.|randomUUID|randomBytes|process\.[a-z]/.test(
+        /Date\.now|Temporal\.Now|Math\.random|new Date\(\)|performance\.|randomUUID|randomBytes|process\.[a-z]/.test(
           read(file),
         ),
       );

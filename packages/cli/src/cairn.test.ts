@@ -7,7 +7,18 @@ const at = (offset: number) => ({ topic: 'audit.events.standard', partition: 0, 
 const onSession = (session_id: string) =>
   fakeTrail([loggedEvent({ ...at(0), session_id, event_id: 'e1', tool_name: 'read_file', timestamp: 1e15 })]);
 const over = (trail: ReturnType<typeof fakeTrail>) => ({ parts: { openTrail: () => trail } });
-const COMMANDS = ['session', 'sessions', 'tail', 'query', 'up', 'status', 'down', 'migrate', 'doctor'];
+const COMMANDS = [
+  'session',
+  'sessions',
+  'tail',
+  'query',
+  'retention',
+  'up',
+  'status',
+  'down',
+  'migrate',
+  'doctor',
+];
 
 describe('help', () => {
   test.each(COMMANDS)(

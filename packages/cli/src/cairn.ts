@@ -5,6 +5,7 @@ import { doctor } from './command-doctor.ts';
 import { migrate } from './command-migrate.ts';
 import { down, status, up } from './command-parts.ts';
 import { query } from './command-query.ts';
+import { checkPolicy, explainKept } from './command-retention.ts';
 import { showSession, showSessions } from './command-session.ts';
 import { tail } from './command-tail.ts';
 import { type CliConfig, type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
@@ -143,6 +144,52 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       ),
     );
 
+  const retention = program
+    .command('retention')
+    .summary('say what is kept until when, and why')
+    .description('Reads the retention policy: what is kept until when, and why.')
+    .addHelpText(
+      'after',
+      examples(
+        'cairn retention explain --org acme --date 2026-11-25',
+        'cairn retention check retention.yaml',
+      ),
+    );
+  retention
+    .command('explain')
+    .summary('say it of an organisation and a day')
+    .description('Says what is kept until when of the events that an organisation records on a day, and why.')
+    .requiredOption('--org <name>', 'organisation')
+    .option('--date <day>', "UTC day of the events' own time; default today", dayName)
+    .option('--file <path>', 'retention policy; default CAIRN_RETENTION_CONFIG or the example')
+    .addHelpText(
+      'after',
+      examples(
+        'cairn retention explain --org acme',
+        'cairn retention explain --org acme --date 2024-02-29 --json | jq .kept',
+      ),
+    )
+    .action(
+      does(({ output, config }, { org, date, file }: { org: string; date?: string; file?: string }) => {
+        const now = Date.now();
+        const asked = { org, date: date ?? new Date(now).toISOString().slice(0, 10) };
+        return explainKept(output, file ?? config.retentionFile, asked, now);
+      }),
+    );
+  retention
+    .command('check')
+    .summary('say whether the policy can be followed')
+    .description(
+      'Reads a retention policy and names every mistake and what does not fit. Exit code 1 on a mistake.',
+    )
+    .argument('[file]', 'retention policy; default CAIRN_RETENTION_CONFIG or the example')
+    .addHelpText('after', examples('cairn retention check', 'cairn retention check retention.yaml --json'))
+    .action(
+      does(({ output, config }, file: string | undefined) =>
+        checkPolicy(output, file ?? config.retentionFile, Date.now()),
+      ),
+    );
+
   program.commandsGroup('The parts:');
   program
     .command('up')
@@ -216,8 +263,8 @@ Examples:
 
 Exit codes: 0 done, 1 a check failed or nothing was found, 2 the command line is wrong, 3 a part cannot be reached.
 Environment: CLICKHOUSE_URL, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (or CLICKHOUSE_PASSWORD_FILE), KAFKA_BROKERS,
-REDIS_URL, S3_ENDPOINT, CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, NO_COLOR; CAIRN_DEBUG=1 shows where an unexpected error
-came from.`;
+REDIS_URL, S3_ENDPOINT, CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
+an unexpected error came from.`;
 
 function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
@@ -235,6 +282,13 @@ function wholeNumber(least: number, most: number): (text: string) => number {
 function formatName(text: string): string {
   if (/^[A-Za-z]{1,64}$/.test(text)) return text;
   throw new InvalidArgumentError('It must be a name such as CSVWithNames.');
+}
+
+function dayName(text: string): string {
+  const at = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00Z`) : undefined;
+  const day = Number.isNaN(at?.getTime() ?? Number.NaN) ? undefined : at?.toISOString().slice(0, 10);
+  if (day === text && day >= '2000-01-01' && day < '2200-01-01') return text;
+  throw new InvalidArgumentError('It must be a day from 2000-01-01 to 2199-12-31.');
 }
 
 function stackOf(error: unknown): string {

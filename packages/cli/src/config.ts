@@ -21,6 +21,8 @@ const schema = z.object({
     .transform((text) => text.split(',').map((name) => name.trim())),
   /** Directory of the local parts' data. */
   localDirectory: z.string().min(1),
+  /** Retention policy. */
+  retentionFile: z.string().min(1),
   /** Shows where an unexpected error came from. */
   debug: z.string().optional(),
 });
@@ -37,6 +39,7 @@ export function readCliConfig(env: Environment): CliConfig {
     REDIS_URL: `redis://127.0.0.1:${ports.redis}`,
     S3_ENDPOINT: `http://127.0.0.1:${ports.s3}`,
     CAIRN_LOCAL_DIRECTORY: join(REPOSITORY, '.local', 'data'),
+    CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
   };
   const named = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== '' && value !== undefined),
@@ -54,6 +57,7 @@ export function readCliConfig(env: Environment): CliConfig {
       S3_ENDPOINT: 's3Endpoint',
       CAIRN_CLASSES: 'classes',
       CAIRN_LOCAL_DIRECTORY: 'localDirectory',
+      CAIRN_RETENTION_CONFIG: 'retentionFile',
       CAIRN_DEBUG: 'debug',
     },
   });

@@ -23,5 +23,6 @@ export {
   type Metrics,
 } from './metrics.ts';
 export { type EnvironmentNames, type ReadConfigOptions, readConfig } from './read-config.ts';
+export { readRetention, readRetentionFile } from './read-retention.ts';
 export { type RunOptions, runService, type ServiceContext } from './run-service.ts';
 export { VERSION } from './version.ts';
