@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { type LogRecord, recordValue } from '@cairn/runtime';
 import { describe, expect, test } from '@jest/globals';
-import { type LogRecord, valueOf } from '@cairn/runtime';
 import { crc32c } from '@node-rs/crc32';
 import fc from 'fast-check';
 import { batchesOf, committedBatches, recordsOf, UnreadableBatch } from './record-batch.ts';
@@ -67,7 +67,7 @@ const read = (recordSet: Buffer, from = 0) => batchesOf(recordSet).flatMap((batc
 
 const plainly = (record: LogRecord) => ({
   offset: record.offset,
-  value: valueOf(record),
+  value: recordValue(record),
   appendedAtMs: record.appendedAtMs,
 });
 
@@ -105,7 +105,7 @@ describe('record batches', () => {
   ])('compressed with %s are read', async (_name, codec, compress) => {
     const batch = await encoded(plain(['one', 'two', 'three']));
     const compressed = rebuilt(batch, codec, compress(batch.subarray(61)));
-    expect(read(compressed).map((record) => String(valueOf(record)))).toEqual(['one', 'two', 'three']);
+    expect(read(compressed).map((record) => String(recordValue(record)))).toEqual(['one', 'two', 'three']);
   });
 
   test('that would unfold without end are refused', async () => {

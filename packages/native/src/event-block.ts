@@ -3,8 +3,15 @@ import { blockOf } from './block.ts';
 import type { Dictionary } from './dictionary.ts';
 import { HINTS } from './hints.ts';
 import { type PlannedField, planOf } from './plan.ts';
-import type { Stream } from './stream.ts';
-import { openColumns, positionsFor, TOGETHER, type Transposition, transpose, transpositionOf } from './transpose.ts';
+import { Stream } from './stream.ts';
+import {
+  openColumns,
+  positionsFor,
+  TOGETHER,
+  type Transposition,
+  transpose,
+  transpositionOf,
+} from './transpose.ts';
 
 /** An event and the facts of the log about it. */
 export interface EventRow {
@@ -71,9 +78,31 @@ function learnSizes(streams: readonly (Stream | Dictionary)[], rows: number): vo
 /** Of fewer rows nothing is learned. */
 const LEARN_FROM = 1_000;
 
-/** Events of any released schemas as one Native block, in pieces to be sent one after the other. */
-export function eventBlock({ topic, partition, rows, places }: EventRows): Uint8Array<ArrayBuffer>[] {
-  const streams = openColumns(EVENT_COLUMNS, rows.length, sizes);
+/** The buffers of streams whose block was sent, by stream: new ones would be tens of megabytes of garbage a second. */
+const spares: Uint8Array<ArrayBuffer>[][] = [];
+/** Blocks that are on their way at the same time, as a rule. */
+const SPARES_MAX = 2;
+
+function putAside(streams: readonly (Stream | Dictionary)[]): void {
+  for (const [index, stream] of streams.entries()) {
+    const spare = (spares[index] ??= []);
+    if (!(stream instanceof Stream) || spare.length === SPARES_MAX) continue;
+    // What a stream leaves out must read as zeros.
+    stream.bytes.fill(0, 0, stream.at);
+    spare.push(stream.bytes);
+  }
+}
+
+export interface EventBlock {
+  /** To be sent one after the other. */
+  readonly pieces: readonly Uint8Array<ArrayBuffer>[];
+  /** To be called once, when nothing will read the pieces any more: the next block is written over them. */
+  release(): void;
+}
+
+/** Events of any released schemas as one Native block. */
+export function eventBlock({ topic, partition, rows, places }: EventRows): EventBlock {
+  const streams = openColumns(EVENT_COLUMNS, rows.length, sizes, (stream) => spares[stream]?.pop());
   const [topics, partitions, offsets, times, hashes, links] = streams as [Dictionary, ...Stream[]];
   const name = new TextEncoder().encode(topic);
   for (const row of rows) {
@@ -96,11 +125,12 @@ export function eventBlock({ topic, partition, rows, places }: EventRows): Uint8
       if (itsSchema !== schemaId || its !== bytes) break;
       const into = (row - from) * stride;
       const first = row * FIELDS_MAX;
-      for (let field = 0; field < stride; field += 1) positions[into + field] = start + places[first + field]!;
+      for (let field = 0; field < stride; field += 1)
+        positions[into + field] = start + places[first + field]!;
     }
     transpose(transposition, bytes, positions, row - from, fields);
     from = row;
   }
   learnSizes(streams, rows.length);
-  return blockOf(EVENT_COLUMNS, streams, rows.length);
+  return { pieces: blockOf(EVENT_COLUMNS, streams, rows.length), release: () => putAside(streams) };
 }

@@ -1,7 +1,7 @@
 import { Dictionary } from './dictionary.ts';
-import { readVarint, varintEnd } from './varint.ts';
 import type { Plan } from './plan.ts';
 import { copy, putInt32, putInt64, putText, putUuid, type Stream } from './stream.ts';
+import { readVarint, varintEnd } from './varint.ts';
 
 /** Where the values of one field stand: for row r at `positions[field + r * stride]`. */
 export interface Places {

@@ -1,2 +1,2 @@
-export { EVENT_COLUMNS, type EventRow, type EventRows, eventBlock } from './event-block.ts';
+export { EVENT_COLUMNS, type EventBlock, type EventRow, type EventRows, eventBlock } from './event-block.ts';
 export { type Plan, type PlannedField, typeName } from './plan.ts';

@@ -5,8 +5,9 @@ export class Stream {
   /** Values so far. */
   count = 0;
 
-  constructor(capacity: number) {
-    this.bytes = new Uint8Array(capacity);
+  /** @param spare zeros to write to, when they are enough. */
+  constructor(capacity: number, spare?: Uint8Array<ArrayBuffer>) {
+    this.bytes = spare && spare.length >= capacity ? spare : new Uint8Array(capacity);
   }
 
   /** The bytes written so far: a view. */

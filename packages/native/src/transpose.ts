@@ -161,16 +161,18 @@ function itemsBefore({ bytes, at }: Stream): number {
  * New streams for all columns.
  *
  * @param sizes bytes of a row in each stream, where they are known.
+ * @param spareFor zeros for a stream to write to.
  */
 export function openColumns(
   columns: readonly PlannedField[],
   rows: number,
   sizes: readonly number[] = [],
+  spareFor: (stream: number) => Uint8Array<ArrayBuffer> | undefined = () => undefined,
 ): (Stream | Dictionary)[] {
   return columns
     .flatMap(({ plan }) => kindsOf(plan))
     .map((kind, index) => {
       if (kind === 'dictionary') return new Dictionary(rows);
-      return new Stream(Math.ceil((sizes[index] ?? 8) * rows) + 64);
+      return new Stream(Math.ceil((sizes[index] ?? 8) * rows) + 64, spareFor(index));
     });
 }

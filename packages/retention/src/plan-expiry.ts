@@ -10,6 +10,8 @@ export interface ArchivedSegment extends EventTimes {
   /** The class of its topic; an organisation's class of today does not matter. */
   readonly class: string;
   readonly orgs: readonly string[];
+  /** `retention.until` of its manifest; undefined when it promises nothing. */
+  readonly promisedUntil: Millis | undefined;
   /** What the store answers about its lock; undefined when it has none. */
   readonly lockedUntil: Millis | undefined;
 }
@@ -26,15 +28,16 @@ export type SegmentPlan = {
       readonly until: Millis | undefined;
       /**
        * - `period`: a regime still demands it.
-       * - `locked`: none does any more, and the store will not let it go yet.
+       * - `promised`: none does any more, and its manifest has said so long.
+       * - `locked`: the store will not let it go yet.
        * - `class-unknown`: the policy does not know its class, so nobody can say that it may go.
        */
-      readonly why: 'period' | 'locked' | 'class-unknown';
+      readonly why: 'period' | 'promised' | 'locked' | 'class-unknown';
     }
   | { readonly act: 'held'; readonly holds: readonly string[] }
   | {
       readonly act: 'expire';
-      /** Since when no regime demands it. */
+      /** Since when no regime demands it and no manifest promises it. */
       readonly since: Millis;
       /** What the tombstone names: the regime that demanded it longest, and the policy. */
       readonly regime: string;
@@ -46,7 +49,8 @@ export type SegmentPlan = {
  * What is to be done with each segment now. It decides and touches nothing; asked twice with the same, it answers the same.
  *
  * The order of the questions is the order of what must never go wrong: an unknown class and a hold keep whatever the dates
- * say, then the longest regime, then the store's own lock. Only what passes all of them expires.
+ * say, then the longest regime, then what was promised under an earlier policy, then the store's own lock. Only what passes
+ * all of them expires.
  *
  * @param now milliseconds.
  */
@@ -59,12 +63,12 @@ export function planExpiry(
 }
 
 function planSegment(policy: RetentionPolicy, segment: ArchivedSegment, now: Millis): SegmentPlan {
-  const { name, lockedUntil = -Infinity } = segment;
+  const { name, promisedUntil = -Infinity, lockedUntil = -Infinity } = segment;
   const retentionClass = policy.classes.get(segment.class);
   const mode = retentionClass?.objectLock ?? 'COMPLIANCE';
   // A store refuses dates that have passed, and a lock that is there is never shortened.
   const later = (until: Millis) => (until > Math.max(lockedUntil, now) ? { until, mode } : undefined);
-  const carriedOn = carryOn(lockedUntil, policy.lockRenewal, now);
+  const carriedOn = Math.max(promisedUntil, carryOn(lockedUntil, policy.lockRenewal, now));
   const holds = holdsOn(policy.holds, segment, now);
 
   if (retentionClass === undefined) {
@@ -72,7 +76,7 @@ function planSegment(policy: RetentionPolicy, segment: ArchivedSegment, now: Mil
     return { name, act: 'keep', why: 'class-unknown', until: undefined, extendLock: later(carriedOn) };
   }
   const keep = keepUntil(retentionClass, segment);
-  const due = lockUntil(retentionClass, segment, policy.lockRenewal);
+  const due = Math.max(promisedUntil, lockUntil(retentionClass, segment, policy.lockRenewal));
   if (holds.length > 0) {
     return { name, act: 'held', holds: idsOf(holds), extendLock: later(Math.max(due, carriedOn)) };
   }
@@ -80,13 +84,16 @@ function planSegment(policy: RetentionPolicy, segment: ArchivedSegment, now: Mil
     const wanted = Number.isFinite(keep.until) ? due : Math.max(due, carriedOn);
     return { name, act: 'keep', why: 'period', until: keep.until, extendLock: later(wanted) };
   }
+  if (promisedUntil > now) {
+    return { name, act: 'keep', why: 'promised', until: promisedUntil, extendLock: later(due) };
+  }
   if (lockedUntil > now) {
     return { name, act: 'keep', why: 'locked', until: lockedUntil, extendLock: undefined };
   }
   return {
     name,
     act: 'expire',
-    since: keep.until,
+    since: Math.max(keep.until, promisedUntil),
     regime: keep.claims[0]?.regime.id ?? '',
     policyHash: policy.hash,
     extendLock: undefined,

@@ -39,6 +39,7 @@ const segment = (parts: Partial<ArchivedSegment> = {}): ArchivedSegment => ({
   name: 'audit.events.short/0/0',
   class: 'short',
   orgs: ['acme', 'bolt'],
+  promisedUntil: at('2027-01-11T00:00:00Z'),
   lockedUntil: at('2027-01-11T00:00:00Z'),
   ...times('2026-01-10T00:00:00Z', '2026-01-10T00:15:00Z'),
   ...parts,
@@ -72,6 +73,20 @@ describe('a segment', () => {
     expect(plan).toMatchObject({ act: 'keep', why: 'locked', until: at('2028-01-01T00:00:00Z') });
   });
 
+  test('that was promised longer under an earlier policy is kept as promised, whatever the store locks', () => {
+    const promised = segment({ promisedUntil: at('2033-01-11T00:00:00Z'), lockedUntil: undefined });
+    expect(planOf(promised, '2030-01-01T00:00:00Z')).toMatchObject({
+      act: 'keep',
+      why: 'promised',
+      until: at('2033-01-11T00:00:00Z'),
+      extendLock: { until: at('2033-01-11T00:00:00Z'), mode: 'COMPLIANCE' },
+    });
+    expect(planOf(promised, '2033-01-11T00:00:00Z')).toMatchObject({
+      act: 'expire',
+      since: at('2033-01-11T00:00:00Z'),
+    });
+  });
+
   test('whose lock is shorter than its regime gets the rest of it', () => {
     const expected = { act: 'keep', extendLock: { until: at('2027-01-11T00:00:00Z'), mode: 'COMPLIANCE' } };
     expect(
@@ -92,6 +107,15 @@ describe('a segment', () => {
     });
   });
 
+  test('of a class that the policy does not know gets the whole lock that its manifest promises', () => {
+    const gone = segment({
+      class: 'gone',
+      promisedUntil: at('2045-01-01T00:00:00Z'),
+      lockedUntil: undefined,
+    });
+    expect(planOf(gone, '2040-01-01T00:00:00Z').extendLock?.until).toBe(at('2045-01-01T00:00:00Z'));
+  });
+
   test('of a system that operates is kept, its lock carried on step by step and not before it must', () => {
     const alive = (lockedUntil: string) => segment({ class: 'alive', lockedUntil: at(lockedUntil) });
     expect(planOf(alive('2030-08-01T00:00:00Z'), '2030-01-01T00:00:00Z')).toMatchObject({
@@ -106,7 +130,7 @@ describe('a segment', () => {
   });
 
   test('of a class with a lock of its own keeps that mode, and gets no date that has passed', () => {
-    const loose = segment({ class: 'loose', lockedUntil: undefined });
+    const loose = segment({ class: 'loose', promisedUntil: undefined, lockedUntil: undefined });
     expect(planOf(loose, '2026-02-01T00:00:00Z').extendLock).toEqual({
       until: at('2026-04-11T00:00:00Z'),
       mode: 'GOVERNANCE',
@@ -124,6 +148,14 @@ describe('a hold', () => {
       act: 'held',
       holds: ['h-1'],
       extendLock: { until: at('2031-01-02T00:00:00Z'), mode: 'COMPLIANCE' },
+    });
+  });
+
+  test('on what a regime demands for longer than one step gets the whole of that lock', () => {
+    const long = segment({ class: 'long', lockedUntil: undefined });
+    expect(planOf(long, '2026-02-01T00:00:00Z', withHolds(hold({ org: 'acme' }))).extendLock).toEqual({
+      until: at('2032-01-11T00:00:00Z'),
+      mode: 'COMPLIANCE',
     });
   });
 
@@ -222,11 +254,14 @@ describe('any plan', () => {
     );
   });
 
-  test('lets nothing expire that the store locks', () => {
+  test('lets nothing expire that the store locks or a manifest promises', () => {
     fc.assert(
       fc.property(segments, instants, (one, now) => {
         const [plan] = planExpiry(policy, [one], now);
-        if (plan?.act === 'expire') expect(one.lockedUntil ?? 0).toBeLessThanOrEqual(now);
+        if (plan?.act !== 'expire') return;
+        expect(one.lockedUntil ?? 0).toBeLessThanOrEqual(now);
+        expect(one.promisedUntil ?? 0).toBeLessThanOrEqual(plan.since);
+        expect(plan.since).toBeLessThanOrEqual(now);
       }),
     );
   });
@@ -286,6 +321,9 @@ const segments: fc.Arbitrary<ArchivedSegment> = fc
     class: fc.constantFrom('short', 'long', 'alive', 'loose', 'gone'),
     orgs: fc.subarray(['acme', 'bolt', 'cone'], { minLength: 1 }),
     from: fc.integer({ min: at('2020-01-01'), max: at('2026-01-01') }),
+    promisedUntil: fc.option(fc.integer({ min: at('2020-01-01'), max: at('2046-01-01') }), {
+      nil: undefined,
+    }),
     lockedUntil: fc.option(fc.integer({ min: at('2020-01-01'), max: at('2046-01-01') }), { nil: undefined }),
   })
   .map(({ from, ...rest }) => ({

@@ -23,7 +23,7 @@ export function recordOf(offset: number, value: Uint8Array | null, appendedAtMs:
 }
 
 /** A view on the record's value; null when it has none. */
-export function valueOf({ bytes, start, end }: LogRecord): Uint8Array | null {
+export function recordValue({ bytes, start, end }: LogRecord): Uint8Array | null {
   return start < 0 ? null : bytes.subarray(start, end);
 }
 

@@ -9,7 +9,7 @@ export {
   type PartitionWork,
   type RawSource,
   recordOf,
-  valueOf,
+  recordValue,
 } from './consume.ts';
 export { type HealthOptions, type HealthServer, listen, type Readiness, serveHealth } from './health.ts';
 export { createLog, type Logger, type LogOptions } from './log.ts';

@@ -16,6 +16,8 @@ export interface Body {
   readonly last: number;
   /** Rows. */
   readonly count: number;
+  /** To be called when the body was sent whole and nothing will read it any more: its memory is used again. */
+  release?(): void;
 }
 
 /** Turns rows into what ClickHouse reads: one body for one insert, or more when the format cannot hold them together. */
@@ -34,7 +36,7 @@ export const nativeEncoder: Encoder = {
         format: 'Native',
         structure: NATIVE_STRUCTURE,
         columns: NATIVE_COLUMNS,
-        pieces: eventBlock(rows),
+        ...eventBlock(rows),
         ...spanOf(rows.rows),
       },
     ];

@@ -57,7 +57,8 @@ export async function loadChunk(
   const { rows } = sorted.rows;
   const bodies = rows.length === 0 ? [] : loader.encoder.bodies(sorted.rows);
   // A single row keeps its record: should the table refuse it, it is parked.
-  const single = rows.length === 1 ? chunk.records.find(({ offset }) => offset === rows[0]?.offset) : undefined;
+  const single =
+    rows.length === 1 ? chunk.records.find(({ offset }) => offset === rows[0]?.offset) : undefined;
   const spare = single && park(single, { reason: 'table.refused', field: '', detail: '' });
   release();
 
@@ -104,7 +105,11 @@ async function insertRows(
   // Several bodies interleave: then the second lies below the highest offset of the first.
   const refusal: Refusal = bodies.length === 1 && first > opened.coveredTo ? 'above-highest' : 'one-by-one';
   try {
-    for (const body of bodies) await loader.table.insertBody(opened.owner, refusal, body);
+    for (const body of bodies) {
+      await loader.table.insertBody(opened.owner, refusal, body);
+      // Only now: after a failure the connection may still be reading it.
+      body.release?.();
+    }
     return [];
   } catch (error) {
     if (!isFailure(error, 'clickhouse.bad-rows')) throw error;

@@ -13,7 +13,7 @@ import {
 import { Failure } from '@cairn/failure';
 import { type Placement, placeInStream, type StreamPosition } from '@cairn/ledger';
 import type { EventRow, EventRows } from '@cairn/native';
-import { type AssignedPartition, type Chunk, type LogRecord, valueOf } from '@cairn/runtime';
+import { type AssignedPartition, type Chunk, type LogRecord, recordValue } from '@cairn/runtime';
 import type { Anchor } from './open-partition.ts';
 
 /** Offsets that will have no row, and why. */
@@ -211,7 +211,7 @@ function checkRecord(
   const { bytes, start: frameAt, end } = record;
   const framedId = framedIdAt(bytes, frameAt, end);
   if (framedId < 0) {
-    const unframed = unframe(valueOf(record));
+    const unframed = unframe(recordValue(record));
     return { ok: false, reason: unframed.ok ? '' : unframed.reason, field: '', detail: '' };
   }
   const schemaId = releasedIdOf(framedId);
@@ -255,7 +255,7 @@ export function park(
   why: { readonly reason: string; readonly field: string; readonly detail: string },
 ): Parked {
   const { offset, appendedAtMs: receivedAtMs } = record;
-  const value = valueOf(record)?.slice() ?? null;
+  const value = recordValue(record)?.slice() ?? null;
   const valueSha256 = hash('sha256', value ?? new Uint8Array(), 'hex');
   return {
     value,

@@ -186,6 +186,17 @@ export const rowsEncoder = {
       const { org_id, gateway_id, epoch, seq } = decodeDatum(bytes.subarray(start, end));
       return { offset, leafHash, orgId: org_id, gatewayId: gateway_id, epoch, seq };
     });
-    return [{ format: 'rows', structure: '', columns: [], pieces: [], first: stored[0]?.offset ?? 0, last: stored.at(-1)?.offset ?? 0, count: stored.length, stored }];
+    return [
+      {
+        format: 'rows',
+        structure: '',
+        columns: [],
+        pieces: [],
+        first: stored[0]?.offset ?? 0,
+        last: stored.at(-1)?.offset ?? 0,
+        count: stored.length,
+        stored,
+      },
+    ];
   },
 };

@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Parts, startTestParts } from '@cairn/local';
+import { type AssignedPartition, type LogBatch, type LogRecord, recordValue } from '@cairn/runtime';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Kafka as Client, CompressionTypes, logLevel } from 'kafkajs';
+import { type Kafka, openKafka } from './kafka.ts';
+
+/** The one place that reaches into kafkajs, against a real broker: it must notice when a version no longer fits. */
+describe('a source over record batches as they came', () => {
+  let directory: string;
+  let parts: Parts;
+  let kafka: Kafka;
+  let stock: Client;
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'cairn-fetch-'));
+    parts = await startTestParts({ directory, parts: ['kafka'] });
+    const brokers = [parts.part('kafka').address];
+    kafka = openKafka({ brokers, clientId: 'fetch' });
+    stock = new Client({ brokers, logLevel: logLevel.NOTHING });
+  }, 180_000);
+  afterAll(async () => {
+    await kafka?.[Symbol.asyncDispose]();
+    await parts?.[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  /** Reads a topic's only partition from an offset on, until so many records have come. */
+  const read = async (topic: string, from: number, count: number): Promise<LogRecord[]> => {
+    await using source = kafka.source({ group: `group-${topic}-${from}`, topics: [topic] });
+    const records: LogRecord[] = [];
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    setTimeout(() => reject(new Error(`${records.length} of ${count} records came`)), 30_000).unref();
+    await source.run({
+      onAssigned(partition: AssignedPartition) {
+        partition.readFrom(from);
+        partition.resume();
+      },
+      onBatch(_partition: AssignedPartition, batch: LogBatch) {
+        records.push(...batch.records);
+        if (records.length >= count) resolve();
+      },
+    });
+    await promise;
+    return records;
+  };
+
+  const sent = (topic: string) => Array.from({ length: 500 }, (_, index) => `${topic} ${index}`);
+
+  test.each([
+    ['plain', CompressionTypes.None],
+    ['gzipped', CompressionTypes.GZIP],
+  ])(
+    'gives every %s record that a stock producer sent, once, in order, from any offset on',
+    async (topic, compression) => {
+      await kafka.ensureTopics([{ name: topic, partitions: 1 }]);
+      const admin = stock.admin();
+      await admin.connect();
+      // Topics of events refuse compression; this one shall take it.
+      await admin.alterConfigs({
+        validateOnly: false,
+        resources: [
+          { type: 2, name: topic, configEntries: [{ name: 'compression.type', value: 'producer' }] },
+        ],
+      });
+      await admin.disconnect();
+      const producer = stock.producer();
+      await producer.connect();
+      const messages = sent(topic).map((value) => ({ key: 'a key', value, headers: { name: 'value' } }));
+      for (let at = 0; at < messages.length; at += 90) {
+        await producer.send({ topic, compression, messages: messages.slice(at, at + 90) });
+      }
+      await producer.disconnect();
+      for (const from of [0, 1, 89, 90, 133, 499]) {
+        const records = await read(topic, from, 500 - from);
+        expect(records.map(({ offset }) => offset)).toEqual(
+          Array.from({ length: 500 - from }, (_, at) => from + at),
+        );
+        expect(records.map((record) => String(Buffer.from(recordValue(record) ?? [])))).toEqual(
+          sent(topic).slice(from),
+        );
+      }
+    },
+    120_000,
+  );
+
+  test('leaves other consumers of the process as kafkajs made them', async () => {
+    const consumer = stock.consumer({ groupId: 'others' });
+    const values: string[] = [];
+    await consumer.connect();
+    await consumer.subscribe({ topics: ['plain'], fromBeginning: true });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    await consumer.run({
+      async eachMessage({ message }) {
+        values.push(String(message.value));
+        if (values.length === 500) resolve();
+      },
+    });
+    await promise;
+    await consumer.disconnect();
+    expect(values).toEqual(sent('plain'));
+  }, 60_000);
+});
