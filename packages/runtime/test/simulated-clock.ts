@@ -46,7 +46,13 @@ export class SimulatedClock implements Clock {
       await new Promise((resolve) => setImmediate(resolve));
       if (holds()) return true;
       const next = pop(this.due);
-      if (!next || next.at > end) return false;
+      if (!next) return false;
+      if (next.at > end) {
+        // It is still to come, for whoever lets time go on further.
+        push(this.due, next);
+        this.now = end;
+        return false;
+      }
       if (next.off) continue;
       this.now = next.at;
       next.act();

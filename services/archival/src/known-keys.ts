@@ -1,0 +1,65 @@
+import { Failure } from '@cairn/failure';
+import { KeyHistory, type KeyRole, type NoteKey } from '@cairn/ledger';
+import type { SigningKeys } from './signing-keys.ts';
+import { type ArchiveStore, firstVersions } from './store-object.ts';
+
+const STATEMENT_BYTES_MAX = 65_536;
+
+/** The key history of the bucket, believed as far as the root key has signed it. @throws Failure as `KeyHistory.of`. */
+export async function readKeyHistory(
+  store: ArchiveStore,
+  deployment: string,
+  rootKey: NoteKey,
+): Promise<KeyHistory> {
+  const history = new KeyHistory(deployment);
+  for await (const { key, version } of firstVersions(store, 'key/')) {
+    history.add(await store.get(key, { version, bytesMax: STATEMENT_BYTES_MAX }), rootKey);
+  }
+  return history;
+}
+
+/** Keys that archival believes: its own, and those of the history, which are older or of other instances. */
+export class KnownKeys {
+  readonly #own: SigningKeys;
+  readonly #history: KeyHistory | undefined;
+
+  /** @param history undefined where no root key is configured: then signatures of gateways are not judged. */
+  constructor(own: SigningKeys, history: KeyHistory | undefined) {
+    this.#own = own;
+    this.#history = history;
+  }
+
+  log(origin: string, size: number): NoteKey[] {
+    return this.#with(this.#own.log(origin).key, 'log', origin, size);
+  }
+
+  archive(origin: string, end: number): NoteKey[] {
+    return this.#with(this.#own.archive.key, 'archive', origin, end);
+  }
+
+  anchor(origin: string, size: number): NoteKey[] {
+    return this.#with(this.#own.anchor.key, 'anchor', origin, size);
+  }
+
+  /** `unjudged` without a key history; undefined when it has no such key for this epoch. */
+  gateway(orgId: string, gatewayId: string, epoch: number, keyId: string): NoteKey | 'unjudged' | undefined {
+    if (this.#history === undefined) return 'unjudged';
+    return this.#history.gatewayKey(orgId, gatewayId, epoch, keyId);
+  }
+
+  #with(own: NoteKey, role: KeyRole, subject: string, position: number): NoteKey[] {
+    const stated = this.#history?.keysAt(role, subject, position) ?? [];
+    return [own, ...stated.filter(({ vkey }) => vkey !== own.vkey)];
+  }
+}
+
+/** A note of the archive that no key opens, or that says what cannot be. */
+export function archiveBroken(origin: string, why: string, cause?: unknown): Failure {
+  return new Failure({
+    code: 'archive.broken',
+    retry: 'later',
+    message: `the archive of ${origin} cannot be continued: ${why}`,
+    mend: 'Run: cairn verify. Nothing more of this partition is archived until the archive is whole; Kafka keeps it meanwhile.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,92 @@
+import { isFailure, messageOf } from '@cairn/failure';
+import {
+  type CompactRange,
+  hashOfHex,
+  type Manifest,
+  openManifest,
+  parseObjectName,
+  sha256Hex,
+} from '@cairn/ledger';
+import { archiveBroken, type KnownKeys } from './known-keys.ts';
+import { type ArchiveStore, type FirstVersion, firstVersions } from './store-object.ts';
+
+/** A manifest as the bucket has it, in its place. */
+export interface PlacedManifest {
+  readonly manifest: Manifest;
+  /** The whole note. */
+  readonly note: Uint8Array;
+  readonly object: FirstVersion;
+}
+
+const NOTE_BYTES_MAX = 16 * 1024 ** 2;
+/** Notes that are fetched at the same time. */
+const AHEAD = 16;
+
+/** `<topic>/<partition>` of an origin, as names in the bucket have it. */
+export const folderOf = (origin: string): string => origin.slice(origin.indexOf('/') + 1);
+
+/**
+ * The manifests of a log from leaf 0 to `size`, in order: each opens, follows the one before and begins where it ended.
+ *
+ * @throws Failure `archive.broken`
+ */
+export async function* readManifests(
+  store: ArchiveStore,
+  keys: KnownKeys,
+  origin: string,
+  size: number,
+): AsyncGenerator<PlacedManifest> {
+  let next = 0;
+  let previous = '0'.repeat(64);
+  for await (const { object, note } of fetched(store, `manifest/${folderOf(origin)}/`)) {
+    const name = parseObjectName(object.key);
+    if (name?.kind !== 'manifest' || name.first < next) continue;
+    if (name.first >= size) break;
+    const manifest = opened(note, keys, origin);
+    if (manifest.first !== next) throw archiveBroken(origin, `no manifest accounts for leaf ${next}`);
+    if (manifest.previous !== previous)
+      throw archiveBroken(origin, `the manifest of leaf ${next} does not follow the one before it`);
+    yield { manifest, note, object };
+    next = manifest.end;
+    previous = sha256Hex(note);
+  }
+  if (next !== size)
+    throw archiveBroken(origin, `its manifests end at leaf ${next} and its checkpoint at ${size}`);
+}
+
+/** Notes under a prefix, in order, some of them fetched ahead. */
+async function* fetched(
+  store: ArchiveStore,
+  prefix: string,
+): AsyncGenerator<{ readonly object: FirstVersion; readonly note: Uint8Array }> {
+  const ahead: { readonly object: FirstVersion; readonly note: Promise<Uint8Array> }[] = [];
+  for await (const object of firstVersions(store, prefix)) {
+    const { key, version } = object;
+    const note = store.get(key, { version, bytesMax: NOTE_BYTES_MAX });
+    note.catch(() => {});
+    ahead.push({ object, note });
+    if (ahead.length < AHEAD) continue;
+    const first = ahead.shift()!;
+    yield { object: first.object, note: await first.note };
+  }
+  for (const { object, note } of ahead) yield { object, note: await note };
+}
+
+/** Which keys may sign it depends on what it claims; the claim is believed when one of those has signed it. */
+function opened(note: Uint8Array, keys: KnownKeys, origin: string): Manifest {
+  try {
+    const claimed = Number(/^\{"end":([0-9]{1,16}),/.exec(Buffer.from(note.subarray(0, 32)).toString())?.[1]);
+    const manifest = openManifest(note, keys.archive(origin, claimed));
+    if (manifest.origin !== origin) throw archiveBroken(origin, `a manifest is of ${manifest.origin}`);
+    return manifest;
+  } catch (error) {
+    if (!isFailure(error) || error.code === 'archive.broken') throw error;
+    throw archiveBroken(origin, `a manifest does not open: ${messageOf(error)}`, error);
+  }
+}
+
+/** Takes a tree on by a manifest's nodes. @throws Failure `archive.broken` when they do not lead to the manifest's root. */
+export function joinManifest(tree: CompactRange, { end, nodes, origin, root }: Manifest): void {
+  if (tree.join(end, nodes.map(hashOfHex)) && tree.root() === hashOfHex(root)) return;
+  throw archiveBroken(origin, `the manifest that ends at leaf ${end} does not lead to its root`);
+}

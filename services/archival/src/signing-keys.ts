@@ -1,0 +1,104 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { chmod, link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Failure, messageOf } from '@cairn/failure';
+import { anchorOrigin, archiveKeyName, type NoteKey, type NoteSigner, noteKeyOf } from '@cairn/ledger';
+
+/** The keys that archival signs with. Their public halves are stated in the key history by the root key, which is not here. */
+export interface SigningKeys {
+  /** Signs the checkpoints of one log: one key for all of them, under the name of each. */
+  log(origin: string): NoteSigner;
+  /** Signs manifests, tombstones and deletions. */
+  readonly archive: NoteSigner;
+  /** Signs the checkpoints of the anchor log. */
+  readonly anchor: NoteSigner;
+}
+
+const ROLES = ['log', 'archive', 'anchor'] as const;
+
+/**
+ * The keys in a directory: `log.pem`, `archive.pem`, `anchor.pem` (PKCS #8, Ed25519, mode 0600). One that is missing is made,
+ * once, and is durable before it signs. Instances of archival in one deployment share them.
+ *
+ * @throws Failure `archive.key-unreadable`
+ */
+export async function openSigningKeys(directory: string, deployment: string): Promise<SigningKeys> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const [log, archive, anchor] = await Promise.all(ROLES.map((role) => openKey(directory, role)));
+  return signingKeysOf({ log: log!, archive: archive!, anchor: anchor! }, deployment);
+}
+
+/** The keys of a deployment from their private halves. */
+export function signingKeysOf(
+  keys: Readonly<Record<(typeof ROLES)[number], KeyObject>>,
+  deployment: string,
+): SigningKeys {
+  const { x: logKey = '' } = createPublicKey(keys.log).export({ format: 'jwk' });
+  const signer = (name: string, privateKey: KeyObject): NoteSigner => {
+    const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
+    return { key: noteKeyOf(name, Buffer.from(x, 'base64url')), privateKey };
+  };
+  return {
+    log: (origin) => ({
+      key: noteKeyOf(origin, Buffer.from(logKey, 'base64url')) satisfies NoteKey,
+      privateKey: keys.log,
+    }),
+    archive: signer(archiveKeyName(deployment), keys.archive),
+    anchor: signer(anchorOrigin(deployment), keys.anchor),
+  };
+}
+
+async function openKey(directory: string, role: string): Promise<KeyObject> {
+  const path = join(directory, `${role}.pem`);
+  const pem = (await readIfThere(path)) ?? (await makeKey(path));
+  try {
+    const key = createPrivateKey(pem);
+    if (key.asymmetricKeyType !== 'ed25519') throw new Error(`it is a key of ${key.asymmetricKeyType}`);
+    return key;
+  } catch (cause) {
+    throw new Failure({
+      code: 'archive.key-unreadable',
+      retry: 'no',
+      message: `the signing key ${path} cannot be read: ${messageOf(cause)}`,
+      mend: 'Restore it from a backup. A new key must be stated in the key history before anything signed by it counts.',
+      cause,
+    });
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new Failure({
+      code: 'archive.key-unreadable',
+      retry: 'no',
+      message: `the signing key ${path} cannot be read: ${messageOf(error)}`,
+      cause: error,
+    });
+  }
+}
+
+/** Whole or not at all, and never in the place of one that another instance made meanwhile. */
+async function makeKey(path: string): Promise<string> {
+  const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const draft = `${path}.${process.pid}`;
+  const file = await open(draft, 'wx', 0o600);
+  try {
+    await file.writeFile(pem);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await chmod(draft, 0o600);
+  try {
+    await link(draft, path);
+    return pem;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return await readFile(path, 'utf8');
+  } finally {
+    await rm(draft, { force: true });
+  }
+}

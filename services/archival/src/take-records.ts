@@ -1,0 +1,59 @@
+import { type Accepted, SegmentWriter } from '@cairn/ledger';
+import { type Chunk, recordValue } from '@cairn/runtime';
+import type { Finding } from './finding.ts';
+import { type OpenLog, rolledBack } from './open-partition.ts';
+
+/** What a chunk came to. */
+export interface Taken {
+  readonly leaves: number;
+  readonly duplicates: number;
+  /** Records that are no events; ingest parks them. */
+  readonly others: number;
+}
+
+/**
+ * Takes every record of a chunk into the log: a leaf of the segment that is being filled, a duplicate, or no event. What is
+ * one is a function of the partition alone (schemas/ledger.md, "Leaves"), so that whoever repeats it comes to the same.
+ *
+ * @param end ends the segment that is being filled, which has at least one leaf.
+ * @throws Failure `archive.rollback` when Kafka holds another record than the one that was archived last.
+ */
+export async function takeRecords(
+  log: OpenLog,
+  chunk: Chunk,
+  end: () => Promise<void>,
+  onFinding: (finding: Finding) => void,
+): Promise<Taken> {
+  const { acceptance, anchor, origin, tree, watches } = log;
+  let leaves = 0;
+  let duplicates = 0;
+  let others = 0;
+  if (
+    anchor !== undefined &&
+    chunk.holes.some(({ first, last }) => first <= anchor.offset && anchor.offset <= last)
+  )
+    throw rolledBack(origin, `Kafka has no record at offset ${anchor.offset} any more`);
+  for (const record of chunk.records) {
+    const { offset, appendedAtMs } = record;
+    const accepted = acceptance.accept({ offset, value: recordValue(record), appendedAtMs });
+    if (offset === anchor?.offset) {
+      if (hashOf(accepted) !== anchor.leafHash)
+        throw rolledBack(origin, `the record at offset ${offset} is another one`);
+      continue;
+    }
+    if (accepted.outcome === 'duplicate') duplicates += 1;
+    if (accepted.outcome === 'no-event') others += 1;
+    if (accepted.outcome !== 'leaf') continue;
+    for (const finding of watches.add(accepted)) onFinding(finding);
+    if (log.segment !== undefined && !log.segment.fits(accepted.leaf)) await end();
+    log.segment ??= new SegmentWriter(origin, tree.end);
+    log.segment.add(accepted.leaf);
+    tree.append(accepted.leaf.hash);
+    leaves += 1;
+    if (tree.end === log.fixedEnd) await end();
+  }
+  return { leaves, duplicates, others };
+}
+
+const hashOf = (accepted: Accepted): string | undefined =>
+  accepted.outcome === 'no-event' ? undefined : accepted.leaf.hash;
