@@ -33,6 +33,19 @@ describe('a partition is opened', () => {
     expect(log.segment).toBeUndefined();
   });
 
+  test('and knows another event under a number that was archived before', async () => {
+    const gateway = new Gateway('acme', 'gw-1');
+    const rig = await Rig.with([gateway]);
+    rig.append(...gateway.stream(1_500));
+    await rig.archive(400);
+    gateway.seq -= 1_000;
+    rig.append(gateway.record('tool_call', 'another'));
+    const log = await rig.open();
+    const found = await rig.take(log, rig.records.slice(log.start), none);
+    expect(found.map(({ reason }) => reason)).toEqual(['fork']);
+    expect(log.segment?.end).toBe(1_503);
+  });
+
   test('and refused when Kafka holds another record than the one that was archived last', async () => {
     const gateway = new Gateway('acme', 'gw-1');
     const rig = await Rig.with([gateway]);

@@ -111,6 +111,20 @@ describe('a segment', () => {
     expect(await Array.fromAsync(rig.bucket.list('checkpoint/'))).toEqual([]);
   });
 
+  test('that the store keeps otherwise than it was given is not signed for', async () => {
+    const rig = await rigOfTwoGateways();
+    const log = await rig.open();
+    await rig.take(log, rig.records, async () => {});
+    const putLocked = rig.bucket.putLocked.bind(rig.bucket);
+    rig.bucket.putLocked = async (key, bytes, lock) => {
+      const other = new Uint8Array(bytes);
+      other[other.length >> 1]! ^= 1;
+      return putLocked(key, other, lock);
+    };
+    await expect(rig.endSegment(log)).rejects.toMatchObject({ code: 'archive.read-back' });
+    expect(await Array.fromAsync(rig.bucket.list('manifest/'))).toEqual([]);
+  });
+
   test('that another writer has committed otherwise stops this writer', async () => {
     const rig = await rigOfTwoGateways();
     const [one, other] = [await rig.open(), await rig.open()];

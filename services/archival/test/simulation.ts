@@ -164,11 +164,11 @@ export async function simulate(seed: number): Promise<Verdict> {
 
   let born = 0;
   const alive = new Set([start(`p${born++}`, log)]);
-  if (random.chance(0.5)) alive.add(start('rogue', rogue));
+  const other = random.chance(0.6) ? start('rogue', rogue) : undefined;
   const someone = () => [...alive][random.below(alive.size)];
   const mischief = 3 + random.below(8);
   for (let act = 0; act < mischief; act += 1) {
-    await clock.runUntil(() => false, 5 + random.unit() * 60);
+    await clock.runUntil(() => false, 5 + random.unit() * 100);
     const victim = someone();
     switch (random.below(4)) {
       case 0:
@@ -191,6 +191,7 @@ export async function simulate(seed: number): Promise<Verdict> {
   bad = false;
   tell('the weather clears');
   for (const one of alive) one.kill();
+  other?.kill();
   const last = start('last', log);
   const wanted = log.partitions.map((records, partition) => leavesOf(records, partition));
   const committed = async (): Promise<boolean> => {
@@ -287,12 +288,12 @@ function inWeather(store: ObjectStore, travel: () => Promise<void>, draw: () => 
   const once = async <T>(what: string, apply: () => Promise<T>): Promise<T> => {
     await travel();
     const luck = draw();
-    if (luck < 0.03) throw lost(what);
-    if (luck > 0.97 && luck < 1) await apply();
+    if (luck < 0.015) throw lost(what);
+    if (luck > 0.985 && luck < 1) await apply();
     const answer = await apply();
     await travel();
-    if (luck < 0.06) throw lost(`${what}, which was applied`);
-    if (luck < 0.065 && answer instanceof Uint8Array) {
+    if (luck < 0.03) throw lost(`${what}, which was applied`);
+    if (luck < 0.035 && answer instanceof Uint8Array) {
       const other = new Uint8Array(answer);
       const middle = other.length >> 1;
       other[middle] = other[middle]! ^ 1;
