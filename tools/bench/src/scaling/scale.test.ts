@@ -14,8 +14,17 @@ describe('docs/scaling.md', () => {
     expect(withTables(page)).toBe(page);
   });
 
-  test('names every price and every assumption with its value', () => {
-    const page = readFileSync(join(REPOSITORY, 'docs', 'scaling.md'), 'utf8');
+  test('names every price, the figures and the days that it was computed with', () => {
+    const page = readFileSync(join(REPOSITORY, 'docs', 'scaling.md'), 'utf8').replaceAll(/\s+/g, ' ');
+    const { datumBytes, recordBytes, ingestUs, ingestMainUs, clickhouseUs, rowBytes } = FIGURES;
+    for (const words of [
+      `of ${datumBytes} bytes each`,
+      `${ingestUs} µs of CPU for an event in ingest, of which ${ingestMainUs} on`,
+      `${clickhouseUs} µs in ClickHouse`,
+      `${rowBytes} bytes a row by`,
+      `(${datumBytes + recordBytes}), R bytes a row (${rowBytes})`,
+    ])
+      expect(page).toContain(words);
     for (const price of Object.values(PRICES)) expect(page).toContain(`$${price}`);
     for (const days of [ASSUMED.kafkaDays, ASSUMED.hotDays, ASSUMED.coldDays])
       expect(page).toContain(`${days} days`);
