@@ -51,7 +51,7 @@ const sustained: Subject = async ({ quick, flags, say }) => {
     ...long.readings.slice(1).map((reading, index) => {
       const from = long.readings[index]!;
       return rowOf(
-        `minute ${((reading.atMs - long.readings[0]!.atMs) / 60_000).toFixed(1)}`,
+        `minute ${((reading.atMs - long.readings[0]!.atMs) / 60_000).toFixed(minutes < 3 ? 1 : 0)}`,
         budgetOf(from, reading),
         { ...long, readings: [from, reading], peakMib: reading.consumerMib },
         cores,
