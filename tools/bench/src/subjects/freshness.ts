@@ -118,22 +118,25 @@ async function run(
   const busy = (): number => pids.reduce((sum, pid) => sum + (cpuSecondsOf(pid) ?? NaN), 0);
 
   let before = NaN;
+  let beganMs = NaN;
   const brokers = stage.parts.part('kafka').address;
   const producing = await produce(
     { by, brokers, topic, partitions: PARTITIONS, eventsPerSecond, seconds: WARM_SECONDS + seconds },
     () => {
       before = busy();
+      beganMs = performance.now();
     },
   );
   await watching.until(producing.streams, 120_000);
   const used = busy() - before;
+  // Longer than it was produced when the table was late.
+  const wallSeconds = (performance.now() - beganMs) / 1_000;
   await everyRecordIsARow(stage, producing.records);
 
   const startMs = Math.min(...producing.streams.map(({ dueMs }) => dueMs[0] ?? Number.POSITIVE_INFINITY));
   const waits = producing.streams.flatMap((stream) => [
     ...watching.waitsOf(stream, startMs + WARM_SECONDS * 1_000),
   ]);
-  const wallSeconds = WARM_SECONDS + seconds;
   return {
     p50_ms: [quantileOf(waits, 0.5)],
     p99_ms: [quantileOf(waits, 0.99)],
