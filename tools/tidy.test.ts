@@ -43,6 +43,9 @@ const PURE = ['packages/event', 'packages/failure', 'packages/ledger', 'packages
 const LIBRARIES = [
   'kafkajs',
   '@clickhouse/client',
+  '@aws-sdk/client-s3',
+  'pkijs',
+  'asn1js',
   'ioredis',
   'chdb',
   'avsc',

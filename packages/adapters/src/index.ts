@@ -14,6 +14,19 @@ export {
   pendingMigrations,
   readMigrations,
 } from './migrate.ts';
+export type {
+  Deletion,
+  ListedObject,
+  ListedVersion,
+  Lock,
+  ObjectStore,
+  PutOutcome,
+  ReadOptions,
+  StoreAnswer,
+  StoredObject,
+} from './object-store.ts';
+export { type LockBehaviour, type LockReport, type ProbeOptions, probeLocks } from './probe-locks.ts';
+export { type ObjectStoreOptions, openObjectStore } from './s3.ts';
 export {
   checkSchemaIds,
   type SchemaIds,
