@@ -33,3 +33,11 @@ export {
   type SchemaRegistryOptions,
   underRegistryIds,
 } from './schema-registry.ts';
+export {
+  requestFirstTimestamp,
+  requestTimestamp,
+  type Timestamp,
+  type TimestampAuthority,
+  type TimestampOptions,
+  verifyTimestamp,
+} from './timestamp-authority.ts';
