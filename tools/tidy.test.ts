@@ -49,6 +49,9 @@ const PURE = [
 const LIBRARIES = [
   'kafkajs',
   '@clickhouse/client',
+  '@aws-sdk/client-s3',
+  'pkijs',
+  'asn1js',
   'ioredis',
   'chdb',
   'avsc',

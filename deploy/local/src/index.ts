@@ -1,4 +1,12 @@
-export { CACHE_DIRECTORY, DATA_DIRECTORY, type PartName, type Ports, portsFrom } from './config.ts';
+export {
+  CACHE_DIRECTORY,
+  DATA_DIRECTORY,
+  type PartName,
+  type Ports,
+  portsFrom,
+  S3_ACCESS_KEY,
+  S3_SECRET_KEY,
+} from './config.ts';
 export {
   type PartStatus,
   type Parts,

@@ -14,9 +14,40 @@ export {
   pendingMigrations,
   readMigrations,
 } from './migrate.ts';
+export type {
+  Deletion,
+  ListedObject,
+  ListedVersion,
+  Lock,
+  ObjectStore,
+  PutOutcome,
+  ReadOptions,
+  StoreAnswer,
+  StoredObject,
+} from './object-store.ts';
+export { type LockBehaviour, type LockReport, type ProbeOptions, probeLocks } from './probe-locks.ts';
+export { type ObjectStoreOptions, openObjectStore } from './s3.ts';
 export {
   checkSchemaIds,
   type SchemaIds,
   type SchemaRegistryOptions,
   underRegistryIds,
 } from './schema-registry.ts';
+export {
+  requestFirstTimestamp,
+  requestTimestamp,
+  type Timestamp,
+  type TimestampAuthority,
+  type TimestampOptions,
+  verifyTimestamp,
+} from './timestamp-authority.ts';
+export {
+  addCheckpoint,
+  type CheckpointToWitness,
+  verifiedCosignature,
+  type Witness,
+  type WitnessAnswer,
+  type WitnessKey,
+  type WitnessOptions,
+  witnessKeyOf,
+} from './witness.ts';
