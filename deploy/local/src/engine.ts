@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, openConnection } from './clickhouse-addon.ts';
 import type { EngineRequest } from './clickhouse-request.ts';
@@ -34,6 +36,9 @@ const SERVER_LIKE = ['--async_load_databases=0', '--implicit_select=0'];
 /** The one setting that is free to carry a mark: it names the application to other servers, and none is reached from here. */
 const MARK = 'chdb_client_name';
 
+/** The server's configuration, if it stands in the folder: clusters, for example. */
+const CONFIG_FILE = 'config.xml';
+
 /**
  * Opens the ClickHouse engine over a folder. One process may open a folder at a time.
  *
@@ -41,7 +46,9 @@ const MARK = 'chdb_client_name';
  * session share one. One more stays open, because the engine ends with its last connection.
  */
 export async function openEngine(directory: string): Promise<Engine> {
-  const open = (...args: string[]) => openConnection(directory, [...SERVER_LIKE, ...args]);
+  const config = join(directory, CONFIG_FILE);
+  const started = existsSync(config) ? [...SERVER_LIKE, `--config-file=${config}`] : SERVER_LIKE;
+  const open = (...args: string[]) => openConnection(directory, [...started, ...args]);
   const openMarked = (): MarkedConnection => {
     const marker = randomUUID();
     return { marker, connection: open(`--${MARK}=${marker}`) };

@@ -41,3 +41,13 @@ export {
   type TimestampOptions,
   verifyTimestamp,
 } from './timestamp-authority.ts';
+export {
+  addCheckpoint,
+  type CheckpointToWitness,
+  verifiedCosignature,
+  type Witness,
+  type WitnessAnswer,
+  type WitnessKey,
+  type WitnessOptions,
+  witnessKeyOf,
+} from './witness.ts';

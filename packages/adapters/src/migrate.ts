@@ -23,14 +23,18 @@ export interface Migration {
  * Brings the database `cairn` to the latest migration. Safe to repeat and to run at the same time as another: every
  * statement is written so that its repetition changes nothing, and a migration is noted after its last statement.
  *
+ * Words in a migration: `{{on_cluster}}` and `{{replicated}}` are empty on a single server; a statement that names
+ * `{{cluster}}` is for clusters alone and is left out there.
+ *
  * @returns the migrations that were applied now, in order.
  * @throws Failure `migration.changed` when a released file is not what was applied.
  */
 export async function migrate(clickhouse: ClickHouse, options: MigrateOptions): Promise<Migration[]> {
-  const words = {
-    on_cluster: options.cluster ? `ON CLUSTER '${requireName(options.cluster)}'` : '',
-    replicated: options.cluster ? 'Replicated' : '',
-  };
+  const { cluster } = options;
+  const words: Record<string, string> =
+    cluster === undefined
+      ? { on_cluster: '', replicated: '' }
+      : { on_cluster: `ON CLUSTER '${requireName(cluster)}'`, replicated: 'Replicated', cluster };
   await clickhouse.exec(filled('CREATE DATABASE IF NOT EXISTS cairn {{on_cluster}}', words));
   await clickhouse.exec(filled(MIGRATIONS_TABLE, words));
   const applied = await appliedMigrations(clickhouse);
@@ -41,7 +45,10 @@ export async function migrate(clickhouse: ClickHouse, options: MigrateOptions): 
     else if (known !== migration.sha256) throw changed(migration);
   }
   for (const migration of pending) {
-    for (const statement of statementsOf(migration.sql)) await clickhouse.exec(filled(statement, words));
+    for (const statement of statementsOf(migration.sql)) {
+      if (cluster === undefined && statement.includes('{{cluster}}')) continue;
+      await clickhouse.exec(filled(statement, words));
+    }
     const { number, name, sha256 } = migration;
     await clickhouse.insertRows('cairn.migrations', [{ number, name, sha256 }], { async_insert: 0 });
   }

@@ -149,27 +149,27 @@ function walked(bytes: Uint8Array, end: number): Walked {
   };
 }
 
-/** Texts seen lately, by length and edges: organisations, gateways and keys repeat, and a string each time is garbage. */
-const seen: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array(256).fill(
-  undefined,
-);
+/**
+ * Texts seen lately, by length and edges: organisations, gateways and keys repeat, and a string each time is garbage. The
+ * texts alone are kept, never their bytes: a view of the buffer would hold all of it, and change with it.
+ */
+const seen: string[] = new Array(256).fill('');
 
 function textBetween(bytes: Uint8Array, start: number, end: number): string {
   const size = end - start;
   if (size === 0) return '';
   const slot = (bytes[start]! * 31 + bytes[end - 1]! * 17 + bytes[start + (size >> 1)]! * 7 + size) & 255;
-  const known = seen[slot];
-  if (known !== undefined && known.bytes.length === size && isSame(known.bytes, bytes, start))
-    return known.text;
-  const copy = bytes.slice(start, end);
-  const text = textOf(copy);
-  if (size <= 256) seen[slot] = { bytes: copy, text };
+  const known = seen[slot]!;
+  if (known.length === size && isSame(known, bytes, start)) return known;
+  const text = textOf(bytes.subarray(start, end));
+  // As long as its bytes: it is ASCII, and its characters are its bytes.
+  if (text.length === size && size <= 256) seen[slot] = text;
   return text;
 }
 
-function isSame(known: Uint8Array, bytes: Uint8Array, start: number): boolean {
+function isSame(known: string, bytes: Uint8Array, start: number): boolean {
   for (let index = 0; index < known.length; index += 1) {
-    if (known[index] !== bytes[start + index]) return false;
+    if (known.charCodeAt(index) !== bytes[start + index]) return false;
   }
   return true;
 }

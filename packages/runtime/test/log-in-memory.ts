@@ -33,6 +33,8 @@ export class LogInMemory {
   readonly partitions: LogRecord[][];
   readonly committed: ({ offset: number; metadata: string } | undefined)[];
   readonly parked: ParkedRecord[] = [];
+  /** Times that the partitions were handed out anew. */
+  rebalances = 0;
   private readonly members = new Map<string, Member>();
   private generation = 0;
   private readonly clock: SimulatedClock;
@@ -56,6 +58,7 @@ export class LogInMemory {
   /** Hands all partitions out anew. Members that left are told nothing: they find out when they commit. */
   rebalance(): void {
     this.generation += 1;
+    this.rebalances += 1;
     const members = [...this.members.values()];
     for (const [index, member] of members.entries()) {
       const generation = this.generation;

@@ -24,6 +24,14 @@ describe('ingest in bad weather', () => {
     expect(await simulate(7)).toEqual(await simulate(7));
   });
 
+  test('hands partitions out anew in most runs, and the last owner of each goes on soon after all others are dead', async () => {
+    const verdicts = [];
+    for (let seed = 0; seed < 50; seed += 1) verdicts.push(await simulate(seed));
+    expect(verdicts.filter(({ rebalances }) => rebalances > 5).length).toBeGreaterThan(40);
+    // A takeover takes some fifteen requests of up to 4 ms, and its retries rest for 40 ms at most.
+    for (const { stillMsMax } of verdicts) expect(stillMsMax.clear).toBeLessThan(200);
+  });
+
   test('is bad enough: most runs have troubles, and some load again what the table lost', async () => {
     const verdicts = [];
     for (let seed = 0; seed < 50; seed += 1) verdicts.push(await simulate(seed));

@@ -14,11 +14,16 @@ const seeds = Number(values.seeds);
 const began = performance.now();
 let troubles = 0;
 let rewound = 0;
+let rebalances = 0;
+const stillMsMax = { bad: 0, clear: 0 };
 let failed = 0;
 for (let seed = from; seed < from + seeds; seed += 1) {
   const verdict = await simulate(seed);
   troubles += verdict.troubles;
   rewound += verdict.rewound;
+  rebalances += verdict.rebalances;
+  stillMsMax.bad = Math.max(stillMsMax.bad, verdict.stillMsMax.bad);
+  stillMsMax.clear = Math.max(stillMsMax.clear, verdict.stillMsMax.clear);
   if (values.story) process.stdout.write(`${verdict.story.join('\n')}\n`);
   if (verdict.wrong.length === 0) continue;
   failed += 1;
@@ -27,6 +32,7 @@ for (let seed = from; seed < from + seeds; seed += 1) {
 }
 const seconds = (performance.now() - began) / 1_000;
 process.stdout.write(
-  `${seeds} seeds from ${from}: ${failed} failed; ${troubles} troubles, ${rewound} rewinds; ${seconds.toFixed(1)} s\n`,
+  `${seeds} seeds from ${from}: ${failed} failed; ${troubles} troubles, ${rewound} rewinds, ${rebalances} rebalances; ${seconds.toFixed(1)} s
+a partition with records to load stood still for at most ${stillMsMax.bad.toFixed(0)} simulated ms in bad weather, ${stillMsMax.clear.toFixed(0)} from the last crash on in clear\n`,
 );
 process.exit(failed === 0 ? 0 : 1);

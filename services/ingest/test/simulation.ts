@@ -15,6 +15,13 @@ export interface Verdict {
   readonly story: readonly string[];
   readonly troubles: number;
   readonly rewound: number;
+  /** Times that the partitions were handed out anew. */
+  readonly rebalances: number;
+  /**
+   * Longest that a partition with records to load stood still, simulated milliseconds, in bad weather and in clear: from
+   * one chunk of it that was loaded to the next, whoever loaded it.
+   */
+  readonly stillMsMax: { readonly bad: number; readonly clear: number };
 }
 
 const PARTITIONS = 2;
@@ -40,6 +47,7 @@ export async function simulate(seed: number): Promise<Verdict> {
   let tableDownUntil = 0;
 
   const wanted = fillLog(log, random);
+  const stillness = watchStillness(log, clock);
 
   const lost = (what: string): Failure =>
     new Failure({ code: 'clickhouse.unreachable', retry: 'later', message: `${what}: no answer came` });
@@ -130,8 +138,10 @@ export async function simulate(seed: number): Promise<Verdict> {
         if (opened.rewound > 0) rewound += 1;
         tell(`${name}: partition ${partition} opened at ${opened.start}, covered to ${opened.coveredTo}`);
       },
-      onLoaded: ({ partition }, { first, last }, { rows }) =>
-        tell(`${name}: partition ${partition} loaded ${first}–${last}, ${rows} rows`),
+      onLoaded: ({ partition }, { first, last }, { rows }) => {
+        stillness.loaded(partition, last, bad);
+        tell(`${name}: partition ${partition} loaded ${first}–${last}, ${rows} rows`);
+      },
       onTrouble: ({ partition }, error) => {
         troubles += 1;
         tell(
@@ -198,6 +208,7 @@ export async function simulate(seed: number): Promise<Verdict> {
 
   // The weather clears. Whoever lived is stopped in order or killed, and one process takes everything over.
   bad = false;
+  stillness.begin();
   tell('the weather clears');
   for (const one of alive) one.kill();
   const last = start('last');
@@ -218,7 +229,29 @@ export async function simulate(seed: number): Promise<Verdict> {
   const wrong = done
     ? judge(log, table, wanted)
     : ['not everything is accounted for', ...judge(log, table, wanted)];
-  return { seed, wrong, story, troubles, rewound };
+  const { rebalances } = log;
+  return { seed, wrong, story, troubles, rewound, rebalances, stillMsMax: stillness.most };
+}
+
+/** How long partitions stand still that have something to load. */
+function watchStillness(log: LogInMemory, clock: SimulatedClock) {
+  const since = log.partitions.map(() => 0);
+  const most = { bad: 0, clear: 0 };
+  return {
+    most,
+    /** Counts from now on. */
+    begin(): void {
+      since.fill(clock.nowMs());
+    },
+    loaded(partition: number, last: number, bad: boolean): void {
+      const stillMs = clock.nowMs() - since[partition]!;
+      const weather = bad ? 'bad' : 'clear';
+      most[weather] = Math.max(most[weather], stillMs);
+      // At the end of the log it waits for nothing, until the table loses a part.
+      const hasMore = last < log.partitions[partition]!.length - 1;
+      since[partition] = hasMore ? clock.nowMs() : Number.POSITIVE_INFINITY;
+    },
+  };
 }
 
 interface Wanted {

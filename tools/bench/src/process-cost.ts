@@ -27,3 +27,26 @@ export function childrenOf(pid: number): number[] {
     readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number),
   );
 }
+
+/** CPU seconds that those threads of a process have used that run and are called so. */
+export function threadSecondsOf(pid: number, isMeant: (name: string, thread: number) => boolean): number {
+  let seconds = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`).map(Number)) {
+    try {
+      const [, name, rest] = /^\d+ \((.*)\) (.*)$/s.exec(
+        readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'),
+      ) ?? ['', '', ''];
+      if (!isMeant(name!, thread)) continue;
+      const [user, system] = rest!.split(' ').slice(11, 13).map(Number);
+      seconds += ((user ?? 0) + (system ?? 0)) / TICKS;
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return seconds;
+}
+
+/** Memory that the process holds now, MiB. */
+export function memoryMib(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+}

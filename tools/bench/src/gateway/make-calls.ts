@@ -1,7 +1,7 @@
 // Makes calls, as a process of its own that lives through all runs: told by its parent where and how, it answers with what
 // each call took.
 import { Agent, request } from 'node:http';
-import { Worker } from 'node:worker_threads';
+import { arrive, monotonicMs } from '../arrivals.ts';
 
 /** Where calls go, and as whom. */
 export interface Target {
@@ -54,23 +54,18 @@ async function makePaced({ target, dueMs }: PacedTask): Promise<Made> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS_MAX });
   const waitsMs = new Array<number>(dueMs.length).fill(0);
   const startMs = monotonicMs() + 50;
-  const arrivals = new Worker(ARRIVALS, { eval: true, workerData: { startMs, dueMs } });
   let failed = 0;
   let answered = 0;
   try {
-    await new Promise<void>((resolve, reject) => {
-      arrivals.on('error', reject);
-      arrivals.on('message', (index: number) => {
-        call(agent, target, index).then((ok) => {
-          waitsMs[index] = monotonicMs() - startMs - dueMs[index]!;
-          if (!ok) failed += 1;
-          answered += 1;
-          if (answered === dueMs.length) resolve();
-        }, reject);
-      });
+    await arrive(startMs, dueMs, (index, done, fail) => {
+      call(agent, target, index).then((ok) => {
+        waitsMs[index] = monotonicMs() - startMs - dueMs[index]!;
+        if (!ok) failed += 1;
+        answered += 1;
+        if (answered === dueMs.length) done();
+      }, fail);
     });
   } finally {
-    await arrivals.terminate();
     agent.destroy();
   }
   return { waitsMs, failed, seconds: (monotonicMs() - startMs) / 1000 };
@@ -171,22 +166,3 @@ const HEADERS = {
   'mcp-method': 'tools/call',
   'mcp-name': 'echo',
 };
-
-/** Says when a call is due, from a thread of its own: a timer is late by up to a millisecond, which is half of the claim. */
-const ARRIVALS = `
-  const { parentPort, workerData } = require('node:worker_threads');
-  const { startMs, dueMs } = workerData;
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  for (let index = 0; index < dueMs.length; index += 1) {
-    const [seconds, nanos] = process.hrtime();
-    const waitMs = startMs + dueMs[index] - seconds * 1e3 - nanos / 1e6;
-    if (waitMs > 0) Atomics.wait(never, 0, 0, waitMs);
-    parentPort.postMessage(index);
-  }
-`;
-
-/** One clock for all threads. */
-function monotonicMs(): number {
-  const [seconds, nanos] = process.hrtime();
-  return seconds * 1e3 + nanos / 1e6;
-}

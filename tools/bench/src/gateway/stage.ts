@@ -128,13 +128,15 @@ async function startServer(): Promise<AsyncDisposable & { readonly port: number;
 
 function startCaller(): AsyncDisposable & { make(task: Task): Promise<Made> } {
   const child = fork(join(import.meta.dirname, 'make-calls.ts'), { stdio: 'inherit' });
+  const gone = new Promise<never>((_, reject) => {
+    child.once('exit', () => reject(new Error('the process that calls has ended')));
+  });
+  gone.catch(() => {});
   return {
     make(task) {
+      const made = new Promise<Made>((resolve) => child.once('message', (said) => resolve(said as Made)));
       child.send(task);
-      return new Promise((resolve, reject) => {
-        child.once('message', (made) => resolve(made as Made));
-        child.once('exit', () => reject(new Error('the process that calls has ended')));
-      });
+      return Promise.race([made, gone]);
     },
     [Symbol.asyncDispose]: () => ended(child, () => child.disconnect()),
   };

@@ -1,4 +1,4 @@
-import type { Preloaded, Stage } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 /** A consumer while it runs. */
 export interface Running extends AsyncDisposable {
@@ -13,5 +13,5 @@ export interface Contestant {
   readonly inserts: boolean;
   /** Undefined when this machine cannot run it; the reason goes into the notes. */
   readonly missing?: () => string | undefined;
-  start(stage: Stage, preloaded: Preloaded, group: string): Promise<Running>;
+  start(stage: Stage, from: { readonly topic: string }, group: string): Promise<Running>;
 }

@@ -4,12 +4,16 @@ import type { Contestant } from './contestant.ts';
 import { kafkaEngine } from './kafka-engine.ts';
 import { startProcess } from './node-process.ts';
 import { python } from './python.ts';
-import type { Preloaded, Stage } from './stage.ts';
+import type { Stage } from './stage.ts';
 import { insertOfText } from './text-rows.ts';
 
 const PEERS = join(import.meta.dirname, 'peers');
 
-const common = (stage: Stage, { topic }: Preloaded, group: string): Record<string, string> => ({
+const common = (
+  stage: Stage,
+  { topic }: { readonly topic: string },
+  group: string,
+): Record<string, string> => ({
   KAFKA_BROKERS: stage.parts.part('kafka').address,
   CLICKHOUSE_URL: stage.parts.part('clickhouse').address,
   BENCH_TOPIC: topic,
@@ -20,11 +24,11 @@ const common = (stage: Stage, { topic }: Preloaded, group: string): Record<strin
 const ours = (name: string, main: string, more: Readonly<Record<string, string>> = {}): Contestant => ({
   name,
   inserts: true,
-  async start(stage, preloaded, group) {
+  async start(stage, from, group) {
     return startProcess(stage, process.execPath, [main], {
-      ...common(stage, preloaded, group),
+      ...common(stage, from, group),
       CAIRN_INGEST_GROUP: group,
-      CAIRN_CLASSES: preloaded.topic.replace('audit.events.', ''),
+      CAIRN_CLASSES: from.topic.replace('audit.events.', ''),
       CAIRN_INGEST_HEALTH_PORT: String(await freePort()),
       CAIRN_LOG_LEVEL: 'warn',
       // For profiles: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=/tmp/profiles'.
@@ -40,8 +44,8 @@ export const cairn = ours('cairn', join(REPOSITORY, 'services', 'ingest', 'src',
 export const usual: Contestant = {
   name: '(a) kafkajs, avsc, JSONEachRow',
   inserts: true,
-  async start(stage, preloaded, group) {
-    return startProcess(stage, process.execPath, [join(PEERS, 'usual.ts')], common(stage, preloaded, group));
+  async start(stage, from, group) {
+    return startProcess(stage, process.execPath, [join(PEERS, 'usual.ts')], common(stage, from, group));
   },
 };
 
@@ -55,9 +59,9 @@ export const peers: readonly Contestant[] = [
     name: '(e) confluent-kafka, fastavro',
     inserts: true,
     missing: () => python().missing,
-    async start(stage, preloaded, group) {
+    async start(stage, from, group) {
       return startProcess(stage, python().command, [join(PEERS, 'confluent.py')], {
-        ...common(stage, preloaded, group),
+        ...common(stage, from, group),
         BENCH_SCHEMA: join(REPOSITORY, 'schemas', 'audit-event.avsc'),
         BENCH_INSERT: insertOfText(),
       });

@@ -6,8 +6,10 @@ import { fieldColumns } from './field-columns.ts';
 /**
  * (b) ClickHouse reads the topic itself: a Kafka table and a materialised view. Blocks and polls are large and the flush
  * is slow, in its favour; it computes no leaf hash and knows no duplicates.
+ *
+ * @param flushMs longest that a block waits for more rows.
  */
-export const kafkaEngine = (name: string, consumers: number): Contestant => ({
+export const kafkaEngine = (name: string, consumers: number, flushMs = 5_000): Contestant => ({
   name,
   inserts: true,
   async start(stage, { topic }, group) {
@@ -26,7 +28,7 @@ export const kafkaEngine = (name: string, consumers: number): Contestant => ({
       ENGINE = Kafka SETTINGS kafka_broker_list = '${stage.parts.part('kafka').address}', kafka_topic_list = '${topic}',
       kafka_group_name = '${group}', kafka_format = 'AvroConfluent', kafka_num_consumers = ${consumers},
       kafka_thread_per_consumer = 1, kafka_max_block_size = 200000, kafka_poll_max_batch_size = 65536,
-      kafka_poll_timeout_ms = 500, kafka_flush_interval_ms = 5000,
+      kafka_poll_timeout_ms = ${Math.min(500, flushMs)}, kafka_flush_interval_ms = ${flushMs},
       format_avro_schema_registry_url = 'http://127.0.0.1:${port}'`);
     await clickhouse.exec(`CREATE MATERIALIZED VIEW bench.load TO cairn.events AS
       SELECT _topic AS topic, toInt32(_partition) AS partition, toInt64(_offset) AS offset,

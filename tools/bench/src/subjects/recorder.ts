@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { openRecorder, type Recorder } from '@cairn/recorder';
 import { MemoryLog } from '../../../../packages/recorder/test/memory-log.ts';
+import { arrive, monotonicMs } from '../arrivals.ts';
 import { type Measured, quantileOf, type SubjectOptions, spreadOf } from '../measured.ts';
 import { sampleDrafts } from './encode.ts';
 
@@ -141,50 +141,21 @@ async function recordAll(
 /** Waits in milliseconds, each from the moment at which the event was due. */
 async function recordPaced(recorder: Recorder, seconds: number): Promise<Float64Array> {
   const drafts = sampleDrafts(256);
-  const waits = new Float64Array(seconds * ARRIVALS_S);
+  const dueMs = Float64Array.from(
+    { length: seconds * ARRIVALS_S },
+    (_, index) => (index * 1000) / ARRIVALS_S,
+  );
+  const waits = new Float64Array(dueMs.length);
   const startMs = monotonicMs() + 100;
-  const arrivals = new Worker(ARRIVALS, {
-    eval: true,
-    workerData: { startMs, everyMs: 1000 / ARRIVALS_S, count: waits.length },
-  });
   let resolved = 0;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      arrivals.on('error', reject);
-      arrivals.on('message', (index: number) => {
-        recorder.record(drafts[index % drafts.length]!).then(() => {
-          waits[index] = monotonicMs() - startMs - (index * 1000) / ARRIVALS_S;
-          resolved += 1;
-          if (resolved === waits.length) resolve();
-        }, reject);
-      });
-    });
-  } finally {
-    await arrivals.terminate();
-  }
+  await arrive(startMs, dueMs, (index, done, fail) => {
+    recorder.record(drafts[index % drafts.length]!).then(() => {
+      waits[index] = monotonicMs() - startMs - dueMs[index]!;
+      resolved += 1;
+      if (resolved === waits.length) done();
+    }, fail);
+  });
   return waits;
-}
-
-/**
- * Says when an event is due, from a thread of its own, as a socket would: a timer of the recorder's thread is late by up
- * to a millisecond, and a loop that never sleeps takes the processor from the threads that sync.
- */
-const ARRIVALS = `
-  const { parentPort, workerData } = require('node:worker_threads');
-  const { startMs, everyMs, count } = workerData;
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  for (let index = 0; index < count; index += 1) {
-    const [seconds, nanos] = process.hrtime();
-    const waitMs = startMs + index * everyMs - seconds * 1e3 - nanos / 1e6;
-    if (waitMs > 0) Atomics.wait(never, 0, 0, waitMs);
-    parentPort.postMessage(index);
-  }
-`;
-
-/** One clock for all threads. */
-function monotonicMs(): number {
-  const [seconds, nanos] = process.hrtime();
-  return seconds * 1e3 + nanos / 1e6;
 }
 
 async function syncAlone(parent: string, times: number): Promise<Float64Array> {

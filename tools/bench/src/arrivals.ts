@@ -1,0 +1,45 @@
+import { Worker } from 'node:worker_threads';
+
+/** One clock for all threads and processes of the machine. */
+export function monotonicMs(): number {
+  const [seconds, nanos] = process.hrtime();
+  return seconds * 1e3 + nanos / 1e6;
+}
+
+/**
+ * Calls `onDue` with the index of each moment when it has come, and resolves when `done` is told. Open-loop: whoever is
+ * slow is given the next one all the same.
+ *
+ * A thread of its own says what is due, as a socket would: a timer of the caller's thread is late by up to a millisecond,
+ * and a loop that never sleeps takes the processor from others.
+ *
+ * @param startMs by `monotonicMs`.
+ * @param dueMs milliseconds from the start, ascending.
+ */
+export async function arrive(
+  startMs: number,
+  dueMs: ArrayLike<number>,
+  onDue: (index: number, done: () => void, fail: (error: unknown) => void) => void,
+): Promise<void> {
+  const arrivals = new Worker(ARRIVALS, { eval: true, workerData: { startMs, dueMs } });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      arrivals.on('error', reject);
+      arrivals.on('message', (index: number) => onDue(index, resolve, reject));
+    });
+  } finally {
+    await arrivals.terminate();
+  }
+}
+
+const ARRIVALS = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { startMs, dueMs } = workerData;
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  for (let index = 0; index < dueMs.length; index += 1) {
+    const [seconds, nanos] = process.hrtime();
+    const waitMs = startMs + dueMs[index] - seconds * 1e3 - nanos / 1e6;
+    if (waitMs > 0) Atomics.wait(never, 0, 0, waitMs);
+    parentPort.postMessage(index);
+  }
+`;

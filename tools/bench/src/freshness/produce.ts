@@ -1,0 +1,203 @@
+// Produces events at a pace, as a process of its own: told by its parent what and how fast, it says
+// `started` when the first is due, and at the end when each was.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Kafka, openKafka } from '@cairn/adapters';
+import { AUDIT_EVENT_SCHEMA_ID, frame, partitionOf } from '@cairn/event';
+import { openRecorder } from '@cairn/recorder';
+import { streamsOf } from '@cairn/traffic';
+import { arrive, monotonicMs } from '../arrivals.ts';
+import { sampleDrafts } from '../subjects/encode.ts';
+
+export interface ProduceTask {
+  /**
+   * `recorder`: through `record()` of a recorder on a real disk, which ships to Kafka. `frames`: encoded beforehand and
+   * appended 20 ms at a time, so that making them takes nothing from the machine while it is measured.
+   */
+  readonly by: 'recorder' | 'frames';
+  readonly brokers: string;
+  readonly topic: string;
+  readonly partitions: number;
+  readonly eventsPerSecond: number;
+  readonly seconds: number;
+}
+
+/** Events of one stream, in its order. */
+export interface ProducedStream {
+  readonly org: string;
+  readonly gateway: string;
+  readonly seqs: Float64Array;
+  /** When each was due, by `monotonicMs`. */
+  readonly dueMs: Float64Array;
+}
+
+export interface Produced {
+  readonly streams: readonly ProducedStream[];
+  /** Records in the topic. */
+  readonly records: number;
+  /** CPU of this process from the first event to the last, seconds. */
+  readonly cpuSeconds: number;
+}
+
+process.on('message', (task: ProduceTask) => {
+  const producing = task.by === 'recorder' ? recordPaced(task) : appendPaced(task);
+  producing.then(
+    (produced) => process.send?.(produced),
+    (error: unknown) => {
+      process.stderr.write(`${String(error)}\n`);
+      process.exit(1);
+    },
+  );
+});
+process.once('disconnect', () => process.exit(0));
+process.send?.('listening');
+
+const ORGS = 8;
+
+/** One recorder for a few organisations, whose streams lie in several partitions. */
+async function recordPaced(task: ProduceTask): Promise<Produced> {
+  const { brokers, topic, partitions, eventsPerSecond, seconds } = task;
+  const directory = mkdtempSync(join(tmpdir(), 'cairn-bench-recorder-'));
+  await using kafka = openKafka({ brokers: [brokers], clientId: 'bench-recorder' });
+  const recorder = await openRecorder({
+    directory,
+    deployment: 'bench',
+    gatewayId: 'gw-0',
+    gatewayVersion: '1.0.0',
+    environment: 'prod',
+    capture: 'gateway',
+    log: kafka.log,
+    topicOf: () => topic,
+    partitions,
+  });
+  try {
+    const drafts = sampleDrafts(256).map(({ timestamp: _, ...draft }, index) => ({
+      ...draft,
+      gateway_id: 'gw-0',
+      org_id: `org-${index % ORGS}`,
+    }));
+    const count = eventsPerSecond * seconds;
+    const dueMs = Float64Array.from({ length: count }, (_, index) => (index * 1000) / eventsPerSecond);
+    const seqs = new Float64Array(count);
+    const startMs = monotonicMs() + 100;
+    const cpu = process.cpuUsage();
+    process.send?.('started');
+    let resolved = 0;
+    await arrive(startMs, dueMs, (index, done, fail) => {
+      recorder.record(drafts[index % drafts.length]!).then(({ seq }) => {
+        seqs[index] = seq;
+        resolved += 1;
+        if (resolved === count) done();
+      }, fail);
+    });
+    if (!(await recorder.flush(60_000))) throw new Error('not everything was shipped');
+    const { user, system } = process.cpuUsage(cpu);
+    await recorder.close();
+    const ends = await kafka.boundsOf(topic);
+    return {
+      streams: Array.from({ length: ORGS }, (_, at) => ({
+        org: `org-${at}`,
+        gateway: 'gw-0',
+        seqs: seqs.filter((_seq, index) => (index % drafts.length) % ORGS === at),
+        dueMs: dueMs
+          .filter((_due, index) => (index % drafts.length) % ORGS === at)
+          .map((due) => startMs + due),
+      })),
+      records: [...ends.values()].reduce((sum, { end }) => sum + end, 0),
+      cpuSeconds: (user + system) / 1e6,
+    };
+  } finally {
+    await recorder.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const TICK_MS = 20;
+const APPEND_BYTES_MAX = 400_000;
+const GATEWAYS = 32;
+
+/** Frames of one partition that are due within one tick, one behind the other. */
+interface TickOfFrames {
+  readonly bytes: Buffer;
+  readonly sizes: readonly number[];
+}
+
+async function appendPaced(task: ProduceTask): Promise<Produced> {
+  const { brokers, topic, partitions, eventsPerSecond, seconds } = task;
+  const count = eventsPerSecond * seconds;
+  const { lanes, streams } = encodeAhead(partitions, eventsPerSecond, count);
+  await using kafka = openKafka({ brokers: [brokers], clientId: 'bench-frames' });
+  const startMs = monotonicMs() + 100;
+  const cpu = process.cpuUsage();
+  process.send?.('started');
+  await Promise.all(lanes.map((ticks, partition) => appendLane(kafka, topic, partition, ticks, startMs)));
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    streams: [...streams.values()].map(({ org, gateway, dueMs }) => ({
+      org,
+      gateway,
+      seqs: Float64Array.from(dueMs, (_, seq) => seq),
+      dueMs: Float64Array.from(dueMs, (due) => startMs + due),
+    })),
+    records: count,
+    cpuSeconds: (user + system) / 1e6,
+  };
+}
+
+function encodeAhead(partitions: number, eventsPerSecond: number, count: number) {
+  const lanes: TickOfFrames[][] = Array.from({ length: partitions }, () => []);
+  const streams = new Map<string, { org: string; gateway: string; partition: number; dueMs: number[] }>();
+  let open: Uint8Array[][] = lanes.map(() => []);
+  let tick = 0;
+  const closeTick = (): void => {
+    for (const [partition, values] of open.entries()) {
+      lanes[partition]![tick] = { bytes: Buffer.concat(values), sizes: values.map(({ length }) => length) };
+    }
+    open = lanes.map(() => []);
+    tick += 1;
+  };
+  let index = 0;
+  for (const { org, gateway, datum } of streamsOf({ seed: 1, gateways: GATEWAYS }).take(count)) {
+    const dueMs = (index * 1000) / eventsPerSecond;
+    while (dueMs >= (tick + 1) * TICK_MS) closeTick();
+    let stream = streams.get(gateway);
+    if (!stream) {
+      stream = { org, gateway, partition: partitionOf(org, gateway, partitions), dueMs: [] };
+      streams.set(gateway, stream);
+    }
+    stream.dueMs.push(dueMs);
+    open[stream.partition]!.push(frame(AUDIT_EVENT_SCHEMA_ID, datum));
+    index += 1;
+  }
+  closeTick();
+  return { lanes, streams };
+}
+
+/** Appends ticks when they are over, one request at a time, as a shipper does; several at once when it is late. */
+async function appendLane(
+  kafka: Kafka,
+  topic: string,
+  partition: number,
+  ticks: readonly TickOfFrames[],
+  startMs: number,
+): Promise<void> {
+  for (let next = 0; next < ticks.length; ) {
+    const waitMs = startMs + (next + 1) * TICK_MS - monotonicMs();
+    if (waitMs > 0) await sleep(waitMs);
+    const values: Uint8Array[] = [];
+    for (
+      let bytes = 0;
+      next < ticks.length && startMs + (next + 1) * TICK_MS <= monotonicMs() + 1;
+      next += 1
+    ) {
+      const tick = ticks[next]!;
+      bytes += tick.bytes.length;
+      if (bytes > APPEND_BYTES_MAX && values.length > 0) break;
+      let at = 0;
+      for (const size of tick.sizes) values.push(tick.bytes.subarray(at, (at += size)));
+    }
+    if (values.length > 0) await kafka.log.append(topic, partition, values);
+  }
+}
