@@ -8,7 +8,7 @@ import {
   sha256Hex,
 } from '@cairn/ledger';
 import { archiveBroken, type KnownKeys } from './known-keys.ts';
-import { type ArchiveStore, type FirstVersion, firstVersions } from './store-object.ts';
+import { type ArchiveStore, type FirstVersion, readObjects } from './store-object.ts';
 
 /** A manifest as the bucket has it, in its place. */
 export interface PlacedManifest {
@@ -18,9 +18,7 @@ export interface PlacedManifest {
   readonly object: FirstVersion;
 }
 
-const NOTE_BYTES_MAX = 16 * 1024 ** 2;
-/** Notes that are fetched at the same time. */
-const AHEAD = 16;
+export const NOTE_BYTES_MAX = 16 * 1024 ** 2;
 
 /** `<topic>/<partition>` of an origin, as names in the bucket have it. */
 export const folderOf = (origin: string): string => origin.slice(origin.indexOf('/') + 1);
@@ -38,7 +36,11 @@ export async function* readManifests(
 ): AsyncGenerator<PlacedManifest> {
   let next = 0;
   let previous = '0'.repeat(64);
-  for await (const { object, note } of fetched(store, `manifest/${folderOf(origin)}/`)) {
+  for await (const { object, bytes: note } of readObjects(
+    store,
+    `manifest/${folderOf(origin)}/`,
+    NOTE_BYTES_MAX,
+  )) {
     const name = parseObjectName(object.key);
     if (name?.kind !== 'manifest' || name.first < next) continue;
     if (name.first >= size) break;
@@ -52,24 +54,6 @@ export async function* readManifests(
   }
   if (next !== size)
     throw archiveBroken(origin, `its manifests end at leaf ${next} and its checkpoint at ${size}`);
-}
-
-/** Notes under a prefix, in order, some of them fetched ahead. */
-async function* fetched(
-  store: ArchiveStore,
-  prefix: string,
-): AsyncGenerator<{ readonly object: FirstVersion; readonly note: Uint8Array }> {
-  const ahead: { readonly object: FirstVersion; readonly note: Promise<Uint8Array> }[] = [];
-  for await (const object of firstVersions(store, prefix)) {
-    const { key, version } = object;
-    const note = store.get(key, { version, bytesMax: NOTE_BYTES_MAX });
-    note.catch(() => {});
-    ahead.push({ object, note });
-    if (ahead.length < AHEAD) continue;
-    const first = ahead.shift()!;
-    yield { object: first.object, note: await first.note };
-  }
-  for (const { object, note } of ahead) yield { object, note: await note };
 }
 
 /** Which keys may sign it depends on what it claims; the claim is believed when one of those has signed it. */

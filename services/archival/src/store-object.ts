@@ -104,6 +104,30 @@ export async function* firstVersions(store: ArchiveStore, prefix: string): Async
   yield* told();
 }
 
+/** Objects that are fetched at the same time. */
+const AHEAD = 16;
+
+/** The objects under a prefix, rising by key, some of them fetched ahead. @param wanted by key; absent reads all. */
+export async function* readObjects(
+  store: ArchiveStore,
+  prefix: string,
+  bytesMax: number,
+  wanted: (key: string) => boolean = () => true,
+): AsyncGenerator<{ readonly object: FirstVersion; readonly bytes: Uint8Array }> {
+  const ahead: { readonly object: FirstVersion; readonly bytes: Promise<Uint8Array> }[] = [];
+  for await (const object of firstVersions(store, prefix)) {
+    const { key, version } = object;
+    if (!wanted(key)) continue;
+    const bytes = store.get(key, { version, bytesMax });
+    // Told when it is its turn; a failure must not end the process before.
+    bytes.catch(() => {});
+    ahead.push({ object, bytes });
+    const first = ahead.length < AHEAD ? undefined : ahead.shift();
+    if (first !== undefined) yield { object: first.object, bytes: await first.bytes };
+  }
+  for (const { object, bytes } of ahead) yield { object, bytes: await bytes };
+}
+
 /** The bytes of the version that was put first; undefined when the name was never given. */
 export async function readObject(
   store: ArchiveStore,
