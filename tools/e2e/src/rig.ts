@@ -26,12 +26,16 @@ export interface Rig extends AsyncDisposable {
   readonly ingest: ServiceProcess;
 }
 
-export async function startRig(ingestEnv: Readonly<Record<string, string>> = {}): Promise<Rig> {
+/** @param more parts beside Kafka and ClickHouse. */
+export async function startRig(
+  ingestEnv: Readonly<Record<string, string>> = {},
+  more: readonly 's3'[] = [],
+): Promise<Rig> {
   const own = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'cairn-e2e-'));
   own.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   try {
-    const parts = own.use(await startTestParts({ directory, parts: ['kafka', 'clickhouse'] }));
+    const parts = own.use(await startTestParts({ directory, parts: ['kafka', 'clickhouse', ...more] }));
     const kafka = own.use(openKafka({ brokers: [parts.part('kafka').address], clientId: 'e2e' }));
     const clickhouse = own.use(openClickHouse({ url: parts.part('clickhouse').address }));
     await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
