@@ -44,7 +44,7 @@ export async function* readManifests(
     const name = parseObjectName(object.key);
     if (name?.kind !== 'manifest' || name.first < next) continue;
     if (name.first >= size) break;
-    const manifest = opened(note, keys, origin);
+    const manifest = openedManifest(note, keys, origin);
     if (manifest.first !== next) throw archiveBroken(origin, `no manifest accounts for leaf ${next}`);
     if (manifest.previous !== previous)
       throw archiveBroken(origin, `the manifest of leaf ${next} does not follow the one before it`);
@@ -56,8 +56,12 @@ export async function* readManifests(
     throw archiveBroken(origin, `its manifests end at leaf ${next} and its checkpoint at ${size}`);
 }
 
-/** Which keys may sign it depends on what it claims; the claim is believed when one of those has signed it. */
-function opened(note: Uint8Array, keys: KnownKeys, origin: string): Manifest {
+/**
+ * A manifest of a log. Which keys may sign it depends on what it claims; the claim is believed when one of those has signed it.
+ *
+ * @throws Failure `archive.broken`
+ */
+export function openedManifest(note: Uint8Array, keys: KnownKeys, origin: string): Manifest {
   try {
     const claimed = Number(/^\{"end":([0-9]{1,16}),/.exec(Buffer.from(note.subarray(0, 32)).toString())?.[1]);
     const manifest = openManifest(note, keys.archive(origin, claimed));

@@ -1,0 +1,98 @@
+import { type Manifest, parseObjectName, parseOrigin } from '@cairn/ledger';
+import { compareRows } from './compare-rows.ts';
+import type { Finding } from './finding.ts';
+import type { HotTable } from './hot-table.ts';
+import type { KnownKeys } from './known-keys.ts';
+import { folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
+import { type ArchiveStore, firstVersion } from './store-object.ts';
+
+export interface ReconcileOptions {
+  readonly store: ArchiveStore;
+  readonly keys: KnownKeys;
+  readonly table: HotTable;
+  readonly origins: readonly string[];
+  /** Segments whose events the broker received in [from, to), milliseconds since 1970. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly onFinding: (finding: Finding) => void;
+}
+
+export interface Reconciled {
+  readonly segments: number;
+  readonly rows: number;
+  readonly differing: number;
+  readonly refused: number;
+}
+
+/** Differing rows of a segment that are told one by one. */
+const TOLD_MAX = 20;
+
+/**
+ * Compares what ClickHouse holds with the archive, row by row and value by value, and names each row that is not as the
+ * archive has it: rewritten, deleted, invented or doubled. It changes nothing.
+ */
+export async function reconcileTable(options: ReconcileOptions): Promise<Reconciled> {
+  const { store, keys, table, origins, fromMs, toMs, onFinding } = options;
+  const sum = { segments: 0, rows: 0, differing: 0, refused: 0 };
+  for (const origin of origins) {
+    const place = parseOrigin(origin);
+    for await (const { manifest, after } of recentManifests(store, keys, origin, fromMs)) {
+      if (manifest.received.max >= toMs) continue;
+      const { rows, differences, refused } = await compareRows(store, table, place, manifest, after);
+      sum.segments += 1;
+      sum.rows += rows;
+      sum.differing += differences.length;
+      sum.refused += refused;
+      for (const { offset, what, columns } of differences.slice(0, TOLD_MAX)) {
+        const detail =
+          what === 'differs'
+            ? `the row of offset ${offset} differs in ${columns.join(', ')}`
+            : {
+                missing: `offset ${offset} has no row`,
+                extra: `the row of offset ${offset} is no event of the archive`,
+                doubled: `offset ${offset} has more than one row`,
+              }[what];
+        onFinding({ reason: 'row-differs', origin, at: offset, detail });
+      }
+      if (differences.length > TOLD_MAX) {
+        const detail = `${differences.length} rows of the segment of leaf ${manifest.first} differ`;
+        onFinding({ reason: 'row-differs', origin, at: manifest.offsets.first, detail });
+      }
+    }
+  }
+  return sum;
+}
+
+/**
+ * The committed manifests of a log, the latest first, back to those whose events were all received before an instant.
+ * `after` is the offset of the last leaf before each.
+ */
+export async function* recentManifests(
+  store: ArchiveStore,
+  keys: KnownKeys,
+  origin: string,
+  fromMs: number,
+): AsyncGenerator<{ readonly manifest: Manifest; readonly note: Uint8Array; readonly after: number }> {
+  let size = 0;
+  for await (const { key } of store.list(`checkpoint/${folderOf(origin)}/`)) {
+    const name = parseObjectName(key);
+    if (name?.kind === 'checkpoint') size = name.size;
+  }
+  const keysByFirst: string[] = [];
+  for await (const { key } of store.list(`manifest/${folderOf(origin)}/`)) {
+    const name = parseObjectName(key);
+    if (name?.kind === 'manifest' && name.first < size) keysByFirst.push(key);
+  }
+  const read = async (key: string | undefined) => {
+    if (key === undefined) return undefined;
+    const note = await store.get(key, { version: await firstVersion(store, key), bytesMax: NOTE_BYTES_MAX });
+    return { manifest: openedManifest(note, keys, origin), note };
+  };
+  let here = await read(keysByFirst.pop());
+  while (here !== undefined) {
+    const before = await read(keysByFirst.pop());
+    yield { ...here, after: before?.manifest.offsets.last ?? -1 };
+    if (before === undefined || before.manifest.received.max < fromMs) return;
+    here = before;
+  }
+}
