@@ -147,7 +147,10 @@ async function newNotes({ store, keys, origins }: AnchorOptions, log: AnchorLog)
       const name = parseObjectName(key);
       if (name?.kind !== 'tombstone' || log.holdsTombstone(origin, name.first)) continue;
       const note = await readObject(store, key, NOTE_BYTES_MAX);
-      if (note !== undefined) tombstones.push(note);
+      if (note === undefined) continue;
+      // What came altered on the way must not become an entry that nobody can open.
+      openEntry(log.origin, keys, note);
+      tombstones.push(note);
     }
   }
   return [...checkpoints, ...tombstones].slice(0, ENTRIES_MAX);

@@ -31,6 +31,7 @@ const PAGE = 4_096;
  * row is one leaf, and each column says what the event says.
  *
  * @param after offset of the last leaf before the segment; rows between belong to no leaf. −1 for the first segment.
+ * @param wanted by when the broker received it: only those leaves are compared.
  * @throws Failure of the store or of ClickHouse; `segment.form`, `archive.read-back` when the segment is not what its manifest says.
  */
 export async function compareRows(
@@ -39,12 +40,15 @@ export async function compareRows(
   place: Place,
   manifest: Manifest,
   after: number,
+  wanted: (receivedAtMs: number) => boolean = () => true,
 ): Promise<Comparison> {
   const differences: Difference[] = [];
   let rows = 0;
   let refused = 0;
-  let from = after + 1;
-  const leaves = await leavesOf(store, manifest);
+  const all = await leavesOf(store, manifest);
+  const leaves = all.filter(({ receivedAtMs }) => wanted(receivedAtMs));
+  // Rows before the first leaf are looked for as well, where no leaf stands there that was left out.
+  let from = leaves[0] === all[0] ? after + 1 : (leaves[0]?.offset ?? 0);
   for (let at = 0; at < leaves.length; at += PAGE) {
     const page = leaves.slice(at, at + PAGE);
     const to = page.at(-1)!.offset;

@@ -13,6 +13,7 @@ import {
   readSegment,
   type SegmentWriter,
   sha256Hex,
+  tombstoneName,
 } from '@cairn/ledger';
 import type { AssignedPartition } from '@cairn/runtime';
 import type { Finding } from './finding.ts';
@@ -122,9 +123,10 @@ export async function openPartition(
       readSegment({ origin, first, end }, parts, onLeaf);
     } catch (error) {
       if (!isFailure(error) || (error.retry === 'later' && error.code.startsWith('s3.'))) throw error;
-      // Deleted under policy, lost or altered: which of them it is, the verifier tells. The log goes on from the manifests.
+      // Deleted under policy, lost or altered: the log goes on from the manifests.
       builder.skip(first);
-      find('missing', first, `the segment of leaf ${first} cannot be read back: ${messageOf(error)}`);
+      if ((await store.head(tombstoneName(origin, first))) === undefined)
+        find('missing', first, `the segment of leaf ${first} cannot be read back: ${messageOf(error)}`);
     }
   }
 

@@ -73,6 +73,16 @@ export function openedManifest(note: Uint8Array, keys: KnownKeys, origin: string
   }
 }
 
+/** Size of a log's latest checkpoint, by its name; 0 when there is none. Opening it is for whoever relies on it. */
+export async function committedSize(store: Pick<ArchiveStore, 'list'>, origin: string): Promise<number> {
+  let size = 0;
+  for await (const { key } of store.list(`checkpoint/${folderOf(origin)}/`)) {
+    const name = parseObjectName(key);
+    if (name?.kind === 'checkpoint') size = name.size;
+  }
+  return size;
+}
+
 /** Takes a tree on by a manifest's nodes. @throws Failure `archive.broken` when they do not lead to the manifest's root. */
 export function joinManifest(tree: CompactRange, { end, nodes, origin, root }: Manifest): void {
   if (tree.join(end, nodes.map(hashOfHex)) && tree.root() === hashOfHex(root)) return;

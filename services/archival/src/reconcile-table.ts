@@ -3,7 +3,7 @@ import { compareRows } from './compare-rows.ts';
 import type { Finding } from './finding.ts';
 import type { HotTable } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
-import { folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
+import { committedSize, folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
 import { type ArchiveStore, firstVersion } from './store-object.ts';
 
 export interface ReconcileOptions {
@@ -73,11 +73,7 @@ export async function* recentManifests(
   origin: string,
   fromMs: number,
 ): AsyncGenerator<{ readonly manifest: Manifest; readonly note: Uint8Array; readonly after: number }> {
-  let size = 0;
-  for await (const { key } of store.list(`checkpoint/${folderOf(origin)}/`)) {
-    const name = parseObjectName(key);
-    if (name?.kind === 'checkpoint') size = name.size;
-  }
+  const size = await committedSize(store, origin);
   const keysByFirst: string[] = [];
   for await (const { key } of store.list(`manifest/${folderOf(origin)}/`)) {
     const name = parseObjectName(key);

@@ -38,7 +38,7 @@ const GATEWAYS = 3;
 const BEGIN_MS = 1_795_000_000_000;
 
 const policyFile = join(import.meta.dirname, '..', '..', '..', 'deploy', 'config', 'retention.yaml');
-const policy = policyOf(readPolicy(readFileSync(policyFile, 'utf8')), policyFile);
+export const policy = policyOf(readPolicy(readFileSync(policyFile, 'utf8')), policyFile);
 
 export const retention: LogRetention = {
   retentionClass: policy.classes.get('standard')!,
