@@ -6,14 +6,15 @@ import {
   type Kafka,
   type LockReport,
   type ObjectStore,
+  openClickHouse,
   openKafka,
   openObjectStore,
   probeLocks,
   underRegistryIds,
 } from '@cairn/adapters';
-import { SCHEMAS, topicOf } from '@cairn/event';
+import { EVENTS_TOPIC_PREFIX, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
-import { originOf, parseVkey } from '@cairn/ledger';
+import { originOf, parseOrigin, parseVkey } from '@cairn/ledger';
 import { openRecorder, type RecordDraft, type Recorder } from '@cairn/recorder';
 import { classNamed, classOf, type RetentionPolicy } from '@cairn/retention';
 import {
@@ -23,17 +24,22 @@ import {
   serveHealth,
   VERSION,
 } from '@cairn/runtime';
-import { anchorCheckpoints, type Cosigner, type Stamper } from './anchor-checkpoints.ts';
+import { type AnchorRound, anchorCheckpoints, type Cosigner, type Stamper } from './anchor-checkpoints.ts';
 import { AnchorLog } from './anchor-log.ts';
 import { archivePartitions } from './archive-partitions.ts';
 import { cosignersOf, stampersOf } from './attestors.ts';
 import type { ArchivalConfig } from './config.ts';
+import { dropHotDays } from './drop-hot-days.ts';
+import { expireSegments } from './expire-segments.ts';
 import type { Finding } from './finding.ts';
+import { hotTableIn } from './hot-table.ts';
 import { KnownKeys, readKeyHistory } from './known-keys.ts';
 import { createArchivalMetrics } from './metrics.ts';
-import { findingEvent, jobEvent, probeEvent } from './record-events.ts';
+import { reconcileTable } from './reconcile-table.ts';
+import { decisionEvents, findingEvent, jobEvent, probeEvent } from './record-events.ts';
 import { type Job, runJob, scheduleJobs } from './schedule-jobs.ts';
 import { openSigningKeys } from './signing-keys.ts';
+import { verifySegments } from './verify-segments.ts';
 import type { LogRetention } from './write-segment.ts';
 
 /** What tests put in the place of the real systems. */
@@ -86,6 +92,7 @@ async function startArchival(
   const rootKey = config.rootVkey === undefined ? undefined : parseVkey(config.rootVkey);
   const kafka =
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-archival' }));
+  const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));
   const store = parts.store ?? own.use(await openObjectStore(config.s3));
   const ids =
     config.schemaRegistryUrl === undefined
@@ -177,27 +184,98 @@ async function startArchival(
   const origins = partitions.flatMap(({ topic, partitions: number }) =>
     Array.from({ length: number }, (_, partition) => originOf({ deployment, topic, partition })),
   );
-  const all: readonly Job[] = [
-    {
-      name: 'anchor',
-      when: config.jobs.anchor,
-      async run() {
-        const round = await anchorCheckpoints(
-          {
-            store,
-            signing,
-            keys: await keys(),
-            origins,
-            stampers: parts.stampers ?? (await stampersOf(config.timestampAuthorities)),
-            cosigners: parts.cosigners ?? cosignersOf(config.witnesses),
-            notesLockMs,
-            nowMs,
-          },
-          anchors,
-        );
-        count.anchored(round, nowMs());
-        return { ...round };
+  const runAnchor = async (): Promise<AnchorRound> => {
+    const round = await anchorCheckpoints(
+      {
+        store,
+        signing,
+        keys: await keys(),
+        origins,
+        stampers: parts.stampers ?? (await stampersOf(config.timestampAuthorities)),
+        cosigners: parts.cosigners ?? cosignersOf(config.witnesses),
+        notesLockMs,
+        nowMs,
       },
+      anchors,
+    );
+    count.anchored(round, nowMs());
+    return round;
+  };
+  // Two jobs ask for rounds; they share what is known of the anchor log.
+  let anchoring: Promise<unknown> = Promise.resolve();
+  const anchor = (): Promise<AnchorRound> => {
+    const round = anchoring.then(runAnchor);
+    anchoring = round.catch(() => {});
+    return round;
+  };
+  const table = hotTableIn(clickhouse);
+  const verifiedTo = { after: '' };
+  const all: readonly Job[] = [
+    { name: 'anchor', when: config.jobs.anchor, run: async () => ({ ...(await anchor()) }) },
+    {
+      name: 'verify',
+      when: config.jobs.verify,
+      run: async () => {
+        const options = {
+          store,
+          keys: await keys(),
+          origins,
+          count: config.verifySegments,
+          nowMs,
+          onFinding,
+        };
+        return { ...(await verifySegments(options, verifiedTo)) };
+      },
+    },
+    {
+      name: 'reconcile',
+      when: config.jobs.reconcile,
+      async run() {
+        const fromMs = config.reconcileDays === 0 ? 0 : nowMs() - config.reconcileDays * DAY_MS;
+        // What came within the last minutes may not be loaded yet.
+        const toMs = nowMs() - config.reconcileGraceMs;
+        const options = { store, keys: await keys(), table, origins, fromMs, toMs, onFinding };
+        const reconciled = await reconcileTable(options);
+        count.compared(reconciled.rows, reconciled.differing);
+        return { ...reconciled };
+      },
+    },
+    {
+      name: 'hot',
+      when: config.jobs.hot,
+      run: async () => ({
+        ...(await dropHotDays({
+          store,
+          keys: await keys(),
+          table,
+          originOf: ({ topic, partition }) => originOf({ deployment, topic, partition }),
+          policy: policyNow(),
+          nowMs,
+          logFirst: async ({ topic, partition }) => (await kafka.boundsOf(topic)).get(partition)?.first ?? 0,
+          onFinding,
+        })),
+      }),
+    },
+    {
+      name: 'expire',
+      when: config.jobs.expire,
+      run: async () => ({
+        ...(await expireSegments({
+          store,
+          signing,
+          keys: await keys(),
+          origins,
+          classOf: (origin) => parseOrigin(origin).topic.slice(EVENTS_TOPIC_PREFIX.length),
+          policy: policyNow,
+          anchors,
+          anchor,
+          notesLockMs,
+          nowMs,
+          onDecided: async (manifest, what) => {
+            for (const draft of decisionEvents(manifest, what, org)) await record(draft);
+          },
+        })),
+      }),
     },
   ];
   const onRun = async (run: Awaited<ReturnType<typeof runJob>>): Promise<void> => {

@@ -1,5 +1,7 @@
 import { decodeDatum } from '@cairn/event';
+import { isFailure } from '@cairn/failure';
 import { hexOfHash, type Leaf, type Manifest, readSegment } from '@cairn/ledger';
+import type { Finding } from './finding.ts';
 import { comparable, type HotRow, type HotTable, type Place } from './hot-table.ts';
 import { type ArchiveStore, readEvidence } from './store-object.ts';
 
@@ -62,6 +64,14 @@ export async function compareRows(
     from = to + 1;
   }
   return { rows, differences, refused };
+}
+
+/** What a failure to read a segment back says of the archive; undefined when it says nothing of it. */
+export function damageOf(error: unknown): Finding['reason'] | undefined {
+  if (isFailure(error, 's3.missing')) return 'missing';
+  if (isFailure(error, 'archive.read-back') || isFailure(error, 's3.too-large')) return 'object-altered';
+  if (isFailure(error, 'segment.form') || isFailure(error, 'segment.datum')) return 'segment-form';
+  return undefined;
 }
 
 /** A leaf with its own copy of its bytes. */

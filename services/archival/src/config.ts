@@ -90,6 +90,8 @@ const schema = z.object({
   verifySegments: z.coerce.number().int().min(1).max(100_000).default(16),
   /** Days back from now that `reconcile` compares; 0 compares all that ClickHouse holds. */
   reconcileDays: z.coerce.number().int().min(0).max(36_500).default(2),
+  /** How old a segment must be to be compared: what came later may not be loaded yet. */
+  reconcileGraceMs: z.coerce.number().int().min(0).default(300_000),
   /** Where timestamps are asked for: `name=url=file of trusted certificates`, separated by commas. */
   timestampAuthorities: z
     .string()
@@ -157,6 +159,7 @@ export function readArchivalConfig(
       CAIRN_ARCHIVAL_JOB_EXPIRE: 'jobs.expire',
       CAIRN_ARCHIVAL_VERIFY_SEGMENTS: 'verifySegments',
       CAIRN_ARCHIVAL_RECONCILE_DAYS: 'reconcileDays',
+      CAIRN_ARCHIVAL_RECONCILE_GRACE_MS: 'reconcileGraceMs',
       CAIRN_TIMESTAMP_AUTHORITIES: 'timestampAuthorities',
       CAIRN_WITNESSES: 'witnesses',
       CAIRN_ARCHIVAL_HEALTH_HOST: 'health.host',

@@ -1,6 +1,7 @@
 import { EVENTS_TOPIC_PREFIX } from '@cairn/event';
+import { messageOf } from '@cairn/failure';
 import { planHotDays, type RetentionPolicy } from '@cairn/retention';
-import { compareRows } from './compare-rows.ts';
+import { compareRows, damageOf } from './compare-rows.ts';
 import type { Finding } from './finding.ts';
 import type { DayOfPlace, HotTable, Place } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
@@ -73,7 +74,19 @@ async function whyKept(
       const { offsets, received } = manifest;
       archivedTo = offsets.last;
       if (received.max >= from && received.min < from + DAY_MS) {
-        const compared = await compareRows(store, table, place, manifest, after, isOfDay);
+        const compared = await compareRows(store, table, place, manifest, after, isOfDay).catch(
+          (error: unknown) => {
+            const reason = damageOf(error);
+            if (reason === undefined) throw error;
+            onFinding({
+              reason,
+              origin,
+              at: manifest.first,
+              detail: `${day} is kept hot: ${messageOf(error)}`,
+            });
+          },
+        );
+        if (compared === undefined) return 'not-proven';
         rows += compared.rows;
         for (const { offset, what, columns } of compared.differences.slice(0, 20)) {
           const detail = `${day} is kept hot: offset ${offset} is ${what} ${columns.join(', ')}`.trim();

@@ -1,5 +1,6 @@
-import { type Manifest, parseObjectName, parseOrigin } from '@cairn/ledger';
-import { compareRows } from './compare-rows.ts';
+import { messageOf } from '@cairn/failure';
+import { type Manifest, parseObjectName, parseOrigin, tombstoneName } from '@cairn/ledger';
+import { compareRows, damageOf } from './compare-rows.ts';
 import type { Finding } from './finding.ts';
 import type { HotTable } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
@@ -38,7 +39,15 @@ export async function reconcileTable(options: ReconcileOptions): Promise<Reconci
     const place = parseOrigin(origin);
     for await (const { manifest, after } of recentManifests(store, keys, origin, fromMs)) {
       if (manifest.received.max >= toMs) continue;
-      const { rows, differences, refused } = await compareRows(store, table, place, manifest, after);
+      if ((await store.head(tombstoneName(origin, manifest.first))) !== undefined) continue;
+      const compared = await compareRows(store, table, place, manifest, after).catch((error: unknown) => {
+        const reason = damageOf(error);
+        if (reason === undefined) throw error;
+        const detail = `the segment of leaf ${manifest.first} cannot be read back: ${messageOf(error)}`;
+        onFinding({ reason, origin, at: manifest.first, detail });
+      });
+      if (compared === undefined) continue;
+      const { rows, differences, refused } = compared;
       sum.segments += 1;
       sum.rows += rows;
       sum.differing += differences.length;

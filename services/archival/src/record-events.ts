@@ -1,4 +1,5 @@
 import type { LockReport } from '@cairn/adapters';
+import type { Manifest } from '@cairn/ledger';
 import type { RecordDraft } from '@cairn/recorder';
 import type { Finding } from './finding.ts';
 import type { JobRun } from './schedule-jobs.ts';
@@ -51,22 +52,34 @@ export function jobEvent({ job, outcome, facts, error, tookMs }: JobRun, org: st
   };
 }
 
-/** A decision to delete, or a deletion: one for each organisation whose events are concerned. */
-export function retentionEvent(
-  orgId: string,
-  method: string,
-  facts: Readonly<Record<string, unknown>>,
-): RecordDraft {
-  return {
+/** The decision to delete a segment, or its deletion: told to each organisation whose events are in it. */
+export function decisionEvents(
+  { origin, first, end, retention, streams }: Manifest,
+  what: 'tombstone' | 'deletion',
+  org: string,
+): RecordDraft[] {
+  const events = new Map<string, number>();
+  for (const stream of streams) {
+    const orgId = isOrgId(stream.org) ? stream.org : org;
+    events.set(orgId, (events.get(orgId) ?? 0) + stream.events);
+  }
+  return [...events].map(([orgId, count]) => ({
     org_id: orgId,
     kind: 'retention',
     phase: 'single',
     service: 'archival',
-    method,
+    method: `segment/${what}`,
     action: 'delete',
-    result_status: 'success',
-    detail: compactJson(facts),
-  };
+    result_status: what === 'deletion' ? 'success' : 'pending',
+    detail: compactJson({
+      class: retention.class,
+      end,
+      events: count,
+      first,
+      origin,
+      until: retention.until,
+    }),
+  }));
 }
 
 /** How the store's locks were seen to behave at the start. */

@@ -14,6 +14,9 @@ import {
 import { openRecorder, type Recorder } from '@cairn/recorder';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type OpensslAuthority, startAuthority } from '../../../packages/adapters/test/openssl-authority.ts';
+import { hotTableIn } from '../../../services/archival/src/hot-table.ts';
+import { KnownKeys } from '../../../services/archival/src/known-keys.ts';
+import { reconcileTable } from '../../../services/archival/src/reconcile-table.ts';
 import { signingKeysOf } from '../../../services/archival/src/signing-keys.ts';
 import { auditBucket } from '../../../services/archival/test/audit-bucket.ts';
 import { DeploymentKeys } from '../../../services/archival/test/deployment-keys.ts';
@@ -178,6 +181,43 @@ describe(`the archive on real parts, archival killed -9 ${KILLS} times`, () => {
     expect(event).toMatchObject({ result_status: 'success' });
     expect(JSON.parse(event!.detail).holds).toContain('deletion-refused');
   });
+
+  test('rows that an administrator rewrote or deleted are named', async () => {
+    await rig.ingest.stop();
+    const known = new KnownKeys(keys.signing, undefined);
+    const reconcile = async () => {
+      const details: string[] = [];
+      const sum = await reconcileTable({
+        store,
+        keys: known,
+        table: hotTableIn(rig.clickhouse),
+        origins,
+        fromMs: 0,
+        toMs: Number.POSITIVE_INFINITY,
+        onFinding: ({ origin, detail }) => void details.push(`${origin.split('/')[2]}: ${detail}`),
+      });
+      return { sum, details: details.sort() };
+    };
+    const before = await reconcile();
+    expect(before.details).toEqual([]);
+    expect(before.sum.rows).toBeGreaterThan(1_000);
+    const [{ partition } = { partition: 0 }] = await rig.clickhouse.query<{ partition: number }>(
+      `SELECT partition FROM cairn.events WHERE gateway_id = 'gw-archive' AND offset > 50 LIMIT 1`,
+    );
+    const sync = { mutations_sync: 2 };
+    await rig.clickhouse.exec(
+      `ALTER TABLE cairn.events UPDATE session_id = 'forged' WHERE partition = ${partition} AND offset = 11`,
+      sync,
+    );
+    await rig.clickhouse.exec(
+      `ALTER TABLE cairn.events DELETE WHERE partition = ${partition} AND offset = 17`,
+      sync,
+    );
+    expect((await reconcile()).details).toEqual([
+      `${partition}: offset 17 has no row`,
+      `${partition}: the row of offset 11 differs in session_id`,
+    ]);
+  }, 120_000);
 
   /** Waits until everything that the gateway recorded is in the table and in the archive. */
   async function untilArchived(): Promise<void> {
