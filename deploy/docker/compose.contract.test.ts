@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { readCliConfig } from '../../packages/cli/src/config.ts';
 import { readAllConfig } from '../../services/all/src/config.ts';
+import { readArchivalConfig } from '../../services/archival/src/config.ts';
 import { readGatewayConfig } from '../../services/gateway/src/config.ts';
 import { readIngestConfig } from '../../services/ingest/src/config.ts';
 import { readRegistryConfig } from '../../services/registry/src/config.ts';
@@ -18,7 +19,7 @@ const root = join(import.meta.dirname, '..', '..');
 const COMPOSE_VERSION = 'v2.40.3';
 const SECRETS = { CAIRN_CLICKHOUSE_PASSWORD: 'planted-one', CAIRN_S3_SECRET_KEY: 'planted-two' };
 const PARTS = ['clickhouse', 'kafka', 'redis', 's3'];
-const OURS = ['all', 'gateway', 'ingest', 'migrate', 'registry'];
+const OURS = ['all', 'archival', 'gateway', 'ingest', 'migrate', 'registry'];
 
 interface Service {
   readonly image: string;
@@ -97,7 +98,7 @@ describe('docker-compose.yml', () => {
   test('each profile starts what it is for, and everything that it needs', async () => {
     expect(Object.keys(await readServices('parts')).sort()).toEqual(PARTS);
     expect(Object.keys(await readServices('services')).sort()).toEqual(
-      [...PARTS, 'gateway', 'ingest', 'migrate', 'registry'].sort(),
+      [...PARTS, 'archival', 'gateway', 'ingest', 'migrate', 'registry'].sort(),
     );
     expect(Object.keys(await readServices('all')).sort()).toEqual(['all', ...PARTS, 'migrate'].sort());
   });
@@ -158,7 +159,7 @@ describe('docker-compose.yml', () => {
 
   test('ingest waits for the tables', async () => {
     const services = await readAll();
-    for (const name of ['ingest', 'all']) {
+    for (const name of ['ingest', 'archival', 'all']) {
       expect(services[name]?.depends_on?.['migrate']?.condition).toBe('service_completed_successfully');
     }
   });
@@ -199,7 +200,16 @@ describe('docker-compose.yml', () => {
     expect(portOf('gateway')).toBe(String(gateway.health.port));
     expect(portOf('ingest')).toBe(String(ingest.health.port));
     expect(portOf('registry')).toBe(String(registry.health.port));
-    expect(readAllConfig(environmentOf('all'))).toEqual({ gateway, ingest, registry });
+    const archival = readArchivalConfig(environmentOf('archival'));
+    expect(archival).toMatchObject({
+      deployment: gateway.deployment,
+      kafka: { brokers: ['kafka:9092'] },
+      clickhouse: { url: 'http://clickhouse:8123', user: 'cairn', password: 'planted-one' },
+      s3: { endpoint: 'http://s3:7070', secretKey: 'planted-two' },
+      dataDirectory: '/var/lib/cairn/archival',
+    });
+    expect(portOf('archival')).toBe(String(archival.health.port));
+    expect(readAllConfig(environmentOf('all'))).toEqual({ gateway, ingest, registry, archival });
     expect(portOf('all')).toBe(portOf('gateway'));
     expect(readCliConfig(environmentOf('migrate')).clickhouse).toEqual(ingest.clickhouse);
   });

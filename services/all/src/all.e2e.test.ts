@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { migrate, openClickHouse } from '@cairn/adapters';
-import { freePort, type Parts, REPOSITORY, startParts } from '@cairn/local';
+import { migrate, openClickHouse, openObjectStore } from '@cairn/adapters';
+import { freePort, type Parts, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY, startParts } from '@cairn/local';
 import { createLog, createMetrics, type ServiceContext } from '@cairn/runtime';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createAll } from './all.ts';
@@ -23,7 +23,7 @@ const context: ServiceContext = {
 };
 
 beforeAll(async () => {
-  parts = await startParts({ directory, parts: ['kafka', 'clickhouse'], ports: 'any' });
+  parts = await startParts({ directory, parts: ['kafka', 'clickhouse', 's3'], ports: 'any' });
   upstream = await echoServer();
   const file = join(directory, 'gateway.yaml');
   mkdirSync(join(directory, 'policies'));
@@ -47,6 +47,12 @@ beforeAll(async () => {
     CAIRN_INGEST_CHUNK_AGE_MS_MAX: '100',
     CAIRN_REGISTRY_PORT: '0',
     CAIRN_REGISTRY_HEALTH_PORT: '0',
+    CAIRN_DEPLOYMENT: 'test',
+    S3_ACCESS_KEY,
+    S3_SECRET_KEY,
+    CAIRN_ARCHIVAL_DATA_DIRECTORY: join(directory, 'archival'),
+    CAIRN_ARCHIVAL_SEGMENT_AGE_MS_MAX: '500',
+    CAIRN_ARCHIVAL_HEALTH_PORT: '0',
     CAIRN_LOG_LEVEL: 'error',
   };
 }, 120_000);
@@ -76,7 +82,11 @@ describe('all services in one process', () => {
 
     const schemas = `http://127.0.0.1:${all.registry?.port}/subjects/audit.events.standard-value/versions`;
     expect(await (await fetch(schemas)).json()).toEqual([1]);
-    for (const service of [all.gateway, all.ingest, all.registry]) {
+    const bucket = { bucket: 'cairn-archive', accessKey: S3_ACCESS_KEY, secretKey: S3_SECRET_KEY };
+    await using store = await openObjectStore({ endpoint: env['S3_ENDPOINT'] ?? '', ...bucket });
+    const checkpoints = () => Array.fromAsync(store.list('checkpoint/audit.events.standard/'));
+    await untilFound(async () => ((await checkpoints()).length > 0 ? true : undefined));
+    for (const service of [all.gateway, all.ingest, all.registry, all.archival]) {
       const page = await (await fetch(`http://127.0.0.1:${service?.healthPort}/metrics`)).text();
       expect(page).toMatch(/^# HELP cairn_/m);
     }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openClickHouse, openKafka } from '@cairn/adapters';
+import { type Archival, type ArchivalConfig, createArchival } from '@cairn/archival';
 import { isFailure, messageOf } from '@cairn/failure';
 import { createGateway, type Gateway } from '@cairn/gateway';
 import { createIngest, type Ingest, type IngestConfig } from '@cairn/ingest';
@@ -11,13 +12,14 @@ export interface All extends AsyncDisposable {
   readonly gateway?: Gateway;
   readonly ingest?: Ingest;
   readonly registry?: Registry;
+  readonly archival?: Archival;
 }
 
 /**
  * The services in one process: the same creators with the same configuration, each with metrics, log and health of its
  * own. Between them there is Kafka as always, so any of them can be taken out and run elsewhere.
  *
- * Ingest comes last and is awaited: it needs topics, which the gateway creates, and tables.
+ * Ingest and archival come last and are awaited: they need topics, which the gateway creates, and tables or a bucket.
  */
 export async function createAll(config: AllConfig, context: ServiceContext): Promise<All> {
   await using opening = new AsyncDisposableStack();
@@ -26,9 +28,13 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
   const gateway =
     config.gateway && opening.use(await createGateway(config.gateway, contextOf(context, 'gateway')));
   const ingest = config.ingest && (await startIngest(config.ingest, context, opening));
+  const archival =
+    config.archival &&
+    opening.use(await started('archival', context, () => startArchival(config.archival!, context)));
   const open = opening.move();
   return {
     ...(registry && { registry }),
+    ...(archival && { archival }),
     ...(gateway && { gateway }),
     ...(ingest && { ingest }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
@@ -37,10 +43,6 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
 
 const ATTEMPT_EVERY_MS = 1_000;
 
-/**
- * Alone, ingest ends when Kafka or ClickHouse is away and its supervisor starts it again. Here that would end the gateway
- * as well, which can go on without them; so it is the start of ingest that is repeated.
- */
 async function startIngest(
   config: IngestConfig,
   context: ServiceContext,
@@ -48,12 +50,31 @@ async function startIngest(
 ): Promise<Ingest> {
   const kafka = opening.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-ingest' }));
   const clickhouse = opening.use(openClickHouse(config.clickhouse));
+  return opening.use(
+    await started('ingest', context, () =>
+      createIngest(config, contextOf(context, 'ingest'), { kafka, clickhouse }),
+    ),
+  );
+}
+
+const startArchival = (config: ArchivalConfig, context: ServiceContext): Promise<Archival> =>
+  createArchival(config, contextOf(context, 'archival'));
+
+/**
+ * Alone, a service ends when Kafka, ClickHouse or the store is away and its supervisor starts it again. Here that would end
+ * the gateway as well, which can go on without them; so it is the start of the service that is repeated.
+ */
+async function started<Service>(
+  name: string,
+  context: ServiceContext,
+  start: () => Promise<Service>,
+): Promise<Service> {
   for (;;) {
     try {
-      return opening.use(await createIngest(config, contextOf(context, 'ingest'), { kafka, clickhouse }));
+      return await start();
     } catch (error) {
       if (!passes(error)) throw error;
-      context.log.warn({ reason: messageOf(error) }, 'ingest waits');
+      context.log.warn({ reason: messageOf(error) }, `${name} waits`);
       await sleep(ATTEMPT_EVERY_MS);
     }
   }

@@ -1,3 +1,4 @@
+import { type ArchivalConfig, readArchivalConfig } from '@cairn/archival';
 import { Failure, isFailure } from '@cairn/failure';
 import { type GatewayConfig, readGatewayConfig } from '@cairn/gateway';
 import { type IngestConfig, readIngestConfig } from '@cairn/ingest';
@@ -12,10 +13,16 @@ export interface AllConfig {
   readonly gateway?: GatewayConfig;
   readonly ingest?: IngestConfig;
   readonly registry?: RegistryConfig;
+  readonly archival?: ArchivalConfig;
 }
 
-const readers = { gateway: readGatewayConfig, ingest: readIngestConfig, registry: readRegistryConfig };
-const NAMES = ['gateway', 'ingest', 'registry'] as const;
+const readers = {
+  gateway: readGatewayConfig,
+  ingest: readIngestConfig,
+  registry: readRegistryConfig,
+  archival: readArchivalConfig,
+};
+const NAMES = ['gateway', 'ingest', 'registry', 'archival'] as const;
 
 const schema = z.object({
   services: z

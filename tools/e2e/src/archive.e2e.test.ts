@@ -24,7 +24,7 @@ import { drained, PARTITIONS, type Rig, startRig, TOPIC } from './rig.ts';
 
 const DEPLOYMENT = 'e2e';
 const BUCKET = 'evidence';
-const KILLS = 8;
+const KILLS = 6;
 const ORGS = ['acme', 'borealis', 'cobalt', 'dune'];
 
 describe(`the archive on real parts, archival killed -9 ${KILLS} times`, () => {
