@@ -6,7 +6,7 @@ import { completeEvent, encodeDatum, formatUuid, hexOf } from '@cairn/event';
 import { type Parts, REPOSITORY, startTestParts } from '@cairn/local';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { holdTableToItsPromises } from '../test/table-contract.ts';
+import { holdTableToItsPromises, rowsOf } from '../test/table-contract.ts';
 import { avroEncoder, nativeEncoder } from './encoder.ts';
 import type { EventTable } from './event-table.ts';
 import { tableIn } from './table-in-clickhouse.ts';
@@ -79,15 +79,8 @@ describe.each([
         signature: null,
       }),
     );
-    let end = 0;
-    const rows = datums.map((datum, offset) => {
-      end += datum.length;
-      const start = end - datum.length;
-      const leafHash = String(offset).padStart(32, '0');
-      return { offset, receivedAtMs: 1_795_000_000_000, leafHash, linked: true, schemaId: 1, start, end };
-    });
     await table.becomeOwner(owner);
-    for (const body of encoder.bodies({ ...owner, bytes: Buffer.concat(datums), rows }))
+    for (const body of encoder.bodies(rowsOf(owner.partition, datums, 0, owner.topic)))
       await table.insertBody(owner, 'above-highest', body);
   });
   const read = (columns: string) =>

@@ -1,4 +1,4 @@
-import { AUDIT_EVENT_SCHEMA_ID, leafHash, partitionOf, walkDatum } from '@cairn/event';
+import { AUDIT_EVENT_SCHEMA_ID, FIELDS_MAX, leafHash, partitionOf, walkDatum } from '@cairn/event';
 import type { EventRow, EventRows } from '@cairn/native';
 import { streamsOf } from '@cairn/traffic';
 
@@ -21,8 +21,6 @@ interface Filling {
   readonly partition: number;
   next: number;
   rows: EventRow[];
-  datums: Uint8Array[];
-  bytes: number;
 }
 
 /**
@@ -38,7 +36,7 @@ export function* chunksOf({
 }: ChunkOptions): Generator<EventRows> {
   const filling = Array.from(
     { length: partitions },
-    (_, partition): Filling => ({ partition, next: 0, rows: [], datums: [], bytes: 0 }),
+    (_, partition): Filling => ({ partition, next: 0, rows: [] }),
   );
   const batches = new Map<string, { org: string; seq: number; datum: Uint8Array }[]>();
   const deliver = (gateway: string): EventRows | undefined => {
@@ -55,11 +53,10 @@ export function* chunksOf({
         leafHash: Buffer.from(leafHash(AUDIT_EVENT_SCHEMA_ID, datum)).toString('latin1'),
         linked: seq > 0,
         schemaId: AUDIT_EVENT_SCHEMA_ID,
-        start: here.bytes,
-        end: here.bytes + datum.length,
+        bytes: datum,
+        start: 0,
+        end: datum.length,
       });
-      here.datums.push(datum);
-      here.bytes += datum.length;
     }
     return here.rows.length >= rowsMax ? chunkOf(here) : undefined;
   };
@@ -79,12 +76,10 @@ export function* chunksOf({
 }
 
 function chunkOf(here: Filling): EventRows {
-  const chunk = {
-    topic: 'audit.events.standard',
-    partition: here.partition,
-    bytes: Buffer.concat(here.datums),
-    rows: here.rows,
-  };
-  Object.assign(here, { rows: [], datums: [], bytes: 0 });
-  return chunk;
+  const { partition, rows } = here;
+  here.rows = [];
+  const places = new Uint16Array(rows.length * FIELDS_MAX);
+  for (const [index, { bytes, start, end }] of rows.entries())
+    walkDatum(bytes, AUDIT_EVENT_SCHEMA_ID, start, end, places, index * FIELDS_MAX);
+  return { topic: 'audit.events.standard', partition, rows, places };
 }
