@@ -9,7 +9,12 @@ import { GATEWAY, ORG, streamOf } from './stream.ts';
 const TOPIC = 'audit.events.standard';
 
 /** Rows of a stream from an offset on. */
-function rowsOf(partition: number, datums: readonly Uint8Array[], offset: number): EventRows {
+export function rowsOf(
+  partition: number,
+  datums: readonly Uint8Array[],
+  offset: number,
+  topic = TOPIC,
+): EventRows {
   const places = new Uint16Array(datums.length * FIELDS_MAX);
   const bytes = Buffer.concat(datums);
   let at = 0;
@@ -28,7 +33,7 @@ function rowsOf(partition: number, datums: readonly Uint8Array[], offset: number
       end: at,
     };
   });
-  return { topic: TOPIC, partition, rows, places };
+  return { topic, partition, rows, places };
 }
 
 const gap = (first: number, last: number): Gap => ({
