@@ -15,7 +15,12 @@ export interface Faults {
   readonly streams: readonly string[];
   /** Findings of ingest, and gaps that gateways declared: none of them had a reason for one. */
   readonly findings: readonly string[];
+  /** Rows of rollups that are not the sum of their base. */
+  readonly rollups: readonly string[];
 }
+
+/** By what an acknowledged event is found in the table: its leaf hash as well, or its place in its stream alone. */
+export type Identity = 'leaf' | 'place';
 
 /** A row of a rollup that is not what the base table says. */
 export interface RollupDifference {
@@ -32,7 +37,6 @@ export interface Judgement {
   readonly calls: number;
   readonly duplicates: number;
   readonly faults: Faults;
-  readonly rollups: readonly RollupDifference[];
 }
 
 export const NO_FAULTS: Faults = {
@@ -42,24 +46,29 @@ export const NO_FAULTS: Faults = {
   unaccounted: [],
   streams: [],
   findings: [],
+  rollups: [],
 };
 
 /**
  * Waits until the table accounts for the log, and compares it with what gateways were told.
  *
  * @param acknowledged lines `org gateway epoch seq leaf`
+ * @param identity `place` for services that keep no leaf hash.
  */
 export async function judge(
   parts: { readonly kafka: Kafka; readonly clickhouse: ClickHouse },
   acknowledged: readonly string[],
   msMax?: number,
+  identity: Identity = 'leaf',
 ): Promise<Judgement> {
   const { clickhouse, kafka } = parts;
   const ledger = await drained(parts, msMax);
   const rows = await rowsOf(clickhouse);
   const held = new Map<string, number>();
+  const lineOf = (line: string): string =>
+    identity === 'leaf' ? line : line.slice(0, line.lastIndexOf(' '));
   for (const row of rows) {
-    const line = `${row.org_id} ${row.gateway_id} ${row.epoch} ${row.seq} ${row.leaf}`;
+    const line = lineOf(`${row.org_id} ${row.gateway_id} ${row.epoch} ${row.seq} ${row.leaf}`);
     held.set(line, (held.get(line) ?? 0) + 1);
   }
   const findings = await clickhouse.query<{ finding: string; org_id: string; epoch: string; seq: string }>(
@@ -76,7 +85,7 @@ export async function judge(
     calls: calls?.count ?? 0,
     duplicates: duplicates?.count ?? 0,
     faults: {
-      lost: few(acknowledged.filter((line) => !held.has(line))),
+      lost: few(acknowledged.filter((line) => !held.has(lineOf(line)))),
       doubled: few(
         [...held].filter(([, times]) => times > 1).map(([line, times]) => `${line}: ${times} times`),
       ),
@@ -86,8 +95,12 @@ export async function judge(
       unaccounted: await unaccounted(clickhouse, kafka),
       streams: brokenStreams(rows),
       findings: few(findings.map((row) => `${row.finding} ${row.org_id} ${row.epoch} ${row.seq}`)),
+      rollups: few(
+        (await rollupDifferences(clickhouse)).map(
+          ({ rollup, key, base, rolled }) => `${rollup} ${key}: ${rolled} of ${base}`,
+        ),
+      ),
     },
-    rollups: await rollupDifferences(clickhouse),
   };
 }
 
@@ -145,7 +158,7 @@ export async function rollupDifferences(clickhouse: ClickHouse): Promise<RollupD
   );
 }
 
-/** What the views of 0002_rollups.sql take. */
+/** What the views of 0002_rollups.sql count. */
 const CALLS = `FROM cairn.events
   WHERE kind IN ('tool_call', 'resource_read', 'prompt_get') AND phase IN ('outcome', 'single')`;
 
