@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 
 /** A request to ClickHouse, as its HTTP interface has it. */
 export interface ProxiedStatement {
@@ -39,8 +39,9 @@ export async function startHttpProxy(target: string): Promise<HttpProxy> {
     const url = new URL(asked.url ?? '/', target);
     // The statement stands in the address when a body of rows follows, and is the body otherwise.
     const inAddress = url.searchParams.get('query');
-    const body = inAddress === null ? await text(asked) : undefined;
-    const fate = await proxy.decide({ sql: inAddress ?? body ?? '', settings: url.searchParams });
+    // Whole, so that whatever becomes of the client meanwhile, the statement can still arrive.
+    const body = await buffer(asked);
+    const fate = await proxy.decide({ sql: inAddress ?? body.toString(), settings: url.searchParams });
     met.set(fate.do, (met.get(fate.do) ?? 0) + 1);
     if (fate.do === 'cut' || asked.socket.destroyed) {
       asked.socket.destroy();
@@ -54,7 +55,7 @@ export async function startHttpProxy(target: string): Promise<HttpProxy> {
     const { host: _host, 'content-length': _length, ...headers } = asked.headers;
     const passedOn = request(url, { method: asked.method ?? 'POST', headers, agent: false }, async (got) => {
       if (fate.do === 'lose-answer') {
-        await text(got).catch(() => '');
+        await buffer(got).catch(() => {});
         await fate.applied?.();
         answer.destroy();
         return;
@@ -65,8 +66,7 @@ export async function startHttpProxy(target: string): Promise<HttpProxy> {
     });
     passedOn.on('error', () => answer.destroy());
     if (fate.do === 'pass') answer.on('close', () => passedOn.destroy());
-    if (body === undefined) asked.pipe(passedOn);
-    else passedOn.end(sql ?? body);
+    passedOn.end(inAddress === null ? (sql ?? body) : body);
   };
 
   const server = createServer((asked, answer) => void serve(asked, answer).catch(() => answer.destroy()));

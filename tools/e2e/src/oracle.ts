@@ -1,5 +1,6 @@
 import type { ClickHouse, Kafka } from '@cairn/adapters';
-import { brokenStreams, drained, rowsOf, TOPIC } from './rig.ts';
+import { verifyLedger } from '@cairn/ingest';
+import { brokenStreams, drained, rowsOf, TOPIC, unaccounted } from './rig.ts';
 
 /** What is wrong at the end of a run in which anything may have failed. Nothing is, when every list is empty. */
 export interface Faults {
@@ -61,8 +62,10 @@ export async function judge(
   msMax?: number,
   identity: Identity = 'leaf',
 ): Promise<Judgement> {
-  const { clickhouse, kafka } = parts;
-  const ledger = await drained(parts, msMax);
+  const { clickhouse } = parts;
+  // What does not come is said below.
+  await drained(parts, msMax).catch(() => {});
+  const ledger = await verifyLedger(clickhouse, [TOPIC]);
   const rows = await rowsOf(clickhouse);
   const held = new Map<string, number>();
   const lineOf = (line: string): string =>
@@ -92,7 +95,7 @@ export async function judge(
       ledger: ledger
         .filter(({ missing, doubled }) => missing !== 0 || doubled !== 0)
         .map((state) => JSON.stringify(state)),
-      unaccounted: await unaccounted(clickhouse, kafka),
+      unaccounted: await unaccounted(parts),
       streams: brokenStreams(rows),
       findings: few(findings.map((row) => `${row.finding} ${row.org_id} ${row.epoch} ${row.seq}`)),
       rollups: few(
@@ -107,26 +110,6 @@ export async function judge(
 /** Enough to see what kind it is. */
 function few(lines: readonly string[]): string[] {
   return lines.length <= 10 ? [...lines] : [...lines.slice(0, 10), `and ${lines.length - 10} more`];
-}
-
-/** Offsets of the whole log, also before the first row and behind the last one, which ingest's own check leaves out. */
-async function unaccounted(clickhouse: ClickHouse, kafka: Kafka): Promise<string[]> {
-  const accounted = await clickhouse.query<{ partition: number; offsets: number; lowest: number }>(
-    `SELECT partition, toUInt32(uniqExact(at)) AS offsets, toUInt32(min(at)) AS lowest FROM (
-       SELECT partition, offset AS at FROM cairn.events WHERE topic = {topic:String}
-       UNION ALL
-       SELECT partition, arrayJoin(range(offset_first, offset_last + 1)) AS at FROM cairn.ingest_gaps
-       WHERE topic = {topic:String})
-     GROUP BY partition`,
-    { topic: TOPIC },
-  );
-  const bounds = await kafka.boundsOf(TOPIC);
-  return [...bounds].flatMap(([partition, { first, end }]) => {
-    const found = accounted.find((row) => row.partition === partition);
-    const lowest = Math.min(first, found?.lowest ?? first);
-    const missing = end - lowest - (found?.offsets ?? 0);
-    return missing === 0 ? [] : [`partition ${partition}: ${missing} of ${end - lowest}`];
-  });
 }
 
 /** Where a rollup of deploy/clickhouse/0002_rollups.sql is not the sum of its base. */
