@@ -113,6 +113,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   rig.proxy.decide = () => ({ do: 'pass' });
   rig.tableProxy.decide = () => ({ do: 'pass' });
   await rig.proxy.settled();
+  // One that ended by itself, because the broker was away when it started, is started as a supervisor would.
+  for (const ingest of ingests) if (!isRunning(ingest)) await ingest.start();
   onProgress('healed');
   await producer.finish();
   const judgement = await rig.judge(180_000, options.peer === undefined ? 'leaf' : 'place');
@@ -175,6 +177,14 @@ async function killAndStart(victim: Victim, random: Random, stop?: AbortSignal):
 
 const STARTS_MAX = 20;
 
+function isRunning({ pid }: ServiceProcess): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** Most requests pass; of those that append, some lose their answer or wait. */
 function fatesOf(random: Random): TcpProxy['decide'] {
   return ({ isProduce }): Fate => {
@@ -194,8 +204,8 @@ function statementFatesOf(random: Random): HttpProxy['decide'] {
   return ({ sql }) => {
     const at = random.next();
     if (!sql.startsWith('INSERT INTO cairn.events')) return { do: at < 0.002 ? 'cut' : 'pass' };
-    if (at < 0.015) return { do: 'cut' };
-    return { do: at < 0.03 ? 'lose-answer' : 'pass' };
+    if (at < 0.05) return { do: 'cut' };
+    return { do: at < 0.1 ? 'lose-answer' : 'pass' };
   };
 }
 

@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { ServiceProcess } from '@cairn/local';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ChaosRig, startChaosRig, until } from './chaos-rig.ts';
+import { dieAt, killAndTakeAway, type Point, passes, ROWS } from './failpoint.ts';
 import type { ProxiedStatement, StatementFate } from './http-proxy.ts';
 import { judge, NO_FAULTS } from './oracle.ts';
 import { openQuietRecorder, type QuietRecorder } from './quiet-recorder.ts';
@@ -14,18 +15,6 @@ import { drained, TOPIC } from './rig.ts';
  * ClickHouse act at the request, or at the answer, by which the point is known. What takes over reads the log in chunks of
  * other sizes than what died.
  */
-
-/** A request of ingest by which a point of its work is known. */
-type Request = 'commit of the intent' | 'parking' | (typeof STATEMENTS)[number];
-const ROWS = 'INSERT INTO cairn.events';
-const STATEMENTS = [
-  'INSERT INTO cairn.ingest_owners',
-  'KILL QUERY',
-  'INSERT INTO cairn.ingest_gaps',
-  ROWS,
-] as const;
-
-const passes: StatementFate = { do: 'pass' };
 
 describe('the crash table', () => {
   const directory = mkdtempSync(join(tmpdir(), 'cairn-crash-'));
@@ -83,45 +72,11 @@ describe('the crash table', () => {
     expect(faults).toEqual(NO_FAULTS);
   };
 
-  /** Has ingest die of SIGKILL once when it makes the request: before the other side hears of it, or instead of its answer. */
-  const dieAt = (
-    ingest: ServiceProcess,
-    asked: Request,
-    when: 'before' | 'after',
-    seen: (statement: ProxiedStatement) => void = () => {},
-  ): Promise<void> => {
-    const { promise: dead, resolve } = Promise.withResolvers<void>();
-    let reached = false;
-    const die = async (): Promise<void> => {
-      await ingest.kill9();
-      resolve();
-    };
-    rig.tableProxy.decide = async (statement) => {
-      if (reached || !statement.sql.startsWith(asked)) return passes;
-      reached = true;
-      seen(statement);
-      if (when === 'after') return { do: 'lose-answer', applied: die };
-      await die();
-      return { do: 'cut' };
-    };
-    rig.proxy.decide = ({ isProduce, isOffsetCommit, frame }) => {
-      const isIt =
-        (asked === 'parking' && isProduce) ||
-        (asked === 'commit of the intent' && isOffsetCommit && frame.includes('v1|'));
-      if (reached || !isIt) return { do: 'pass' };
-      reached = true;
-      if (when === 'after') return { do: 'lose-answer', applied: die };
-      void die();
-      return { do: 'swallow' };
-    };
-    return dead;
-  };
-
   /** Starts it, and lets it be killed while it starts. */
   const begin = (ingest: ServiceProcess): void => void ingest.start().catch(() => {});
 
   describe('ingest dies, and the next one does the rest', () => {
-    test.each<[Request, 'before' | 'after', rowsThere: boolean]>([
+    test.each<[Point, 'before' | 'after', rowsThere: boolean]>([
       ['INSERT INTO cairn.ingest_owners', 'before', false],
       ['INSERT INTO cairn.ingest_owners', 'after', false],
       ['KILL QUERY', 'before', false],
@@ -138,7 +93,7 @@ describe('the crash table', () => {
       '%s: %s it, every event becomes one row',
       async (asked, when, rowsThere) => {
         const org = await produce();
-        const dead = dieAt(first, asked, when);
+        const dead = dieAt(rig, first, asked, when);
         begin(first);
         await dead;
         expect((await countOf(org)) > 0).toBe(rowsThere);
@@ -148,24 +103,6 @@ describe('the crash table', () => {
       60_000,
     );
   });
-
-  /** Kills ClickHouse, takes the part away that holds an organisation's rows, with or without the token, and starts it. */
-  const afterKill = async (org: string, gone: 'part' | 'tokens'): Promise<{ readonly day: string }> => {
-    const [part] = await rig.clickhouse.query<{ path: string; name: string }>(
-      `SELECT path, name FROM system.parts WHERE database = 'cairn' AND table = 'events' AND active
-       AND name IN (SELECT _part FROM cairn.events WHERE org_id = {org:String})`,
-      { org },
-    );
-    const path = part?.path.replace(/\/$/, '') ?? '';
-    const tokens = join(dirname(path), 'deduplication_logs');
-    expect([existsSync(path), existsSync(tokens)]).toEqual([true, true]);
-    const clickhouse = rig.parts.part('clickhouse');
-    await clickhouse.kill9();
-    rmSync(gone === 'part' ? path : tokens, { recursive: true });
-    await clickhouse.start();
-    const day = part?.name.slice(0, 8) ?? '';
-    return { day: `${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}` };
-  };
 
   /** Inserts a row under a token. @returns whether it is there. */
   const isTaken = async (token: string, day: string, topic: string): Promise<boolean> => {
@@ -183,13 +120,13 @@ describe('the crash table', () => {
   test('ClickHouse is killed between token and part: the token swallows a retry, and the next owner, which has another, loads the rows', async () => {
     const org = await produce();
     let token = '';
-    const dead = dieAt(first, ROWS, 'after', ({ settings }) => {
+    const dead = dieAt(rig, first, ROWS, 'after', ({ settings }) => {
       token = settings.get('insert_deduplication_token') ?? '';
     });
     begin(first);
     await dead;
     expect(await countOf(org)).toBeGreaterThan(0);
-    const { day } = await afterKill(org, 'part');
+    const { day } = await killAndTakeAway(rig, org, 'part');
     expect(await countOf(org)).toBe(0);
     expect(await isTaken(token, day, 'probe.swallowed')).toBe(false);
     await second.start();
@@ -199,12 +136,12 @@ describe('the crash table', () => {
   test('the tokens are lost and the part is kept: a token no longer holds anyone back, and the rows are not inserted again', async () => {
     const org = await produce();
     let token = '';
-    const dead = dieAt(first, ROWS, 'after', ({ settings }) => {
+    const dead = dieAt(rig, first, ROWS, 'after', ({ settings }) => {
       token = settings.get('insert_deduplication_token') ?? '';
     });
     begin(first);
     await dead;
-    const { day } = await afterKill(org, 'tokens');
+    const { day } = await killAndTakeAway(rig, org, 'tokens');
     expect(await countOf(org)).toBeGreaterThan(0);
     expect(await isTaken(token, day, 'probe.taken')).toBe(true);
     await second.start();
@@ -295,7 +232,7 @@ describe('the crash table', () => {
       const org = await produce();
       // Behind the record that is no event and the events that the recorder sends for itself.
       const offset = end + 20;
-      const dead = dieAt(first, 'parking', 'after');
+      const dead = dieAt(rig, first, 'parking', 'after');
       const kill = rig.proxy.decide;
       let parked = 0;
       // The first thing that is parked is no event; the second one is this row.
