@@ -52,7 +52,7 @@ describe('a mailbox', () => {
   });
 
   test('takes no offsets that were passed over for holes: whoever waits for a chunk fails', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, nothing, realClock);
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
     mailbox.restart(0);
     mailbox.put(fetched(0, 2));
     mailbox.put(fetched(5, 6));
@@ -63,7 +63,7 @@ describe('a mailbox', () => {
   });
 
   test('a log that ends before the position is noticed', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, nothing, realClock);
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
     mailbox.restart(10);
     mailbox.put(fetched(0, 3));
     await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
