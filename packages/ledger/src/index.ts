@@ -2,9 +2,11 @@ export { genesisHash } from './genesis.ts';
 export { type NoteKey, noteKeyOf, parseVkey, publicKeyOf } from './note-key.ts';
 export {
   EPOCHS_REMEMBERED,
+  EPOCHS_WITH_HASHES,
   type EpochPosition,
   type Placement,
   placeInStream,
+  remembered,
   type StreamItem,
   type StreamPosition,
   type Verdict,

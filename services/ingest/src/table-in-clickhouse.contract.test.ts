@@ -6,6 +6,7 @@ import { completeEvent, encodeDatum, formatUuid, hexOf } from '@cairn/event';
 import { type Parts, REPOSITORY, startTestParts } from '@cairn/local';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { streamOf } from '../test/stream.ts';
 import { holdTableToItsPromises, rowsOf } from '../test/table-contract.ts';
 import { avroEncoder, nativeEncoder } from './encoder.ts';
 import type { EventTable } from './event-table.ts';
@@ -121,6 +122,40 @@ describe.each([
     const plan = await clickhouse.query<{ explain: string }>(`EXPLAIN indexes = 1 ${sql}`, { id });
     expect(plan.map(({ explain }) => explain.trim())).toContain(`Name: by_${column}`);
   });
+});
+
+describe('an insert', () => {
+  test.each([
+    ['columns', nativeEncoder],
+    ['Avro', avroEncoder],
+  ])(
+    'as %s is one part, all or none of it, however many organisations, hours and rows it holds',
+    async (_, encoder) => {
+      const owner = { topic: 'audit.events.parts', partition: 0, name: `parts-${_}` };
+      await clickhouse.exec('SYSTEM STOP MERGES cairn.events');
+      const parts = async (): Promise<number> => {
+        const [row] = await clickhouse.query<{ count: number }>(
+          `SELECT toUInt32(uniqExact(_part)) AS count FROM cairn.events WHERE topic = {topic:String}`,
+          owner,
+        );
+        return row?.count ?? 0;
+      };
+      await table.becomeOwner(owner);
+      const before = await parts();
+      const hours = Array.from({ length: 60 }, (_, hour) =>
+        streamOf(50, {
+          org: `org-${hour % 7}`,
+          epoch: hour,
+          timestamp: 1_795_000_000_000_000 + hour * 3_600_000_000,
+        }),
+      );
+      const rows = rowsOf(0, hours.flat(), before * 10_000, owner.topic);
+      for (const body of encoder.bodies(rows)) await table.insertBody(owner, 'above-highest', body);
+      expect(await parts()).toBe(before + 1);
+      expect(await table.held(owner, before * 10_000)).toMatchObject({ highest: before * 10_000 + 2_999 });
+      await clickhouse.exec('SYSTEM START MERGES cairn.events');
+    },
+  );
 });
 
 describe('rollups', () => {
