@@ -1,9 +1,8 @@
 import {
-  type FrameReason,
-  LEAF_HEAD_BYTES,
+  FRAME_HEAD_BYTES,
+  framedIdAt,
   leafHashText,
   partitionOf,
-  putLeafHead,
   SCHEMAS,
   unframe,
   walkDatum,
@@ -12,12 +11,16 @@ import { hashAt, isHashAt } from './hash-text.ts';
 import type { Leaf } from './leaf.ts';
 import { type Placement, placeInStream, type StreamPosition, type Verdict } from './place-in-stream.ts';
 
-/** One record of a partition. */
+/** One record of a partition, its value told by its place. */
 export interface PartitionRecord {
   readonly offset: number;
-  readonly value: Uint8Array | null;
   /** Broker's append time, milliseconds since 1970. */
   readonly appendedAtMs: number;
+  /** Holds the value in [start, end). */
+  readonly bytes: Uint8Array;
+  /** -1 when there is no value. */
+  readonly start: number;
+  readonly end: number;
 }
 
 /** What becomes of a record in its partition's log. */
@@ -51,7 +54,6 @@ export interface AcceptancePartition {
 const TIMESTAMP_MIN = 946_684_800_000_000;
 const TIMESTAMP_MAX = 7_258_118_400_000_000;
 
-const FRAME_HEAD_BYTES = 5;
 const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
 
 /** How far each stream has come, by `streamKey`. */
@@ -67,7 +69,6 @@ export const streamKey = (orgId: string, gatewayId: string): string => `${orgId}
 export class Acceptance {
   readonly #partition: AcceptancePartition;
   readonly #positions: StreamPositions;
-  #scratch = new Uint8Array(4_096);
   // Events of one gateway come together, so the last stream is kept at hand.
   #orgId = '';
   #gatewayId = '';
@@ -80,22 +81,19 @@ export class Acceptance {
     this.#positions = positions;
   }
 
-  /** The leaf of the answer is good until the next call. */
-  accept({ offset, value, appendedAtMs: receivedAtMs }: PartitionRecord): Accepted {
-    const framedId = schemaIdOf(value);
-    if (typeof framedId === 'string' || value === null) return noEvent(String(framedId), '', '');
+  /** The leaf of the answer is a view on the record, and as good as its bytes. */
+  accept({ offset, appendedAtMs: receivedAtMs, bytes, start: frameAt, end }: PartitionRecord): Accepted {
+    const framedId = framedIdAt(bytes, frameAt, end);
+    if (framedId < 0) {
+      const unframed = unframe(frameAt < 0 ? null : bytes.subarray(frameAt, end));
+      return noEvent(unframed.ok ? 'value.empty' : unframed.reason, '', '');
+    }
     const { partition, releasedIdOf } = this.#partition;
     const schemaId = releasedIdOf === undefined ? framedId : releasedIdOf(framedId);
     if (schemaId === undefined || !RELEASED.has(schemaId)) {
       return noEvent('schema.unknown', '', `schema id ${framedId}`);
     }
-    const start = LEAF_HEAD_BYTES;
-    const end = start + value.length - FRAME_HEAD_BYTES;
-    if (this.#scratch.length < end) this.#scratch = new Uint8Array(end * 2);
-    const bytes = this.#scratch;
-    // The last bytes of the frame's head come along and are written over.
-    bytes.set(value, start - FRAME_HEAD_BYTES);
-    putLeafHead(schemaId, bytes, 0);
+    const start = frameAt + FRAME_HEAD_BYTES;
     const walked = walkDatum(bytes, schemaId, start, end);
     if (!walked.ok) return noEvent(walked.reason, walked.field, `byte ${walked.at - start} of the datum`);
     const { timestampMicros, orgId, gatewayId, epoch, seq } = walked;
@@ -108,7 +106,7 @@ export class Acceptance {
       const belongs = partitionOf(orgId, gatewayId, this.#partition.partitions);
       return noEvent('partition.wrong', '', `its stream belongs to partition ${belongs}, not ${partition}`);
     }
-    const hash = leafHashText(bytes.subarray(0, end));
+    const hash = leafHashText(schemaId, bytes, start, end);
     const position = this.#positions.get(this.#key);
     const head = position?.head;
     const prevHash =
@@ -128,16 +126,6 @@ export class Acceptance {
     this.#key = streamKey(orgId, gatewayId);
     this.#isHere = partitionOf(orgId, gatewayId, this.#partition.partitions) === this.#partition.partition;
   }
-}
-
-/** The schema's id in a frame's head, or why the value is no frame. */
-function schemaIdOf(value: Uint8Array | null): number | FrameReason {
-  // The first test is true of every frame and spares the view on the datum.
-  if (value !== null && value.length > FRAME_HEAD_BYTES && value[0] === 0) {
-    return ((value[1]! << 24) | (value[2]! << 16) | (value[3]! << 8) | value[4]!) >>> 0;
-  }
-  const unframed = unframe(value);
-  return unframed.ok ? unframed.schemaId : unframed.reason;
 }
 
 const noEvent = (reason: string, field: string, detail: string): Accepted => ({

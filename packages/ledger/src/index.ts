@@ -81,7 +81,6 @@ export {
   type StreamPosition,
   type Verdict,
 } from './place-in-stream.ts';
-export { HASHES_REMEMBERED, RecentHashes } from './recent-hashes.ts';
 export { KnownTree, rootOf, verifyConsistency, verifyInclusion } from './proofs.ts';
 export { rangeIn, readSegment, type SegmentObject } from './read-segment.ts';
 export {
@@ -93,6 +92,7 @@ export {
   type StreamName,
   verdictOf,
 } from './reasons.ts';
+export { HASHES_REMEMBERED, RecentHashes } from './recent-hashes.ts';
 export { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
 export { SEGMENT_BYTES_MAX, SEGMENT_LEAVES, type SegmentRange } from './segment-form.ts';
 export { signDatum, verifyDatum } from './signature.ts';

@@ -1,5 +1,5 @@
 import { zstdDecompressSync } from 'node:zlib';
-import { LEAF_HEAD_BYTES, leafHashText, putLeafHead, textOf, walkNextDatum } from '@cairn/event';
+import { leafHashText, textOf, walkNextDatum } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import type { Leaf } from './leaf.ts';
 import {
@@ -103,8 +103,6 @@ class ObjectReader {
   readonly #bytes: Uint8Array;
   readonly #schemaId: number;
   readonly #sync: Uint8Array;
-  /** What stands before a datum in its leaf. */
-  readonly #head = new Uint8Array(LEAF_HEAD_BYTES);
   #at: number;
   #block: Uint8Array = new Uint8Array();
   #blockAt = 0;
@@ -122,7 +120,6 @@ class ObjectReader {
     }
     this.#bytes = bytes;
     this.#schemaId = schemaId;
-    putLeafHead(schemaId, this.#head, 0);
     this.#sync = header.subarray(header.length - SYNC_BYTES);
     this.#at = header.length;
   }
@@ -154,7 +151,7 @@ class ObjectReader {
     this.#blockAt = walked.end;
     this.#rowsLeft -= 1;
     this.#prefixRead = false;
-    const hash = leafHashText(this.#leafBytes(start, walked.end));
+    const hash = leafHashText(this.#schemaId, block, start, walked.end);
     return {
       offset: this.offset,
       receivedAtMs: this.#receivedAtMs,
@@ -165,20 +162,6 @@ class ObjectReader {
       walked,
       hash,
     };
-  }
-
-  /** What the leaf hash covers. The head is written over what was read before the datum, so nothing is copied. */
-  #leafBytes(start: number, end: number): Uint8Array {
-    if (start >= LEAF_HEAD_BYTES) {
-      const head = this.#head;
-      let at = start - LEAF_HEAD_BYTES;
-      for (let index = 0; index < LEAF_HEAD_BYTES; index += 1) this.#block[at++] = head[index]!;
-      return this.#block.subarray(start - LEAF_HEAD_BYTES, end);
-    }
-    const bytes = new Uint8Array(LEAF_HEAD_BYTES + end - start);
-    bytes.set(this.#head);
-    bytes.set(this.#block.subarray(start, end), LEAF_HEAD_BYTES);
-    return bytes;
   }
 
   #openBlock(): void {

@@ -1,8 +1,8 @@
-import { AUDIT_EVENT_SCHEMA_ID, frame } from '@cairn/event';
+import { frame } from '@cairn/event';
 import { isFailure } from '@cairn/failure';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Gateway, ORIGIN } from '../test/deployment.ts';
+import { Gateway, ORIGIN, recordOf } from '../test/deployment.ts';
 import {
   Acceptance,
   hexOfHash,
@@ -20,12 +20,7 @@ function written(datums: readonly Uint8Array[], first = 0): { segment: WrittenSe
   const writer = new SegmentWriter(ORIGIN, first);
   const leaves: string[] = [];
   for (const [at, datum] of datums.entries()) {
-    const value = frame(AUDIT_EVENT_SCHEMA_ID, datum);
-    const accepted = acceptance.accept({
-      offset: 2 ** 33 + at * 3,
-      value,
-      appendedAtMs: 1_795_000_000_000 + at,
-    });
+    const accepted = acceptance.accept(recordOf(2 ** 33 + at * 3, datum, 1_795_000_000_000 + at));
     if (accepted.outcome !== 'leaf') throw new Error(accepted.outcome);
     if (!writer.fits(accepted.leaf)) throw new Error('does not fit');
     writer.add(accepted.leaf);
@@ -141,7 +136,7 @@ describe('a segment', () => {
     const writer = new SegmentWriter(ORIGIN, SEGMENT_LEAVES - 2);
     const fits: boolean[] = [];
     for (const [offset, datum] of gateway.stream(2).entries()) {
-      const accepted = acceptance.accept({ offset, value: frame(1, datum), appendedAtMs: 0 });
+      const accepted = acceptance.accept(recordOf(offset, datum, 0));
       if (accepted.outcome !== 'leaf') throw new Error(accepted.outcome);
       fits.push(writer.fits(accepted.leaf));
       if (fits.at(-1) === true) writer.add(accepted.leaf);
@@ -155,7 +150,7 @@ describe('a segment', () => {
     let streams = 0;
     for (; streams < 5_000; streams += 1) {
       const datum = new Gateway('acme', `gw-${streams}`).record('stream_open');
-      const accepted = acceptance.accept({ offset: streams, value: frame(1, datum), appendedAtMs: 0 });
+      const accepted = acceptance.accept(recordOf(streams, datum, 0));
       if (accepted.outcome !== 'leaf') throw new Error(accepted.outcome);
       if (!writer.fits(accepted.leaf)) break;
       writer.add(accepted.leaf);
@@ -168,7 +163,13 @@ describe('a segment', () => {
 describe('acceptance', () => {
   const acceptanceOf = () => new Acceptance({ partition: 0, partitions: 1 });
   const accept = (acceptance: Acceptance, value: Uint8Array | null) =>
-    acceptance.accept({ offset: 1, value, appendedAtMs: 1 });
+    acceptance.accept({
+      offset: 1,
+      appendedAtMs: 1,
+      bytes: value ?? new Uint8Array(),
+      start: value === null ? -1 : 0,
+      end: value?.length ?? -1,
+    });
 
   test('drops what a producer repeats, and says of everything else what it is', () => {
     const acceptance = acceptanceOf();

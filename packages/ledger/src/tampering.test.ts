@@ -1,8 +1,7 @@
 // What one who holds every key of the archive, but no key of a gateway, can do to a log, and what shows it.
-import { AUDIT_EVENT_SCHEMA_ID, frame } from '@cairn/event';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Archive, audit, Gateway, Keys, ORIGIN } from '../test/deployment.ts';
+import { Archive, audit, Gateway, Keys, ORIGIN, recordOf } from '../test/deployment.ts';
 import { Acceptance, type LogReport, manifestName, type Reason, segmentName } from './index.ts';
 import { headerOf } from './segment-form.ts';
 
@@ -24,11 +23,7 @@ function forged(keys: Keys, datums: readonly Uint8Array[]): LogReport {
   const archive = new Archive(keys);
   for (const [offset, datum] of datums.entries()) {
     const acceptance = new Acceptance({ partition: 0, partitions: 1 });
-    const accepted = acceptance.accept({
-      offset,
-      value: frame(AUDIT_EVENT_SCHEMA_ID, datum),
-      appendedAtMs: 5,
-    });
+    const accepted = acceptance.accept(recordOf(offset, datum, 5));
     if (accepted.outcome !== 'leaf') throw new Error(accepted.outcome);
     archive.appendLeaf(accepted.leaf);
     if (offset % 50 === 49) archive.cut();
@@ -173,7 +168,9 @@ describe('a byte of the bucket', () => {
     for (const [name, bytes] of archive.bucket) {
       if (name.startsWith('key/')) continue;
       // The header is compared with what it must be, byte for byte; the blocks are where a change could hide.
-      const blocksAt = name.startsWith('segment/') ? headerOf({ origin: ORIGIN, first: 0, end: 28 }, 1).length : bytes.length;
+      const blocksAt = name.startsWith('segment/')
+        ? headerOf({ origin: ORIGIN, first: 0, end: 28 }, 1).length
+        : bytes.length;
       for (let at = 0; at < bytes.length; at += at < blocksAt ? 41 : 1) {
         const changed = bytes.slice();
         changed[at]! ^= 1 << (at % 8);

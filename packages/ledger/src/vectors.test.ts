@@ -19,7 +19,8 @@ import {
 } from './index.ts';
 
 const VECTORS = join(import.meta.dirname, '..', '..', '..', 'schemas', 'vectors');
-const vectorsIn = <Vectors>(file: string): Vectors => JSON.parse(readFileSync(join(VECTORS, file), 'utf8')) as Vectors;
+const vectorsIn = <Vectors>(file: string): Vectors =>
+  JSON.parse(readFileSync(join(VECTORS, file), 'utf8')) as Vectors;
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'));
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -87,7 +88,10 @@ describe('a log that Python wrote from schemas/ledger.md, with fastavro, hashlib
   test('is read, leaf hash by leaf hash', () => {
     const hashes = named('manifest/').flatMap(([, note]) => {
       const manifest = openManifest(note, keys.keysAt('archive', python.origin, 1));
-      const parts = manifest.objects.map(({ key, schema }) => ({ schemaId: schema, bytes: objects.get(key)! }));
+      const parts = manifest.objects.map(({ key, schema }) => ({
+        schemaId: schema,
+        bytes: objects.get(key)!,
+      }));
       const found: string[] = [];
       readSegment({ origin: python.origin, first: manifest.first, end: manifest.end }, parts, ({ hash }) =>
         found.push(hexOfHash(hash)),

@@ -46,13 +46,17 @@ WRITER = plain_schema()
 
 def empty(kind):
     """The value that says nothing, for fields that have no default of their own."""
+    if isinstance(kind, list):
+        return None
     if isinstance(kind, dict) and kind["type"] == "fixed":
         return bytes(kind["size"])
     return {"string": "", "long": 0, "int": 0}.get(kind if isinstance(kind, str) else kind["type"], "unknown")
 
 
 def event(**values):
-    made = {field["name"]: field.get("default", empty(field["type"])) for field in SCHEMA["fields"]}
+    made = {
+        field["name"]: field["default"] if "default" in field else empty(field["type"]) for field in SCHEMA["fields"]
+    }
     made.update(values)
     return made
 
