@@ -19,12 +19,39 @@ declare module 'node:crypto' {
   }): KeyObject;
 }
 
+declare module 'node:zlib' {
+  /** Zstandard (RFC 8878); parameters by their number in `constants`. */
+  export function zstdCompressSync(
+    data: Uint8Array,
+    options: {
+      readonly params: Readonly<Record<number, number>>;
+      /** Written into the frame's head. */
+      readonly pledgedSrcSize: number;
+      readonly chunkSize: number;
+    },
+  ): Uint8Array<ArrayBuffer>;
+  /** @throws an error when the data is no frame, or its content is longer than `maxOutputLength`. */
+  export function zstdDecompressSync(
+    data: Uint8Array,
+    options: { readonly maxOutputLength: number; readonly chunkSize: number },
+  ): Uint8Array<ArrayBuffer>;
+  export const constants: {
+    readonly ZSTD_c_compressionLevel: number;
+    readonly ZSTD_c_windowLog: number;
+    readonly ZSTD_c_hashLog: number;
+    readonly ZSTD_c_minMatch: number;
+    readonly ZSTD_c_targetLength: number;
+    readonly ZSTD_c_strategy: number;
+    readonly ZSTD_fast: number;
+  };
+}
+
 declare class TextEncoder {
   encode(text: string): Uint8Array<ArrayBuffer>;
 }
 
 declare class TextDecoder {
-  constructor(label: 'utf-8', options: { fatal: true });
+  constructor(label: 'utf-8', options: { fatal: true; ignoreBOM: true });
   decode(bytes: Uint8Array): string;
 }
 

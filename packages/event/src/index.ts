@@ -1,4 +1,4 @@
-export { bytesOfHex, formatUuid, hexOf, parseUuid } from './bytes.ts';
+export { bytesOfHex, formatUuid, hexOf, parseUuid, textOf, utf8 } from './bytes.ts';
 export { crc64Of, parsingCanonicalForm } from './canonical-form.ts';
 export { decodeDatum, encodeDatum } from './codec.ts';
 export { type ContainerRow, containerOf, ingestedSchema, PREFIX_FIELDS } from './container.ts';
@@ -28,5 +28,5 @@ export {
 } from './frame.ts';
 export { releasedSchema, schemaById } from './schemas.ts';
 export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
-export { FIELDS_MAX, type Refused, type Walked, type WalkReason, walkDatum } from './walk.ts';
+export { FIELDS_MAX, type Refused, type Walked, type WalkReason, walkDatum, walkNextDatum } from './walk.ts';
 export { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';

@@ -10,6 +10,7 @@ import {
   encodeDatum,
   releasedSchema,
   walkDatum,
+  walkNextDatum,
 } from './index.ts';
 
 const type = avsc.Type.forSchema(releasedSchema(AUDIT_EVENT_SCHEMA_ID).schema as unknown as Schema, {
@@ -44,7 +45,10 @@ describe('the walk', () => {
           );
           const alone = walkDatum(datum, AUDIT_EVENT_SCHEMA_ID);
           if (!inside.ok || !alone.ok) throw new Error('refused');
-          expect({ ...inside, prevHashAt: inside.prevHashAt - before.length }).toEqual(alone);
+          const at = before.length;
+          expect({ ...inside, prevHashAt: inside.prevHashAt - at, end: inside.end - at }).toEqual(alone);
+          expect(walkNextDatum(buffer, AUDIT_EVENT_SCHEMA_ID, at, buffer.length)).toEqual(inside);
+          expect(walkNextDatum(buffer, AUDIT_EVENT_SCHEMA_ID, at, at + datum.length - 1).ok).toBe(false);
         },
       ),
     );
@@ -71,6 +75,47 @@ describe('the walk', () => {
         orgId: org_id,
       });
     }
+  });
+
+  test('finds the end of a changed datum exactly where the walk of that length agrees', () => {
+    fc.assert(
+      fc.property(events, fc.nat(), fc.integer({ min: 1, max: 255 }), (event, place, flip) => {
+        const datum = Uint8Array.from([...encodeDatum(event), ...new Uint8Array(40)]);
+        const at = place % (datum.length - 40);
+        datum[at] = (datum[at] ?? 0) ^ flip;
+        const next = walkNextDatum(datum, AUDIT_EVENT_SCHEMA_ID, 0, datum.length);
+        if (next.ok) expect(walkDatum(datum, AUDIT_EVENT_SCHEMA_ID, 0, next.end)).toEqual(next);
+        else {
+          // It may have become shorter or longer by the strings' lengths of one byte.
+          for (let end = Math.max(0, datum.length - 300); end <= datum.length; end += 1) {
+            if (walkDatum(datum, AUDIT_EVENT_SCHEMA_ID, 0, end).ok)
+              throw new Error(`a datum of ${end} bytes`);
+          }
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('keeps a byte order mark: organisations that differ by one are two', () => {
+    const base = {
+      kind: 'tool_call',
+      phase: 'single',
+      capture: 'gateway',
+      timestamp: 1_795_000_000_000_000,
+    } as const;
+    const datum = encodeDatum({
+      ...completeEvent(
+        { ...base, org_id: '\ufeffacme', gateway_id: 'gw-1' },
+        { event_id: new Uint8Array(16) },
+      ),
+      epoch: 1,
+      seq: 0,
+      prev_hash: new Uint8Array(32),
+      key_id: '00000000',
+      signature: null,
+    });
+    expect(walkDatum(datum, AUDIT_EVENT_SCHEMA_ID)).toMatchObject({ ok: true, orgId: '\ufeffacme' });
   });
 
   test('accepts a mutated datum only when it is canonical: decoded and encoded again it is the same bytes', () => {

@@ -20,6 +20,8 @@ export interface Walked {
   readonly prevHashAt: number;
   readonly keyId: string;
   readonly signed: boolean;
+  /** Where the datum ends in the buffer, exclusive. */
+  readonly end: number;
 }
 
 export interface Refused {
@@ -95,7 +97,7 @@ export function walkDatum(
     places === undefined
       ? SKIMS[schemaId]!(bytes, start, end, notes)
       : NOTING_SKIMS[schemaId]!(bytes, start, end, notes, places, into);
-  if (skimmedTo === end) return walked(bytes);
+  if (skimmedTo === end) return walked(bytes, end);
   cursor.at = start;
   cursor.end = end;
   cursor.items = 0;
@@ -103,10 +105,37 @@ export function walkDatum(
     return { ok: false, reason: cursor.reason, at: cursor.at, field: notes.field };
   }
   if (cursor.at !== end) return { ok: false, reason: 'datum.trailing', at: cursor.at, field: '' };
-  return walked(bytes);
+  return walked(bytes, end);
 }
 
-function walked(bytes: Uint8Array): Walked {
+/**
+ * Passes over the datum that begins at `start` and finds where it ends, as `walkDatum` does for one whose end is known: for
+ * rows that stand one behind the other.
+ *
+ * @param limit end of the buffer's part in which the datum must lie.
+ */
+export function walkNextDatum(
+  bytes: Uint8Array,
+  schemaId: number,
+  start: number,
+  limit: number,
+): Walked | Refused {
+  const walk = WALKS[schemaId];
+  const skim = SKIMS[schemaId];
+  if (walk === undefined || skim === undefined)
+    return { ok: false, reason: 'schema.unknown', at: start, field: '' };
+  const last = Math.min(limit, start + DATUM_BYTES_MAX);
+  const skimmedTo = skim(bytes, start, last, notes);
+  // It goes forward only: one that stops within the limit has read nothing behind where it stops.
+  if (skimmedTo > start && skimmedTo <= last) return walked(bytes, skimmedTo);
+  cursor.at = start;
+  cursor.end = last;
+  cursor.items = 0;
+  if (walk(bytes, cursor, notes, nowhere, 0)) return walked(bytes, cursor.at);
+  return { ok: false, reason: cursor.reason, at: cursor.at, field: notes.field };
+}
+
+function walked(bytes: Uint8Array, end: number): Walked {
   return {
     ok: true,
     orgId: textBetween(bytes, notes.orgStart, notes.orgEnd),
@@ -118,6 +147,7 @@ function walked(bytes: Uint8Array): Walked {
     prevHashAt: notes.prevHashAt,
     keyId: textBetween(bytes, notes.keyIdStart, notes.keyIdEnd),
     signed: notes.signed,
+    end,
   };
 }
 

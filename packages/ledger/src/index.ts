@@ -1,5 +1,77 @@
+export {
+  Acceptance,
+  type AcceptancePartition,
+  type Accepted,
+  type PartitionRecord,
+  type StreamPositions,
+  streamKey,
+} from './accept-record.ts';
+export { base64Of, bytesOfBase64 } from './base64.ts';
+export {
+  type Checkpoint,
+  checkpointText,
+  openCheckpoint,
+  parseCheckpoint,
+  signCheckpoint,
+} from './checkpoint.ts';
+export { CompactRange, EMPTY_ROOT, foldNodes, nodeHash, type Subtree, subtreesOf } from './compact-range.ts';
 export { genesisHash } from './genesis.ts';
-export { type NoteKey, noteKeyOf, parseVkey, publicKeyOf } from './note-key.ts';
+export {
+  bytesOfHash,
+  type HashText,
+  hashAt,
+  hashOfHex,
+  hexOfHash,
+  isHashAt,
+  putHash,
+  sha256Hex,
+  sha256Text,
+  ZERO_HASH,
+} from './hash-text.ts';
+export {
+  gatewaySubject,
+  KeyHistory,
+  type KeyRole,
+  type KeyStatement,
+  keyStatementForm,
+  signKeyStatement,
+} from './key-history.ts';
+export type { Leaf } from './leaf.ts';
+export {
+  type Manifest,
+  type ManifestFacts,
+  type ManifestObject,
+  manifestForm,
+  manifestOf,
+  openManifest,
+  type StreamRange,
+  signManifest,
+} from './manifest.ts';
+export { type NoteKey, noteKeyOf, parseVkey, publicKeyOf, type SignatureType } from './note-key.ts';
+export {
+  anchorCheckpointName,
+  anchorEntriesName,
+  checkpointName,
+  cosignedName,
+  deletionName,
+  keyName,
+  manifestName,
+  type ObjectName,
+  parseObjectName,
+  segmentName,
+  timestampName,
+  tombstoneName,
+} from './object-names.ts';
+export {
+  anchorOrigin,
+  archiveKeyName,
+  gatewayKeyName,
+  type LogName,
+  originOf,
+  parseOrigin,
+  rootKeyName,
+} from './origin.ts';
+export { LeafRange, PIECE_LEAVES, pieceAt } from './pieces.ts';
 export {
   EPOCHS_REMEMBERED,
   EPOCHS_WITH_HASHES,
@@ -11,8 +83,63 @@ export {
   type StreamPosition,
   type Verdict,
 } from './place-in-stream.ts';
+export { KnownTree, rootOf, verifyConsistency, verifyInclusion } from './proofs.ts';
+export { rangeIn, readSegment, type SegmentObject } from './read-segment.ts';
+export {
+  type FindingClass,
+  type LedgerFinding,
+  type LedgerVerdict,
+  REASONS,
+  type Reason,
+  type StreamName,
+  verdictOf,
+} from './reasons.ts';
 export { HASHES_REMEMBERED, RecentHashes } from './recent-hashes.ts';
+export { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
+export { SEGMENT_BYTES_MAX, SEGMENT_LEAVES, type SegmentRange } from './segment-form.ts';
 export { signDatum, verifyDatum } from './signature.ts';
+export {
+  cosignatureLine,
+  cosignedAt,
+  NOTE_BYTES_MAX,
+  type NoteLine,
+  type NoteReason,
+  type NoteSigner,
+  type OpenedNote,
+  openNote,
+  signNote,
+  splitNote,
+  withLines,
+} from './signed-note.ts';
+export { openStatement, parseStatement, signStatement, statementText } from './statement.ts';
+export { bundleOf, entriesOf, type TileFile, TileWriter, tilePath } from './tiles.ts';
+export { formatTlogProof, parseTlogProof, type TlogProof, verifyTlogProof } from './tlog-proof.ts';
+export {
+  type Deletion,
+  type DeletionDecision,
+  deletionForm,
+  openDeletion,
+  openTombstone,
+  signDeletion,
+  signTombstone,
+  type Tombstone,
+  tombstoneForm,
+  tombstoneMisfit,
+  tombstoneOf,
+} from './tombstone.ts';
+export {
+  type AnchoredCheckpoint,
+  type AnchorsReport,
+  AnchorsVerifier,
+  noteLeafHash,
+} from './verify-anchors.ts';
+export {
+  type FetchedSegment,
+  type LogReport,
+  type LogVerification,
+  LogVerifier,
+  type Population,
+} from './verify-log.ts';
 export {
   type Finding,
   type FindingKind,
@@ -20,3 +147,5 @@ export {
   type StreamVerdict,
   verifyStream,
 } from './verify-stream.ts';
+export type { StreamReport } from './watch-stream.ts';
+export { SegmentWriter, type WrittenObject, type WrittenSegment } from './write-segment.ts';

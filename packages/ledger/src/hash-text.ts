@@ -1,0 +1,67 @@
+/**
+ * A hash as 32 characters, one for each byte (latin1). Whoever hashes hundreds of thousands a second carries hashes so: a
+ * digest as a string costs a third of one as a buffer, and strings compare and key maps by value.
+ */
+import { hash } from 'node:crypto';
+import { Failure } from '@cairn/failure';
+
+export type HashText = string;
+
+/** SHA-256 of the bytes. */
+export const sha256Text = (bytes: Uint8Array): HashText => hash('sha256', bytes, 'latin1');
+
+/** SHA-256 of the bytes, lower-case hex. */
+export const sha256Hex = (bytes: Uint8Array): string => hexOfHash(sha256Text(bytes));
+
+/** 32 bytes. */
+export function bytesOfHash(text: HashText): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = text.charCodeAt(at);
+  return bytes;
+}
+
+/** The 32 bytes that begin at `at`. */
+export function hashAt(bytes: Uint8Array, at: number): HashText {
+  let text = '';
+  for (let offset = at; offset < at + 32; offset += 1) text += String.fromCharCode(bytes[offset]!);
+  return text;
+}
+
+/** Whether the 32 bytes that begin at `at` are this hash. */
+export function isHashAt(text: HashText, bytes: Uint8Array, at: number): boolean {
+  for (let offset = 0; offset < 32; offset += 1) {
+    if (bytes[at + offset] !== text.charCodeAt(offset)) return false;
+  }
+  return true;
+}
+
+/** Writes a hash to `at`. */
+export function putHash(text: HashText, into: Uint8Array, at: number): void {
+  for (let offset = 0; offset < 32; offset += 1) into[at + offset] = text.charCodeAt(offset);
+}
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+/** Lower-case hex, 64 digits. */
+export function hexOfHash(text: HashText): string {
+  let hex = '';
+  for (let at = 0; at < text.length; at += 1) hex += HEX[text.charCodeAt(at)]!;
+  return hex;
+}
+
+/** @throws Failure `hash.invalid` when the text is not 64 digits of lower-case hex. */
+export function hashOfHex(hex: string): HashText {
+  if (!/^[0-9a-f]{64}$/.test(hex)) {
+    throw new Failure({
+      code: 'hash.invalid',
+      retry: 'no',
+      message: 'a SHA-256 has 64 digits of lower-case hex',
+    });
+  }
+  let text = '';
+  for (let at = 0; at < 64; at += 2) text += String.fromCharCode(Number.parseInt(hex.slice(at, at + 2), 16));
+  return text;
+}
+
+/** 32 zero bytes. */
+export const ZERO_HASH: HashText = '\0'.repeat(32);

@@ -1,0 +1,159 @@
+import { isFailure, messageOf } from '@cairn/failure';
+import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts';
+import { CompactRange } from './compact-range.ts';
+import { type HashText, sha256Hex, sha256Text } from './hash-text.ts';
+import type { KeyHistory } from './key-history.ts';
+import { anchorOrigin } from './origin.ts';
+import { type LedgerFinding, type LedgerVerdict, type Reason, verdictOf } from './reasons.ts';
+import { openNote, splitNote } from './signed-note.ts';
+import { entriesOf } from './tiles.ts';
+
+export interface AnchorsReport {
+  readonly verdict: LedgerVerdict;
+  /** Of the greatest anchor checkpoint that is proven. */
+  readonly size: number;
+  /** Checkpoints of partitions' logs among the leaves, by origin, in order of leaves; opened with the logs' keys. */
+  readonly checkpoints: ReadonlyMap<string, readonly AnchoredCheckpoint[]>;
+  /** SHA-256 (hex) of every tombstone's note among the leaves. */
+  readonly tombstones: ReadonlySet<string>;
+  readonly findings: readonly LedgerFinding[];
+}
+
+export interface AnchoredCheckpoint extends Checkpoint {
+  /** Leaf of the anchor log. */
+  readonly leaf: number;
+  /** Size of the first anchor checkpoint that covers it: whose timestamps say when it existed. */
+  readonly anchoredAt: number;
+}
+
+/** The leaf hash of an entry of the anchor log: SHA-256(00 ‖ note). */
+export function noteLeafHash(note: Uint8Array): HashText {
+  const leaf = new Uint8Array(1 + note.length);
+  leaf.set(note, 1);
+  return sha256Text(leaf);
+}
+
+/**
+ * Verifies a deployment's anchor log: fed its checkpoints, then its rounds of entries in order, then ended. What it holds is
+ * then compared with the logs themselves.
+ */
+export class AnchorsVerifier {
+  readonly #origin: string;
+  readonly #keys: KeyHistory;
+  readonly #roots = new Map<number, HashText>();
+  readonly #tree = new CompactRange();
+  #proven = 0;
+  readonly #pending: { origin: string; checkpoint: Checkpoint; leaf: number }[] = [];
+  readonly #pendingTombstones: string[] = [];
+  readonly #checkpoints = new Map<string, AnchoredCheckpoint[]>();
+  readonly #tombstones = new Set<string>();
+  readonly #findings: LedgerFinding[] = [];
+  #isBroken = false;
+
+  constructor(keys: KeyHistory) {
+    this.#keys = keys;
+    this.#origin = anchorOrigin(keys.deployment);
+  }
+
+  /** @param size as its name has it. */
+  addCheckpoint(size: number, note: Uint8Array): void {
+    try {
+      const keys = this.#keys.keysAt('anchor', this.#origin, size);
+      const checkpoint = openCheckpoint(note, keys, this.#origin);
+      if (checkpoint.size === size) this.#roots.set(size, checkpoint.root);
+      else
+        this.#find(
+          'checkpoint-form',
+          size,
+          `the anchor checkpoint named ${size} is of ${checkpoint.size} leaves`,
+        );
+    } catch (error) {
+      this.#find(reasonOf(error), size, `anchor checkpoint ${size}: ${messageOf(error)}`);
+    }
+  }
+
+  /**
+   * One round's entries, in order of rounds.
+   *
+   * @param first as its name has it.
+   */
+  addEntries(first: number, bundle: Uint8Array): void {
+    if (this.#isBroken) return;
+    let notes: Uint8Array[] = [];
+    if (first !== this.#tree.end) this.#break('missing', `anchor entries ${this.#tree.end} to ${first - 1}`);
+    else {
+      try {
+        notes = entriesOf(bundle);
+      } catch (error) {
+        this.#break('segment-form', `anchor entries ${first}: ${messageOf(error)}`);
+      }
+    }
+    for (const note of notes) {
+      this.#read(note, this.#tree.end);
+      this.#tree.append(noteLeafHash(note));
+    }
+    const root = this.#roots.get(this.#tree.end);
+    // Entries behind the greatest checkpoint are a round that was not committed.
+    if (root === undefined) return;
+    if (this.#tree.root() === root) this.#commit(this.#tree.end);
+    else
+      this.#break(
+        'root-mismatch',
+        `anchor entries up to ${this.#tree.end - 1} do not lead to the signed root`,
+      );
+  }
+
+  #commit(size: number): void {
+    this.#proven = size;
+    for (const { origin, checkpoint, leaf } of this.#pending.splice(0)) {
+      const known = this.#checkpoints.get(origin) ?? [];
+      known.push({ ...checkpoint, leaf, anchoredAt: size });
+      this.#checkpoints.set(origin, known);
+    }
+    for (const tombstone of this.#pendingTombstones.splice(0)) this.#tombstones.add(tombstone);
+  }
+
+  #read(note: Uint8Array, leaf: number): void {
+    try {
+      const { text } = splitNote(note);
+      if (text.startsWith('{')) {
+        this.#pendingTombstones.push(sha256Hex(note));
+        return;
+      }
+      const { origin, size } = parseCheckpoint(text);
+      openNote(note, this.#keys.keysAt('log', origin, size));
+      this.#pending.push({ origin, checkpoint: parseCheckpoint(text), leaf });
+    } catch (error) {
+      this.#find(reasonOf(error), leaf, `anchor entry ${leaf}: ${messageOf(error)}`);
+    }
+  }
+
+  #break(reason: Reason, detail: string): void {
+    this.#isBroken = true;
+    this.#find(reason, this.#tree.end, detail);
+  }
+
+  end(): AnchorsReport {
+    const greatest = Math.max(0, ...this.#roots.keys());
+    if (!this.#isBroken && this.#proven < greatest) {
+      this.#find('missing', this.#tree.end, `anchor entries ${this.#tree.end} to ${greatest - 1}`);
+    }
+    return {
+      verdict: verdictOf(this.#findings.map(({ reason }) => reason)),
+      size: this.#proven,
+      checkpoints: this.#checkpoints,
+      tombstones: this.#tombstones,
+      findings: this.#findings,
+    };
+  }
+
+  #find(reason: Reason, leaf: number, detail: string): void {
+    this.#findings.push({ reason, leaf, detail });
+  }
+}
+
+function reasonOf(error: unknown): Reason {
+  if (!isFailure(error)) throw error;
+  if (error.code === 'note.bad-signature') return 'bad-signature';
+  return error.code === 'note.unknown-key' ? 'unknown-key' : 'checkpoint-form';
+}

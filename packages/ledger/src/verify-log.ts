@@ -1,0 +1,485 @@
+import { isFailure, messageOf } from '@cairn/failure';
+import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
+import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
+import { type HashText, hashOfHex, hexOfHash, sha256Hex, ZERO_HASH } from './hash-text.ts';
+import type { KeyHistory } from './key-history.ts';
+import type { Leaf } from './leaf.ts';
+import { type Manifest, openManifest, type StreamRange } from './manifest.ts';
+import { segmentName } from './object-names.ts';
+import { pieceAt } from './pieces.ts';
+import { readSegment } from './read-segment.ts';
+import {
+  type LedgerFinding,
+  type LedgerVerdict,
+  type Reason,
+  type StreamName,
+  verdictOf,
+} from './reasons.ts';
+import { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
+import { openTombstone, tombstoneMisfit } from './tombstone.ts';
+import { type StreamReport, StreamWatch } from './watch-stream.ts';
+
+/** Events of an organisation on a gateway that the broker received on one day. */
+export interface Population {
+  readonly orgId: string;
+  readonly gatewayId: string;
+  /** UTC, such as 2026-11-25; empty for events that were deleted under policy. */
+  readonly day: string;
+  readonly events: number;
+}
+
+export interface LogReport {
+  readonly origin: string;
+  readonly verdict: LedgerVerdict;
+  /** Of the greatest checkpoint. */
+  readonly size: number;
+  /** Hex. */
+  readonly root: string;
+  /** Leaves that were read and whose hashes lead to the root. */
+  readonly proven: number;
+  /** Leaves that were deleted under policy. */
+  readonly deleted: number;
+  /** Every reason that was found in the log or its streams, with how often. */
+  readonly reasons: Readonly<Partial<Record<Reason, number>>>;
+  /** The first of them, in the order in which they were found. */
+  readonly findings: readonly LedgerFinding[];
+  /** The least leaf that a finding of class `broken` names; undefined when none does. */
+  readonly firstBadLeaf: number | undefined;
+  readonly streams: readonly StreamReport[];
+  readonly population: readonly Population[];
+}
+
+export interface LogVerification {
+  readonly origin: string;
+  readonly keys: KeyHistory;
+  /** Findings that are kept; all are counted. Default 1,000. */
+  readonly findingsMax?: number;
+}
+
+/** What was found of a segment in the store. */
+export interface FetchedSegment {
+  /** Of the manifest's objects, in its order; undefined for one that is not there. */
+  readonly objects: readonly (Uint8Array | undefined)[];
+  /** The tombstone's note; undefined when there is none. */
+  readonly tombstone?: Uint8Array | undefined;
+  /** Whether an anchored round holds the tombstone; undefined when anchors are not judged. */
+  readonly isTombstoneAnchored?: boolean;
+}
+
+/**
+ * Verifies one log: fed its checkpoints, then its manifests in order of their first leaf, each with its segment, and then
+ * ended. Holds one segment's objects and one block at a time, the state of each stream, and the findings.
+ *
+ * Everything it is given is taken for hostile; a note counts when it opens with a key that the history has at its position.
+ */
+export class LogVerifier {
+  readonly #origin: string;
+  readonly #deployment: string;
+  readonly #keys: KeyHistory;
+  readonly #findingsMax: number;
+  readonly #roots = new Map<number, HashText>();
+  #size = 0;
+  #root: HashText = EMPTY_ROOT;
+  /** The tree up to where it is known; undefined behind a range whose nodes nobody can give. */
+  #tree: CompactRange | undefined = new CompactRange();
+  /** Leaf at which the next manifest must begin. */
+  #next = 0;
+  #previous = hexOfHash(ZERO_HASH);
+  #manifest: { readonly manifest: Manifest; readonly note: Uint8Array } | undefined;
+  /** Why the manifest before the next one did not count. */
+  #unopened: Reason | undefined;
+  #proven = 0;
+  /** Leaves that wait for a checkpoint that proves them. */
+  #waiting = 0;
+  #deleted = 0;
+  readonly #watches = new Map<string, StreamWatch>();
+  readonly #population = new Map<string, Population>();
+  // Events of one gateway come together, so the last one is kept at hand.
+  #watch: StreamWatch | undefined;
+  #day = -1;
+  #dayEvents = 0;
+  readonly #reasons: Partial<Record<Reason, number>> = {};
+  readonly #logReasons = new Set<Reason>();
+  readonly #findings: LedgerFinding[] = [];
+  #firstBadLeaf: number | undefined;
+
+  constructor({ origin, keys, findingsMax }: LogVerification) {
+    this.#origin = origin;
+    this.#deployment = keys.deployment;
+    this.#keys = keys;
+    this.#findingsMax = findingsMax ?? 1_000;
+    if (!origin.startsWith(`${this.#deployment}/`)) {
+      this.#find('unknown-key', 0, `${origin} is no log of ${this.#deployment}`);
+    }
+  }
+
+  /**
+   * One checkpoint of the log; all of them come before the first manifest, in any order.
+   *
+   * @param size as its name has it.
+   */
+  addCheckpoint(size: number, note: Uint8Array): void {
+    const keys = this.#keys.keysAt('log', this.#origin, size);
+    let checkpoint: Checkpoint;
+    try {
+      checkpoint = openCheckpoint(note, keys, this.#origin);
+    } catch (error) {
+      this.#find(reasonOf(error, 'checkpoint-form'), size, `checkpoint ${size}: ${messageOf(error)}`);
+      return;
+    }
+    if (checkpoint.size !== size) {
+      this.#find('checkpoint-form', size, `the checkpoint named ${size} is of ${checkpoint.size} leaves`);
+      return;
+    }
+    this.#roots.set(size, checkpoint.root);
+    if (size > this.#size) {
+      this.#size = size;
+      this.#root = checkpoint.root;
+    }
+  }
+
+  /** Leaves of the greatest checkpoint that opens. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Leaf at which the next manifest must begin; the log is read when it is `size`. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /**
+   * The next manifest, by rising first leaf; `addSegment` follows when it is returned.
+   *
+   * @param first as its name has it.
+   * @returns undefined when it is none of the committed log, and its segment is not to be added.
+   */
+  openManifest(first: number, note: Uint8Array): Manifest | undefined {
+    if (first >= this.#size) {
+      this.#find('uncommitted', first, 'a manifest beyond the latest checkpoint');
+      return undefined;
+    }
+    const manifest = this.#readManifest(first, note);
+    if (manifest === undefined) return undefined;
+    if (first > this.#next) this.#skipTo(first);
+    else if (manifest.previous !== this.#previous) {
+      this.#find('manifest-form', first, 'it does not follow the manifest before it');
+    }
+    if (manifest.end > this.#size) {
+      this.#find('uncommitted', first, 'a manifest that goes beyond the latest checkpoint');
+      return undefined;
+    }
+    this.#manifest = { manifest, note };
+    return manifest;
+  }
+
+  #readManifest(first: number, note: Uint8Array): Manifest | undefined {
+    let manifest: Manifest;
+    try {
+      // Which keys may sign it depends on what it says; that it says so is believed when one of these has signed it.
+      manifest = openManifest(note, this.#keys.keysAt('archive', this.#origin, endClaimedBy(note)));
+    } catch (error) {
+      this.#unopened = reasonOf(error, 'manifest-form');
+      this.#find(this.#unopened, first, `manifest ${first}: ${messageOf(error)}`);
+      return undefined;
+    }
+    const wrong =
+      manifest.origin !== this.#origin
+        ? `it is of ${manifest.origin}`
+        : manifest.first !== first || manifest.end <= first
+          ? `it is of [${manifest.first}, ${manifest.end})`
+          : first < this.#next
+            ? `leaf ${first} belongs to the manifest before it`
+            : manifest.objects.some(({ key, schema }) => key !== segmentName(this.#origin, first, schema))
+              ? 'an object of it is named otherwise'
+              : undefined;
+    if (wrong === undefined) return manifest;
+    this.#unopened = 'manifest-form';
+    this.#find('manifest-form', first, `manifest ${first}: ${wrong}`);
+    return undefined;
+  }
+
+  /** The segment of the manifest that was opened last. */
+  addSegment(segment: FetchedSegment): void {
+    if (this.#manifest === undefined) throw new TypeError('no manifest was opened');
+    const { manifest, note } = this.#manifest;
+    this.#manifest = undefined;
+    const isRead = this.#readObjects(manifest, note, segment);
+    if (!isRead)
+      for (const range of manifest.streams)
+        this.#watchOf(range.org, range.gateway).resume(range, manifest.end - 1);
+    this.#next = manifest.end;
+    this.#previous = sha256Hex(note);
+  }
+
+  /** @returns whether its streams have been moved on. */
+  #readObjects(manifest: Manifest, note: Uint8Array, segment: FetchedSegment): boolean {
+    const { first, end, objects, root } = manifest;
+    const signed = this.#roots.get(end);
+    if (signed !== undefined && hexOfHash(signed) !== root) {
+      this.#find('manifest-mismatch', first, 'its root is not the signed one');
+    }
+    const missing = objects.filter((_, at) => segment.objects[at] === undefined);
+    if (missing.length === objects.length && this.#isDeleted(manifest, note, segment)) {
+      this.#join(manifest);
+      this.#deleted += end - first;
+      this.#find('deleted', first, `leaves ${first} to ${end - 1} were deleted under policy`);
+      for (const range of manifest.streams) this.#addDeleted(range, first);
+      return true;
+    }
+    if (missing.length > 0) {
+      this.#find('missing', first, `${missing.map(({ key }) => key).join(', ')} is not there`);
+      this.#join(manifest);
+      return false;
+    }
+    for (const [at, { key, size, sha256 }] of objects.entries()) {
+      const bytes = segment.objects[at]!;
+      if (bytes.length !== size || sha256Hex(bytes) !== sha256) {
+        this.#find('object-altered', first, `${key} has another size or SHA-256 than the manifest says`);
+      }
+    }
+    return this.#readLeaves(manifest, segment.objects as readonly Uint8Array[]);
+  }
+
+  #readLeaves(manifest: Manifest, objects: readonly Uint8Array[]): boolean {
+    const { first, end } = manifest;
+    const facts = new SegmentFacts(first);
+    let index = first;
+    const onLeaf = (leaf: Leaf): void => {
+      facts.add(leaf);
+      this.#addLeaf(leaf, index);
+      index += 1;
+    };
+    try {
+      const parts = manifest.objects.map(({ schema }, at) => ({ schemaId: schema, bytes: objects[at]! }));
+      readSegment({ origin: this.#origin, first, end }, parts, onLeaf);
+    } catch (error) {
+      const reason = isFailure(error, 'segment.datum') ? 'datum-form' : 'segment-form';
+      if (!isFailure(error)) throw error;
+      this.#find(reason, Math.min(index, end - 1), messageOf(error));
+      this.#findPiece(manifest, facts.leaves.pieces().map(hexOfHash), index);
+      this.#join(manifest);
+      return false;
+    }
+    const summary = facts.summary();
+    this.#waiting += end - first;
+    const isProven = this.#goOn(facts.leaves.nodes(), end);
+    if (isProven === false) {
+      this.#waiting = 0;
+      this.#findPiece(manifest, summary.pieces, index);
+      this.#join(manifest);
+      return false;
+    }
+    const differing = differenceOf(manifest, summary);
+    if (differing !== undefined)
+      this.#find('manifest-mismatch', first, `its ${differing} are not those of its leaves`);
+    return true;
+  }
+
+  /**
+   * Takes the tree on to `end` by nodes.
+   *
+   * @returns whether they lead to the signed root; undefined when there is none at `end`, so that the next one decides, or
+   *   when the tree is not known.
+   */
+  #goOn(nodes: readonly HashText[], end: number): boolean | undefined {
+    if (this.#tree === undefined) return undefined;
+    const tree = CompactRange.of(this.#tree.end, this.#tree.nodes());
+    if (!tree.join(end, nodes)) return false;
+    const signed = this.#roots.get(end);
+    if (signed === undefined) this.#find('missing', end, `the checkpoint of ${end} leaves is not there`);
+    else if (tree.root() !== signed) return false;
+    this.#tree = tree;
+    if (signed === undefined) return undefined;
+    this.#proven += this.#waiting;
+    this.#waiting = 0;
+    return true;
+  }
+
+  /** Goes on from the nodes that the manifest names. */
+  #join({ end, first, nodes }: Manifest): void {
+    if (this.#goOn(nodes.map(hashOfHex), end) !== false) return;
+    this.#find('root-mismatch', first, 'the nodes of its manifest do not lead to the signed root');
+    this.#tree = undefined;
+  }
+
+  /** Names the first piece of a segment whose root is not as the manifest has it. */
+  #findPiece(manifest: Manifest, pieces: readonly string[], read: number): void {
+    const { first, end } = manifest;
+    const at = pieces.findIndex((piece, number) => {
+      const piecesEnd = pieceAt(first, end, number).end;
+      return piecesEnd <= read && piece !== manifest.pieces[number];
+    });
+    if (at >= 0) {
+      const piece = pieceAt(first, end, at);
+      this.#find(
+        'root-mismatch',
+        piece.first,
+        `leaves ${piece.first} to ${piece.end - 1} do not lead to the signed root`,
+      );
+    } else if (read === end) this.#find('root-mismatch', first, 'the leaves do not lead to the signed root');
+  }
+
+  #isDeleted(
+    manifest: Manifest,
+    note: Uint8Array,
+    { tombstone, isTombstoneAnchored }: FetchedSegment,
+  ): boolean {
+    const { first, end } = manifest;
+    if (tombstone === undefined) return false;
+    try {
+      const opened = openTombstone(tombstone, this.#keys.keysAt('archive', this.#origin, end));
+      const misfit = tombstoneMisfit(opened, manifest, note);
+      if (misfit !== undefined) {
+        this.#find('tombstone-form', first, `the tombstone of leaf ${first} does not fit: ${misfit}`);
+        return false;
+      }
+    } catch (error) {
+      this.#find(
+        reasonOf(error, 'tombstone-form'),
+        first,
+        `the tombstone of leaf ${first}: ${messageOf(error)}`,
+      );
+      return false;
+    }
+    if (isTombstoneAnchored === false)
+      this.#find('tombstone-late', first, 'the tombstone is in no anchored round');
+    return true;
+  }
+
+  /** No manifest that counts says what lies before this leaf. */
+  #skipTo(first: number): void {
+    const reason = this.#unopened === 'unknown-key' ? 'history-missing' : 'missing';
+    this.#find(reason, this.#next, `no manifest accounts for leaves ${this.#next} to ${first - 1}`);
+    this.#tree = undefined;
+    this.#next = first;
+    for (const watch of this.#watches.values()) watch.interrupt();
+  }
+
+  #addLeaf(leaf: Leaf, index: number): void {
+    const { orgId, gatewayId } = leaf.walked;
+    const day = Math.floor(leaf.receivedAtMs / DAY_MS);
+    if (this.#watch?.orgId !== orgId || this.#watch.gatewayId !== gatewayId || day !== this.#day) {
+      this.#countDay();
+      this.#watch = this.#watchOf(orgId, gatewayId);
+      this.#day = day;
+    }
+    this.#dayEvents += 1;
+    this.#watch.add(leaf, index);
+  }
+
+  #addDeleted(range: StreamRange, index: number): void {
+    this.#watchOf(range.org, range.gateway).addDeleted(range, index);
+    this.#count(range.org, range.gateway, '', range.events);
+  }
+
+  #watchOf(orgId: string, gatewayId: string): StreamWatch {
+    const key = `${orgId}\u0000${gatewayId}`;
+    let watch = this.#watches.get(key);
+    if (watch === undefined) {
+      const note = (reason: Reason, leaf: number, epoch: number, seq: number, detail: string): void =>
+        this.#find(reason, leaf, detail, { orgId, gatewayId, epoch }, seq);
+      watch = new StreamWatch(orgId, gatewayId, this.#keys, this.#tree === undefined, note);
+      this.#watches.set(key, watch);
+    }
+    return watch;
+  }
+
+  #countDay(): void {
+    if (this.#watch !== undefined && this.#dayEvents > 0) {
+      const day = new Date(this.#day * DAY_MS).toISOString().slice(0, 10);
+      this.#count(this.#watch.orgId, this.#watch.gatewayId, day, this.#dayEvents);
+    }
+    this.#dayEvents = 0;
+  }
+
+  #count(orgId: string, gatewayId: string, day: string, events: number): void {
+    const key = `${orgId}\u0000${gatewayId}\u0000${day}`;
+    const before = this.#population.get(key)?.events ?? 0;
+    this.#population.set(key, { orgId, gatewayId, day, events: before + events });
+  }
+
+  /**
+   * A checkpoint of this log that was seen elsewhere: among the leaves of the anchor log, or kept by the auditor. After the
+   * last segment.
+   *
+   * @param where for the finding's text.
+   */
+  addWitnessed({ size, root }: Checkpoint, where: string): void {
+    const known = this.#roots.get(size);
+    if (size > this.#size) this.#find('rollback', this.#size, `${where} has a checkpoint of ${size} leaves`);
+    else if (known === undefined)
+      this.#find('missing', size, `${where} has a checkpoint of ${size} leaves, the log none`);
+    else if (known !== root) this.#find('split-view', size, `${where} has another root of ${size} leaves`);
+  }
+
+  /** A finding that a caller makes about the log: anchors, timestamps, locks. */
+  find(reason: Reason, leaf: number, detail: string): void {
+    this.#find(reason, leaf, detail);
+  }
+
+  /** The verdict, once everything was added. */
+  end(): LogReport {
+    this.#countDay();
+    if (this.#next < this.#size) this.#skipTo(this.#size);
+    const streams = [...this.#watches.values()].flatMap((watch) => watch.end());
+    return {
+      origin: this.#origin,
+      verdict: verdictOf(this.#logReasons),
+      size: this.#size,
+      root: hexOfHash(this.#root),
+      proven: this.#proven,
+      deleted: this.#deleted,
+      reasons: this.#reasons,
+      findings: this.#findings,
+      firstBadLeaf: this.#firstBadLeaf,
+      streams,
+      population: [...this.#population.values()],
+    };
+  }
+
+  #find(reason: Reason, leaf: number, detail: string, stream?: StreamName, seq?: number): void {
+    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
+    if (stream === undefined) this.#logReasons.add(reason);
+    if (verdictOf([reason]) === 'broken' && leaf < (this.#firstBadLeaf ?? Number.POSITIVE_INFINITY)) {
+      this.#firstBadLeaf = leaf;
+    }
+    if (this.#findings.length >= this.#findingsMax) return;
+    this.#findings.push({
+      reason,
+      leaf,
+      detail,
+      ...(stream === undefined ? {} : { stream }),
+      ...(seq === undefined ? {} : { seq }),
+    });
+  }
+}
+
+const DAY_MS = 86_400_000;
+
+/** The `end` that a manifest claims, before anything of it is verified; −1 when it claims none. */
+function endClaimedBy(note: Uint8Array): number {
+  let head = '';
+  for (const byte of note.subarray(0, 32)) head += String.fromCharCode(byte);
+  return Number(/^\{"end":([0-9]{1,16}),/.exec(head)?.[1] ?? -1);
+}
+
+/** A note that does not open: by a wrong signature, by no known key, or in its form. */
+function reasonOf(error: unknown, form: Reason): Reason {
+  if (!isFailure(error)) throw error;
+  if (error.code === 'note.bad-signature') return 'bad-signature';
+  return error.code === 'note.unknown-key' ? 'unknown-key' : form;
+}
+
+/** The first part of what a manifest says of its leaves that is not so. */
+function differenceOf(manifest: Manifest, summary: SegmentSummary): string | undefined {
+  return (Object.keys(summary) as (keyof SegmentSummary)[]).find(
+    (part) => JSON.stringify(manifest[part], sorted) !== JSON.stringify(summary[part], sorted),
+  );
+}
+
+/** Members in one order, so that equal values have equal texts. */
+function sorted(_: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1)));
+}
