@@ -93,9 +93,9 @@ CREATE TABLE IF NOT EXISTS cairn.events {{on_cluster}}
     detail String CODEC(ZSTD(1)),
     epoch Int64,
     seq Int64 CODEC(Delta, ZSTD(1)),
-    prev_hash Nullable(FixedString(32)) COMMENT 'NULL: the leaf_hash of the event before in the stream, as it should be' CODEC(ZSTD(1)),
+    prev_hash String COMMENT 'Empty: the leaf_hash of the event before in the stream, as it should be' CODEC(ZSTD(1)),
     key_id LowCardinality(String) CODEC(ZSTD(1)),
-    signature Nullable(FixedString(64)) CODEC(ZSTD(1)),
+    signature String COMMENT 'Empty: not signed' CODEC(ZSTD(1)),
 
     -- An id costs about a byte in its index; a filter that is right more often costs more than it saves.
     INDEX by_event_id event_id TYPE bloom_filter(0.025) GRANULARITY 1,

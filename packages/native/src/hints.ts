@@ -26,5 +26,12 @@ export const HINTS: Hints = {
     'rules_evaluated',
     'rules_matched',
     'key_id',
+    'tool_hash',
+    'policy_set_hash',
+  ]),
+  rare: new Set(['signature']),
+  cut: new Map([
+    ['parameters_hash', 16],
+    ['response_hash', 16],
   ]),
 };

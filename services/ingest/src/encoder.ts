@@ -52,10 +52,21 @@ export const nativeEncoder: Encoder = {
   },
 };
 
+/** Keyed hashes of which the table keeps the first 16 bytes. */
+const CUT: ReadonlySet<string> = new Set(['parameters_hash', 'response_hash']);
+
 const NATIVE_STRUCTURE = EVENT_COLUMNS.map(({ name, plan }) => `${name} ${typeName(plan)}`).join(', ');
-const NATIVE_COLUMNS = EVENT_COLUMNS.filter(({ name }) => name !== 'linked').flatMap(({ name }) =>
-  storedColumns(name, name),
-);
+const NATIVE_COLUMNS = EVENT_COLUMNS.flatMap(({ name, plan }): StoredColumn[] => {
+  // Already as the table keeps them.
+  if (name === 'prev_hash' || plan.kind === 'rare' || CUT.has(name)) {
+    return [{ name, field: name, expression: name }];
+  }
+  // A text, empty where there is none, is turned where each of the few stands once.
+  if (plan.kind === 'dictionary' && plan.fixed !== undefined) {
+    return [{ name, field: name, expression: `toFixedString(nullIf(${name}, ''), ${plan.fixed})` }];
+  }
+  return storedColumns(name, name);
+});
 
 const spanOf = (rows: readonly EventRow[]): Pick<Body, 'first' | 'last' | 'count'> => ({
   first: rows[0]?.offset ?? 0,
@@ -105,12 +116,11 @@ export function avroColumns(schemaId: number): Pick<Body, 'structure' | 'columns
  */
 function storedColumns(field: string, value: string): StoredColumn[] {
   switch (field) {
-    // A link that is as it should be is not stored twice: it becomes NULL, and the bytes below the NULL zeros, which
-    // `if(linked, NULL, …)` alone would leave.
+    // A link that is as it should be is not stored twice.
     case 'prev_hash':
-      return [
-        { name: field, field, expression: `if(linked, NULL, if(linked, toFixedString('', 32), ${value}))` },
-      ];
+      return [{ name: field, field, expression: `if(linked, '', ${value})` }];
+    case 'signature':
+      return [{ name: field, field, expression: `ifNull(${value}, '')` }];
     case 'parameters_hash':
     case 'response_hash':
       return [{ name: field, field, expression: `toFixedString(substring(${value}, 1, 16), 16)` }];

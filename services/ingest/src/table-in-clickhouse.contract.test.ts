@@ -6,6 +6,7 @@ import { completeEvent, encodeDatum, formatUuid, hexOf } from '@cairn/event';
 import { type Parts, REPOSITORY, startTestParts } from '@cairn/local';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { events as anyWholeEvent } from '../../../packages/event/test/events.ts';
 import { streamOf } from '../test/stream.ts';
 import { holdTableToItsPromises, rowsOf } from '../test/table-contract.ts';
 import { avroEncoder, nativeEncoder } from './encoder.ts';
@@ -156,6 +157,33 @@ describe('an insert', () => {
       await clickhouse.exec('SYSTEM START MERGES cairn.events');
     },
   );
+});
+
+test('columns and Avro leave the very same rows of any events, linked or not', async () => {
+  const sample = fc.sample(anyWholeEvent, { numRuns: 400, seed: 11 });
+  const datums = sample.map(encodeDatum);
+  const dumps: unknown[] = [];
+  for (const [name, encoder] of [
+    ['same-columns', nativeEncoder],
+    ['same-avro', avroEncoder],
+  ] as const) {
+    const owner = { topic: `audit.events.${name}`, partition: 0, name };
+    const rows = rowsOf(owner.partition, datums, 0, owner.topic);
+    const alternating = rows.rows.map((row, index) => ({ ...row, linked: index % 3 > 0 }));
+    await table.becomeOwner(owner);
+    for (const body of encoder.bodies({ ...rows, rows: alternating }))
+      await table.insertBody(owner, 'above-highest', body);
+    dumps.push(
+      await clickhouse.query(
+        `SELECT * EXCEPT topic, hex(leaf_hash), hex(prev_hash), hex(signature), hex(tool_hash), hex(parameters_hash)
+         FROM cairn.events WHERE topic = {topic:String} ORDER BY offset`,
+        owner,
+        { asterisk_include_alias_columns: 1, asterisk_include_materialized_columns: 1 },
+      ),
+    );
+  }
+  expect((dumps[0] as unknown[]).length).toBe(400);
+  expect(dumps[0]).toEqual(dumps[1]);
 });
 
 describe('rollups', () => {

@@ -54,7 +54,7 @@ describe('the disk under a gateway', () => {
   const declared = async (gateway: string): Promise<{ refused: number; signed: boolean }> => {
     const [row] = await rig.clickhouse.query<{ refused: number; signed: number }>(
       `SELECT toUInt32(sum(JSONExtractUInt(detail, 'gap_count'))) AS refused,
-              toUInt32(countIf(signature IS NULL)) = 0 AS signed
+              toUInt32(countIf(empty(signature))) = 0 AS signed
        FROM cairn.events WHERE kind = 'gap' AND gateway_id = {gateway:String}`,
       { gateway },
     );
