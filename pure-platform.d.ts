@@ -40,6 +40,7 @@ declare module 'node:zlib' {
     readonly ZSTD_c_windowLog: number;
     readonly ZSTD_c_hashLog: number;
     readonly ZSTD_c_minMatch: number;
+    readonly ZSTD_c_targetLength: number;
     readonly ZSTD_c_strategy: number;
     readonly ZSTD_fast: number;
   };

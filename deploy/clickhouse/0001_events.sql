@@ -3,60 +3,67 @@
 -- holds must not be dropped: ingest takes them for lost and loads them again.
 --
 -- Columns carry the names of schemas/audit-event.avsc; the empty string means absent. Before them stand the facts of
--- the log, which the event itself cannot know.
+-- the log, which the event itself cannot know. The archive keeps the datum whole; three kinds of columns keep less of it:
+-- prev_hash only where it is not what it should be, the keyed hashes their first 16 bytes (docs/adr/0006), and the two ids
+-- their random bytes, beside how far their time lies from the event's. event_id and call_id are read and searched as UUIDs
+-- all the same; `SELECT *` leaves computed columns out, so name them.
 CREATE TABLE IF NOT EXISTS cairn.events {{on_cluster}}
 (
-    topic LowCardinality(String) COMMENT 'Topic that the event was read from',
+    topic LowCardinality(String) COMMENT 'Topic that the event was read from' CODEC(ZSTD(1)),
     partition Int32 COMMENT 'Partition of the topic',
     offset Int64 COMMENT 'Offset in the partition' CODEC(Delta, ZSTD(1)),
     received_at DateTime64(3, 'UTC') COMMENT 'When the broker appended it' CODEC(Delta, ZSTD(1)),
     append_day Date MATERIALIZED toDate(received_at) COMMENT 'Day of received_at; partition of this table',
     leaf_hash FixedString(32) COMMENT 'SHA-256(0x00 || entry): identity, chain link and Merkle leaf' CODEC(NONE),
 
-    event_id UUID CODEC(ZSTD(1)),
-    org_id LowCardinality(String),
-    kind LowCardinality(String),
-    phase LowCardinality(String),
-    call_id Nullable(UUID) CODEC(ZSTD(1)),
+    event_id_lag_ms Int64 COMMENT 'Milliseconds from timestamp to the time of event_id, its first six bytes' CODEC(T64, ZSTD(1)),
+    event_id_random FixedString(10) COMMENT 'The last ten bytes of event_id' CODEC(NONE),
+    event_id UUID ALIAS reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128(reinterpretAsUInt64(reverse(substring(event_id_random, 3, 8)))), 64), toUInt128(bitOr(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(timestamp) + event_id_lag_ms), 16), toUInt64(reinterpretAsUInt16(reverse(substring(event_id_random, 1, 2)))))))),
+    org_id LowCardinality(String) CODEC(ZSTD(1)),
+    kind LowCardinality(String) CODEC(ZSTD(1)),
+    phase LowCardinality(String) CODEC(ZSTD(1)),
+    call_id_lag_ms Int64 COMMENT 'Milliseconds from timestamp less latency_ms to the time of call_id; 0 without a call' CODEC(T64, ZSTD(1)),
+    call_id_random Nullable(FixedString(10)) COMMENT 'The last ten bytes of call_id' CODEC(ZSTD(1)),
+    call_id Nullable(UUID) ALIAS reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128(reinterpretAsUInt64(reverse(substring(call_id_random, 3, 8)))), 64), toUInt128(bitOr(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(timestamp) - ifNull(latency_ms, 0) + call_id_lag_ms), 16), toUInt64(reinterpretAsUInt16(reverse(substring(call_id_random, 1, 2)))))))),
     timestamp DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
-    gateway_id LowCardinality(String),
-    gateway_version LowCardinality(String),
-    environment LowCardinality(String),
-    capture LowCardinality(String),
+    gateway_id LowCardinality(String) CODEC(ZSTD(1)),
+    gateway_version LowCardinality(String) CODEC(ZSTD(1)),
+    environment LowCardinality(String) CODEC(ZSTD(1)),
+    capture LowCardinality(String) CODEC(ZSTD(1)),
 
-    agent_id LowCardinality(String),
-    agent_version LowCardinality(String),
-    principal_type LowCardinality(String),
+    agent_id LowCardinality(String) CODEC(ZSTD(1)),
+    agent_version LowCardinality(String) CODEC(ZSTD(1)),
+    principal_type LowCardinality(String) CODEC(ZSTD(1)),
     user_id String CODEC(ZSTD(1)),
-    auth_method LowCardinality(String),
+    auth_method LowCardinality(String) CODEC(ZSTD(1)),
     session_id String CODEC(ZSTD(1)),
-    session_source LowCardinality(String),
+    session_source LowCardinality(String) CODEC(ZSTD(1)),
     step Nullable(Int32) CODEC(T64, ZSTD(1)),
     delegation Array(Tuple(principal String, scope String)) CODEC(ZSTD(1)),
-    client_name LowCardinality(String),
-    client_version LowCardinality(String),
+    client_name LowCardinality(String) CODEC(ZSTD(1)),
+    client_version LowCardinality(String) CODEC(ZSTD(1)),
     source_ip String CODEC(ZSTD(1)),
 
-    protocol LowCardinality(String),
-    protocol_version LowCardinality(String),
-    method LowCardinality(String),
-    service LowCardinality(String),
-    tool_name LowCardinality(String),
-    tool_hash Nullable(FixedString(32)) CODEC(ZSTD(1)),
-    action LowCardinality(String),
-    sensitivity LowCardinality(String),
+    protocol LowCardinality(String) CODEC(ZSTD(1)),
+    protocol_version LowCardinality(String) CODEC(ZSTD(1)),
+    method LowCardinality(String) CODEC(ZSTD(1)),
+    service LowCardinality(String) CODEC(ZSTD(1)),
+    tool_name LowCardinality(String) CODEC(ZSTD(1)),
+    tool_hash LowCardinality(Nullable(FixedString(32))) CODEC(ZSTD(1)),
+    action LowCardinality(String) CODEC(ZSTD(1)),
+    sensitivity LowCardinality(String) CODEC(ZSTD(1)),
     data_classes Array(LowCardinality(String)) CODEC(ZSTD(1)),
-    parameters_hash Nullable(FixedString(32)) CODEC(ZSTD(1)),
-    parameters_shape String CODEC(ZSTD(1)),
+    parameters_hash Nullable(FixedString(16)) COMMENT 'First 16 of the 32 bytes of the HMAC-SHA256' CODEC(ZSTD(1)),
+    parameters_shape LowCardinality(String) CODEC(ZSTD(1)),
     parameters_tokens Array(Tuple(name String, token String)) CODEC(ZSTD(1)),
     parameters_kept Array(Tuple(name String, value String)) CODEC(ZSTD(1)),
-    parameters_size Nullable(Int64) CODEC(T64, ZSTD(1)),
+    parameters_size Nullable(Int64) CODEC(ZSTD(1)),
     parameters_sealed Nullable(String) CODEC(ZSTD(1)),
 
-    result_status LowCardinality(String),
-    error_code LowCardinality(String),
+    result_status LowCardinality(String) CODEC(ZSTD(1)),
+    error_code LowCardinality(String) CODEC(ZSTD(1)),
     error_message String CODEC(ZSTD(1)),
-    response_hash Nullable(FixedString(32)) CODEC(ZSTD(1)),
+    response_hash Nullable(FixedString(16)) COMMENT 'First 16 of the 32 bytes of the HMAC-SHA256' CODEC(ZSTD(1)),
     response_size Nullable(Int64) CODEC(T64, ZSTD(1)),
     response_sealed Nullable(String) CODEC(ZSTD(1)),
     latency_ms Nullable(Int32) CODEC(T64, ZSTD(1)),
@@ -68,31 +75,32 @@ CREATE TABLE IF NOT EXISTS cairn.events {{on_cluster}}
     trace_id Nullable(FixedString(16)) CODEC(ZSTD(1)),
     span_id Nullable(FixedString(8)) CODEC(ZSTD(1)),
     parent_event_id Nullable(UUID) CODEC(ZSTD(1)),
-    permission_profile LowCardinality(String),
-    permission_profile_version LowCardinality(String),
+    permission_profile LowCardinality(String) CODEC(ZSTD(1)),
+    permission_profile_version LowCardinality(String) CODEC(ZSTD(1)),
     approval_id String CODEC(ZSTD(1)),
     attempt Nullable(Int32),
     items_before Nullable(Int32),
     items_after Nullable(Int32),
 
-    decision LowCardinality(String),
-    policy_engine LowCardinality(String),
-    policy_set_hash Nullable(FixedString(32)) CODEC(ZSTD(1)),
+    decision LowCardinality(String) CODEC(ZSTD(1)),
+    policy_engine LowCardinality(String) CODEC(ZSTD(1)),
+    policy_set_hash LowCardinality(Nullable(FixedString(32))) CODEC(ZSTD(1)),
     rules_evaluated Array(LowCardinality(String)) CODEC(ZSTD(1)),
     rules_matched Array(LowCardinality(String)) CODEC(ZSTD(1)),
     policy_errors Array(String) CODEC(ZSTD(1)),
-    enforcement LowCardinality(String),
+    enforcement LowCardinality(String) CODEC(ZSTD(1)),
 
     detail String CODEC(ZSTD(1)),
     epoch Int64,
     seq Int64 CODEC(Delta, ZSTD(1)),
-    prev_hash Nullable(FixedString(32)) COMMENT 'NULL: the leaf_hash of the event before in the stream, as it should be' CODEC(ZSTD(1)),
-    key_id LowCardinality(String),
-    signature Nullable(FixedString(64)) CODEC(ZSTD(1)),
+    prev_hash String COMMENT 'Empty: the leaf_hash of the event before in the stream, as it should be' CODEC(ZSTD(1)),
+    key_id LowCardinality(String) CODEC(ZSTD(1)),
+    signature String COMMENT 'Empty: not signed' CODEC(ZSTD(1)),
 
-    INDEX by_event_id event_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    -- An id costs about a byte in its index; a filter that is right more often costs more than it saves.
+    INDEX by_event_id event_id TYPE bloom_filter(0.025) GRANULARITY 1,
     INDEX by_session_id session_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_call_id call_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_call_id call_id TYPE bloom_filter(0.025) GRANULARITY 1,
     INDEX by_offset offset TYPE minmax GRANULARITY 1,
     INDEX by_timestamp timestamp TYPE minmax GRANULARITY 1,
 
@@ -110,14 +118,15 @@ CREATE TABLE IF NOT EXISTS cairn.events {{on_cluster}}
     PROJECTION calls_by_hour
     (
         SELECT org_id, toStartOfHour(timestamp), agent_id, service, tool_name, kind, phase, result_status,
-               count(), sum(latency_ms), max(latency_ms), quantilesTDigest(0.5, 0.95, 0.99)(latency_ms),
-               countIf(notEmpty(redactions)), uniq(session_id), uniq(user_id)
+               count(), sum(latency_ms), max(latency_ms), countIf(notEmpty(redactions))
         GROUP BY org_id, toStartOfHour(timestamp), agent_id, service, tool_name, kind, phase, result_status
     )
 )
 ENGINE = {{replicated}}MergeTree
 PARTITION BY append_day
-ORDER BY (org_id, toStartOfHour(timestamp), agent_id, timestamp)
+PRIMARY KEY (org_id, toStartOfHour(timestamp), agent_id)
+-- A session's events lie together, a call's side by side: what they share compresses to nothing, and one is read at once.
+ORDER BY (org_id, toStartOfHour(timestamp), agent_id, session_id, timestamp)
 SETTINGS
     -- A repeated insert of the same chunk is dropped.
     non_replicated_deduplication_window = 10000,

@@ -194,8 +194,8 @@ function groupSource(
     heartbeatInterval: Math.floor(sessionTimeout / 4),
     rebalanceTimeout: Math.max(sessionTimeout * 2, 10_000),
     maxWaitTimeInMs: 200,
-    maxBytesPerPartition: options.fetchBytesMax ?? 2 * 1024 ** 2,
-    maxBytes: 8 * 1024 ** 2,
+    maxBytesPerPartition: options.fetchBytesMax ?? 1 * 1024 ** 2,
+    maxBytes: 4 * 1024 ** 2,
     rackId: rawRack(''),
     allowAutoTopicCreation: false,
     // Whatever ended the consumer, it is to begin again: nothing is lost by that and nobody else would do it.

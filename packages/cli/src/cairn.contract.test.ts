@@ -20,7 +20,7 @@ const row = (offset: number, more: object) => ({
   partition: 0,
   offset,
   received_at: 1_790_000_000_000 + offset,
-  event_id: `00000000-0000-7000-8000-${String(offset).padStart(12, '0')}`,
+  event_id_random: String(offset).padStart(10, '0'),
   org_id: 'acme',
   gateway_id: 'gw-1',
   agent_id: 'agent-1',
@@ -34,9 +34,9 @@ const row = (offset: number, more: object) => ({
   epoch: 1,
   ...more,
 });
-const CALL = '00000000-0000-7000-8000-00000000ca11';
+const CALL = 'call-00001';
 const call = (phase: 'decision' | 'outcome', more: object) => ({
-  call_id: CALL,
+  call_id_random: CALL,
   phase,
   decision: 'allow',
   ...more,
@@ -70,7 +70,8 @@ describe('the command line over the real engine', () => {
     await using clickhouse = openClickHouse({ url: env['CLICKHOUSE_URL'] ?? '' });
     await clickhouse.insertRows('cairn.events', [
       row(0, call('decision', {})),
-      row(1, call('outcome', { result_status: 'success', latency_ms: 12 })),
+      // One millisecond after the decision; the call's id has the decision's time.
+      row(1, call('outcome', { result_status: 'success', latency_ms: 12, call_id_lag_ms: 11 })),
       row(2, { kind: 'seal', phase: 'single', session_id: '' }),
     ]);
     const said = await cairn(['session', 'feedc0de', '--json'], { env });

@@ -12,6 +12,8 @@ export async function query(open: OpenTrail, output: Output, sql: string, format
   await using trail = open();
   const rows = await trail.stream(withoutSemicolon(sql), output.json ? 'JSONEachRow' : format, {
     readonly: 1,
+    // Ids are computed from their parts; whoever asks for everything wants them.
+    asterisk_include_alias_columns: 1,
     max_execution_time: 60,
     max_memory_usage: 2_000_000_000,
     output_format_pretty_color: output.color ? 1 : 0,

@@ -1,4 +1,7 @@
-/** Source of the function that skims a schema's datums: what stands in src/skim-steps.ts, written out for each field. */
+/**
+ * Source of the functions that skim a schema's datums: what stands in src/skim-steps.ts, written out for each field. There
+ * are two, since noting the places of fields costs a third of a skim, and most callers do not ask for them.
+ */
 
 interface Field {
   readonly name: string;
@@ -40,7 +43,11 @@ const sized = (after: number, check: string): string => `  byte = bytes[at++]!;
   if ((byte & 1) !== 0 || at + ${after} > end${check}) return -1;
   }`;
 
-export function skimSource(id: number, schema: { readonly fields: readonly Field[] }): string {
+export function skimSource(
+  id: number,
+  schema: { readonly fields: readonly Field[] },
+  noting: boolean,
+): string {
   const known = new Map<string, ComplexType>();
   const resolved = (type: unknown): unknown => {
     if (typeof type === 'string') return known.get(type) ?? type;
@@ -111,9 +118,13 @@ export function skimSource(id: number, schema: { readonly fields: readonly Field
   const lines = schema.fields.map((field, place) => {
     const note = NOTES[field.name];
     const source = step(field.type, leastOfAll(schema.fields.slice(place + 1)));
-    return `  places[into + ${place}] = at - start;\n${source}${note === undefined ? '' : `\n  ${note}`}`;
+    const noted = noting ? `  places[into + ${place}] = at - start;\n` : '';
+    return `${noted}${source}${note === undefined ? '' : `\n  ${note}`}`;
   });
-  return `function skimSchema${id}(bytes: Uint8Array, start: number, end: number, notes: WalkNotes, places: Uint16Array, into: number): number {\n  if (start + ${leastOfAll(schema.fields)} > end) return -1;\n  let at = start;\n  let byte = 0;\n  let next = 0;\n  let from = 0;\n${lines.join('\n')}\n  return at;\n}`;
+  const head = noting
+    ? `noteSchema${id}(bytes: Uint8Array, start: number, end: number, notes: WalkNotes, places: Uint16Array, into: number)`
+    : `skimSchema${id}(bytes: Uint8Array, start: number, end: number, notes: WalkNotes)`;
+  return `function ${head}: number {\n  if (start + ${leastOfAll(schema.fields)} > end) return -1;\n  let at = start;\n  let byte = 0;\n  let next = 0;\n  let from = 0;\n${lines.join('\n')}\n  return at;\n}`;
 }
 
 function rememberTypes(type: unknown, known: Map<string, ComplexType>): void {

@@ -28,12 +28,5 @@ export {
 } from './frame.ts';
 export { releasedSchema, schemaById } from './schemas.ts';
 export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
-export {
-  FIELDS_MAX,
-  type Refused,
-  type Walked,
-  type WalkReason,
-  walkDatum,
-  walkNextDatum,
-} from './walk.ts';
+export { FIELDS_MAX, type Refused, type Walked, type WalkReason, walkDatum, walkNextDatum } from './walk.ts';
 export { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';

@@ -8,8 +8,11 @@ import { arrayEnd, arrayStart, boundedString, branch, fixed, int, long, opaque, 
 /** Notes where each field begins, from the datum's first byte, in `places` from `into` on. */
 export type Walk = (bytes: Uint8Array, cursor: Cursor, notes: WalkNotes, places: Uint16Array, into: number) => boolean;
 
-/** The place behind a datum in plainest form; -1 or any other place when the walk must decide. Notes places as a walk does. */
-export type Skim = (
+/** The place behind a datum in plainest form; -1 or any other place when the walk must decide. */
+export type Skim = (bytes: Uint8Array, start: number, end: number, notes: WalkNotes) => number;
+
+/** A skim that notes places as a walk does. */
+export type NotingSkim = (
   bytes: Uint8Array,
   start: number,
   end: number,
@@ -18,7 +21,682 @@ export type Skim = (
   into: number,
 ) => number;
 
-function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkNotes, places: Uint16Array, into: number): number {
+function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkNotes): number {
+  if (start + 116 > end) return -1;
+  let at = start;
+  let byte = 0;
+  let next = 0;
+  let from = 0;
+  at += 16;
+  if (at + 100 > end) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 99 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  notes.orgStart = from;
+  notes.orgEnd = at;
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 34) return -1;
+  notes.kind = byte >> 1;
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 8) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 16;
+  if (at + 96 > end) return -1;
+  } else if (byte !== 0) return -1;
+  at = plainLong(bytes, at);
+  if (at < 0 || at + 95 > end) return -1;
+  notes.timestamp = skimmed;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 94 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  notes.gatewayStart = from;
+  notes.gatewayEnd = at;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 93 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 92 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 10) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 90 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 89 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 10) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 87 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 86 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 85 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 14) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainInt(bytes, at);
+  if (at < 0 || at + 83 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 83 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 82 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  }
+  if (bytes[at++] !== 0 || at + 82 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 81 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 80 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 79 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 10) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 77 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 76 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 75 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 74 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 32;
+  if (at + 73 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 18) return -1;
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 10) return -1;
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 70 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  }
+  if (bytes[at++] !== 0 || at + 70 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 32;
+  if (at + 69 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 68 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 68 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 67 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  }
+  if (bytes[at++] !== 0 || at + 67 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 67 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 66 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  }
+  if (bytes[at++] !== 0 || at + 66 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainLong(bytes, at);
+  if (at < 0 || at + 65 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 64 > end) return -1;
+  }
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 14) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 62 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 61 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 32;
+  if (at + 60 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainLong(bytes, at);
+  if (at < 0 || at + 59 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 58 > end) return -1;
+  }
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainInt(bytes, at);
+  if (at < 0 || at + 57 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainInt(bytes, at);
+  if (at < 0 || at + 56 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 56 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  at = plainInt(bytes, at);
+  if (at < 0 || at + 55 > end) return -1;
+  }
+  if (bytes[at++] !== 0 || at + 55 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 54 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 32;
+  if (at + 53 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 16;
+  if (at + 52 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 8;
+  if (at + 51 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 16;
+  if (at + 50 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 49 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 48 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 47 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainInt(bytes, at);
+  if (at < 0 || at + 46 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainInt(bytes, at);
+  if (at < 0 || at + 45 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at = plainInt(bytes, at);
+  if (at < 0 || at + 44 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 10) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 42 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 32;
+  if (at + 41 > end) return -1;
+  } else if (byte !== 0) return -1;
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 40 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  }
+  if (bytes[at++] !== 0 || at + 40 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 39 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  }
+  if (bytes[at++] !== 0 || at + 39 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  if (byte !== 0) {
+  if ((byte & 1) !== 0 || byte >= 0x80) return -1;
+  for (let left = byte >> 1; left > 0; left -= 1) {
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 38 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  }
+  if (bytes[at++] !== 0 || at + 38 > end) return -1;
+  }
+  byte = bytes[at++]!;
+  if ((byte & 1) !== 0 || byte >= 6) return -1;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 36 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  at = plainLong(bytes, at);
+  if (at < 0 || at + 35 > end) return -1;
+  notes.epoch = skimmed;
+  at = plainLong(bytes, at);
+  if (at < 0 || at + 34 > end) return -1;
+  notes.seq = skimmed;
+  at += 32;
+  if (at + 2 > end) return -1;
+  notes.prevHashAt = at - 32;
+  byte = bytes[at++]!;
+  from = at;
+  if (byte !== 0) {
+  if (byte >= 0x80) {
+  next = bytes[at++]!;
+  if (next >= 0x80 || next === 0) return -1;
+  byte = (byte & 0x7f) | (next << 7);
+  from = at;
+  }
+  at += byte >> 1;
+  if ((byte & 1) !== 0 || at + 1 > end || !isAscii(bytes, from, at)) return -1;
+  }
+  notes.keyIdStart = from;
+  notes.keyIdEnd = at;
+  byte = bytes[at++]!;
+  if (byte === 2) {
+  at += 64;
+  if (at + 0 > end) return -1;
+  } else if (byte !== 0) return -1;
+  notes.signed = byte === 2;
+  return at;
+}
+
+function noteSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkNotes, places: Uint16Array, into: number): number {
   if (start + 116 > end) return -1;
   let at = start;
   let byte = 0;
@@ -766,6 +1444,11 @@ function skimSchema1(bytes: Uint8Array, start: number, end: number, notes: WalkN
 /** The skim of each released schema by its id. */
 export const SKIMS: Readonly<Record<number, Skim>> = {
   1: skimSchema1,
+};
+
+/** The skim of each released schema that notes places, by its id. */
+export const NOTING_SKIMS: Readonly<Record<number, NotingSkim>> = {
+  1: noteSchema1,
 };
 
 function walkSchema1(bytes: Uint8Array, cursor: Cursor, notes: WalkNotes, places: Uint16Array, into: number): boolean {

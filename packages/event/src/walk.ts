@@ -1,7 +1,7 @@
 import { textOf } from './bytes.ts';
 import { DATUM_BYTES_MAX } from './entry.ts';
 import { SCHEMAS } from './event.gen.ts';
-import { SKIMS, WALKS } from './walk.gen.ts';
+import { NOTING_SKIMS, SKIMS, WALKS } from './walk.gen.ts';
 import type { Cursor, WalkReason } from './walk-steps.ts';
 
 export type { WalkReason } from './walk-steps.ts';
@@ -86,20 +86,22 @@ export function walkDatum(
   schemaId: number,
   start: number = 0,
   end: number = bytes.length,
-  places: Uint16Array = nowhere,
+  places?: Uint16Array,
   into: number = 0,
 ): Walked | Refused {
   if (end - start > DATUM_BYTES_MAX) return { ok: false, reason: 'datum.too-long', at: start, field: '' };
   const walk = WALKS[schemaId];
-  const skim = SKIMS[schemaId];
-  if (walk === undefined || skim === undefined)
-    return { ok: false, reason: 'schema.unknown', at: start, field: '' };
+  if (walk === undefined) return { ok: false, reason: 'schema.unknown', at: start, field: '' };
   // A skim that stops exactly at the end has read nothing behind it, and is a walk at a sixth of its price.
-  if (skim(bytes, start, end, notes, places, into) === end) return walked(bytes, end);
+  const skimmedTo =
+    places === undefined
+      ? SKIMS[schemaId]!(bytes, start, end, notes)
+      : NOTING_SKIMS[schemaId]!(bytes, start, end, notes, places, into);
+  if (skimmedTo === end) return walked(bytes, end);
   cursor.at = start;
   cursor.end = end;
   cursor.items = 0;
-  if (!walk(bytes, cursor, notes, places, into)) {
+  if (!walk(bytes, cursor, notes, places ?? nowhere, into)) {
     return { ok: false, reason: cursor.reason, at: cursor.at, field: notes.field };
   }
   if (cursor.at !== end) return { ok: false, reason: 'datum.trailing', at: cursor.at, field: '' };
@@ -123,7 +125,7 @@ export function walkNextDatum(
   if (walk === undefined || skim === undefined)
     return { ok: false, reason: 'schema.unknown', at: start, field: '' };
   const last = Math.min(limit, start + DATUM_BYTES_MAX);
-  const skimmedTo = skim(bytes, start, last, notes, nowhere, 0);
+  const skimmedTo = skim(bytes, start, last, notes);
   // It goes forward only: one that stops within the limit has read nothing behind where it stops.
   if (skimmedTo > start && skimmedTo <= last) return walked(bytes, skimmedTo);
   cursor.at = start;

@@ -4,12 +4,18 @@ import { join } from 'node:path';
 import { Failure } from '@cairn/failure';
 
 const FASTAVRO = 'fastavro==1.13.1';
+/** zstandard for containers; keys and signatures. */
+const BESIDE = ['backports.zstd==1.8.0', 'cryptography==50.0.2'];
 const directory = join(import.meta.dirname, '..', '..', '..', '.local', 'cache', 'python');
 
 /** A Python with fastavro, made once. @throws Failure `tool.missing` with what to install. */
 export function pythonWithFastavro(): string {
   const python = join(directory, 'bin', 'python');
-  if (existsSync(python) && spawnSync(python, ['-c', 'import fastavro']).status === 0) return python;
+  if (
+    existsSync(python) &&
+    spawnSync(python, ['-c', 'import fastavro, cryptography, backports.zstd']).status === 0
+  )
+    return python;
   mkdirSync(directory, { recursive: true });
   if (!made() && process.getuid?.() === 0) {
     // Debian ships venv apart from Python.
@@ -17,7 +23,7 @@ export function pythonWithFastavro(): string {
     spawnSync('env', ['DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-y', 'install', 'python3-venv']);
   }
   const installed =
-    made() && spawnSync(python, ['-m', 'pip', 'install', '-q', FASTAVRO], { encoding: 'utf8' });
+    made() && spawnSync(python, ['-m', 'pip', 'install', '-q', FASTAVRO, ...BESIDE], { encoding: 'utf8' });
   if (installed && installed.status === 0) return python;
   throw new Failure({
     code: 'tool.missing',

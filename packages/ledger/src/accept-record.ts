@@ -1,14 +1,26 @@
-import { leafHashText, partitionOf, SCHEMAS, unframe, walkDatum } from '@cairn/event';
+import {
+  FRAME_HEAD_BYTES,
+  framedIdAt,
+  leafHashText,
+  partitionOf,
+  SCHEMAS,
+  unframe,
+  walkDatum,
+} from '@cairn/event';
 import { hashAt, isHashAt } from './hash-text.ts';
 import type { Leaf } from './leaf.ts';
 import { type Placement, placeInStream, type StreamPosition, type Verdict } from './place-in-stream.ts';
 
-/** One record of a partition. */
+/** One record of a partition, its value told by its place. */
 export interface PartitionRecord {
   readonly offset: number;
-  readonly value: Uint8Array | null;
   /** Broker's append time, milliseconds since 1970. */
   readonly appendedAtMs: number;
+  /** Holds the value in [start, end). */
+  readonly bytes: Uint8Array;
+  /** -1 when there is no value. */
+  readonly start: number;
+  readonly end: number;
 }
 
 /** What becomes of a record in its partition's log. */
@@ -42,9 +54,6 @@ export interface AcceptancePartition {
 const TIMESTAMP_MIN = 946_684_800_000_000;
 const TIMESTAMP_MAX = 7_258_118_400_000_000;
 
-const FRAME_HEAD_BYTES = 5;
-/** Room before the datum for what its leaf hash covers besides it. */
-const HEAD_BYTES = 11;
 const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
 
 /** How far each stream has come, by `streamKey`. */
@@ -60,7 +69,6 @@ export const streamKey = (orgId: string, gatewayId: string): string => `${orgId}
 export class Acceptance {
   readonly #partition: AcceptancePartition;
   readonly #positions: StreamPositions;
-  #scratch = new Uint8Array(4_096);
   // Events of one gateway come together, so the last stream is kept at hand.
   #orgId = '';
   #gatewayId = '';
@@ -73,23 +81,19 @@ export class Acceptance {
     this.#positions = positions;
   }
 
-  /** The leaf of the answer is good until the next call. */
-  accept({ offset, value, appendedAtMs: receivedAtMs }: PartitionRecord): Accepted {
-    const unframed = unframe(value);
-    if (!unframed.ok || value === null) {
+  /** The leaf of the answer is a view on the record, and as good as its bytes. */
+  accept({ offset, appendedAtMs: receivedAtMs, bytes, start: frameAt, end }: PartitionRecord): Accepted {
+    const framedId = framedIdAt(bytes, frameAt, end);
+    if (framedId < 0) {
+      const unframed = unframe(frameAt < 0 ? null : bytes.subarray(frameAt, end));
       return noEvent(unframed.ok ? 'value.empty' : unframed.reason, '', '');
     }
     const { partition, releasedIdOf } = this.#partition;
-    const schemaId = releasedIdOf === undefined ? unframed.schemaId : releasedIdOf(unframed.schemaId);
+    const schemaId = releasedIdOf === undefined ? framedId : releasedIdOf(framedId);
     if (schemaId === undefined || !RELEASED.has(schemaId)) {
-      return noEvent('schema.unknown', '', `schema id ${unframed.schemaId}`);
+      return noEvent('schema.unknown', '', `schema id ${framedId}`);
     }
-    const start = HEAD_BYTES;
-    const end = start + value.length - FRAME_HEAD_BYTES;
-    if (this.#scratch.length < end) this.#scratch = new Uint8Array(end * 2);
-    const bytes = this.#scratch;
-    // The last bytes of the frame's head come along and are written over.
-    bytes.set(value, start - FRAME_HEAD_BYTES);
+    const start = frameAt + FRAME_HEAD_BYTES;
     const walked = walkDatum(bytes, schemaId, start, end);
     if (!walked.ok) return noEvent(walked.reason, walked.field, `byte ${walked.at - start} of the datum`);
     const { timestampMicros, orgId, gatewayId, epoch, seq } = walked;

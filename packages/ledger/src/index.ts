@@ -74,9 +74,11 @@ export {
 export { LeafRange, PIECE_LEAVES, pieceAt } from './pieces.ts';
 export {
   EPOCHS_REMEMBERED,
+  EPOCHS_WITH_HASHES,
   type EpochPosition,
   type Placement,
   placeInStream,
+  remembered,
   type StreamItem,
   type StreamPosition,
   type Verdict,

@@ -8,7 +8,7 @@ export interface Leaf {
   readonly receivedAtMs: number;
   /** Writer's schema. */
   readonly schemaId: number;
-  /** Buffer that holds the datum in [start, end). It is used again: the bytes are gone when the next leaf comes. */
+  /** Buffer that holds the datum in [start, end), and others beside it; its owner says how long. */
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;

@@ -12,6 +12,8 @@ import {
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  EPOCHS_REMEMBERED,
+  EPOCHS_WITH_HASHES,
   genesisHash,
   noteKeyOf,
   parseVkey,
@@ -289,9 +291,24 @@ describe('an event of an epoch that was left', () => {
     expect(placeInStream(position, event(1, 1, 'another')).verdict).toBe('fork');
   });
 
-  test('is remembered over two starts of the gateway and no longer', () => {
-    const position = after(event(1, 0), event(2, 0), event(3, 0), event(4, 0));
-    expect(placeInStream(position, event(2, 0)).verdict).toBe('duplicate');
+  test('is a duplicate after the gateway was started and killed many times meanwhile', () => {
+    const starts = Array.from({ length: EPOCHS_REMEMBERED }, (_, start) => event(2 + start, 0));
+    const position = after(event(1, 0), event(1, 1), ...starts);
+    expect(placeInStream(position, event(1, 1)).verdict).toBe('duplicate');
+    expect(placeInStream(position, event(1, 0)).verdict).toBe('duplicate');
+    expect(placeInStream(position, event(1, 2)).verdict).toBe('stale-epoch');
+  });
+
+  test('is remembered so long and no longer, with its hashes over two starts, so that memory has a bound', () => {
+    const starts = Array.from({ length: EPOCHS_REMEMBERED + 2 }, (_, start) => [
+      event(2 + start, 0),
+      event(2 + start, 1),
+    ]);
+    const position = after(event(1, 0), ...starts.flat());
     expect(placeInStream(position, event(1, 0)).verdict).toBe('stale-epoch');
+    expect(position.earlier).toHaveLength(EPOCHS_REMEMBERED);
+    const withHashes = position.earlier?.filter(({ hashes }) => hashes.at(0) !== undefined);
+    expect(withHashes).toHaveLength(EPOCHS_WITH_HASHES);
+    expect(position.earlier?.every(({ hashes, head }) => hashes.at(1) === head)).toBe(true);
   });
 });

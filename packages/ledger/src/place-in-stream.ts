@@ -1,7 +1,13 @@
 import { RecentHashes } from './recent-hashes.ts';
 
-/** Epochs before the current one of which the latest hashes are kept: an append may arrive after the gateway started again. */
-export const EPOCHS_REMEMBERED = 2;
+/**
+ * Epochs before the current one of which it is known how far they came: an append may arrive after the gateway has
+ * started again, and one that is killed as soon as it starts does so many times meanwhile.
+ */
+export const EPOCHS_REMEMBERED = 64;
+
+/** Of so many of these, the latest, the hashes are kept as well; of the others the last one's. */
+export const EPOCHS_WITH_HASHES = 2;
 
 /** How far the events of one organisation on one gateway have been accepted. */
 export interface StreamPosition extends EpochPosition {
@@ -65,7 +71,7 @@ export function placeInStream(position: StreamPosition | undefined, item: Stream
       seq: item.seq,
       head: item.hash,
       hashes,
-      earlier: earlier.slice(0, EPOCHS_REMEMBERED),
+      earlier: remembered(earlier),
     };
     const missing = item.seq > 0 && position !== undefined ? { from: 0, to: item.seq - 1 } : undefined;
     return { verdict: 'new-epoch', position: next, ...(missing === undefined ? {} : { missing }) };
@@ -90,6 +96,16 @@ function placeInEarlier(position: StreamPosition, item: StreamItem): Placement {
   if (left === undefined || item.seq > left.seq) return { verdict: 'stale-epoch', position };
   const known = left.hashes.at(item.seq);
   return { verdict: known === undefined || known === item.hash ? 'duplicate' : 'fork', position };
+}
+
+/** Epochs that were left, as far as they are remembered. */
+export function remembered(earlier: readonly EpochPosition[]): EpochPosition[] {
+  return earlier.slice(0, EPOCHS_REMEMBERED).map(({ epoch, seq, head, hashes }, index) => {
+    if (index < EPOCHS_WITH_HASHES) return { epoch, seq, head, hashes };
+    const last = new RecentHashes();
+    last.put(seq, head);
+    return { epoch, seq, head, hashes: last };
+  });
 }
 
 function advance({ hashes, earlier }: StreamPosition, { epoch, seq, hash }: StreamItem): StreamPosition {

@@ -70,19 +70,19 @@ export function rangeIn(bytes: Uint8Array): SegmentRange {
   let at = MAGIC.length;
   if (MAGIC.some((byte, index) => bytes[index] !== byte)) throw form('it does not begin as a container');
   const number = (): number => {
-    const { value, to } = varintIn(bytes, at);
-    if (to < 0 || value < 0) throw form('its header cannot be read');
+    const to = readVarint(bytes, at);
+    if (to < 0 || read < 0) throw form('its header cannot be read');
     at = to;
-    return value;
+    return read;
   };
   const text = (): string => {
     const size = number();
     const end = at + size;
     if (end > bytes.length) throw form('its header cannot be read');
-    const read = bytes.subarray(at, end);
+    const encoded = bytes.subarray(at, end);
     at = end;
     try {
-      return textOf(read);
+      return textOf(encoded);
     } catch (cause) {
       throw form('its header cannot be read', cause);
     }
@@ -179,7 +179,10 @@ class ObjectReader {
     }
     const frame = this.#bytes.subarray(this.#at, end);
     try {
-      this.#block = zstdDecompressSync(frame, { maxOutputLength: BLOCK_BYTES_MAX, chunkSize: 1_048_576 });
+      this.#block = zstdDecompressSync(frame, {
+        maxOutputLength: BLOCK_BYTES_MAX,
+        chunkSize: BLOCK_BYTES_MAX,
+      });
     } catch (cause) {
       throw form(`the block at byte ${at} cannot be decompressed`, cause);
     }
@@ -191,37 +194,36 @@ class ObjectReader {
   }
 
   #varint(): number {
-    const { value, to } = varintIn(this.#bytes, this.#at);
+    const to = readVarint(this.#bytes, this.#at);
     if (to < 0) throw form(`the number at byte ${this.#at} is none`);
     this.#at = to;
-    return value;
+    return read;
   }
 
   #rowVarint(): number {
-    const { value, to } = varintIn(this.#block, this.#blockAt);
-    if (to < 0 || value < 0) throw form(`a row before byte ${this.#at} has no offset or time`);
+    const to = readVarint(this.#block, this.#blockAt);
+    if (to < 0 || read < 0) throw form(`a row before byte ${this.#at} has no offset or time`);
     this.#blockAt = to;
-    return value;
+    return read;
   }
 }
 
-const read = { value: 0, to: 0 };
+/** Value of the last varint that was read. */
+let read = 0;
 
-/** A minimal zigzag varint below 2^52; `to` is −1 when it is none. The answer is good until the next call. */
-function varintIn(bytes: Uint8Array, at: number): { readonly value: number; readonly to: number } {
+/** Reads a minimal zigzag varint below 2^52 into `read`; returns the place behind it, or −1 when it is none. */
+function readVarint(bytes: Uint8Array, at: number): number {
   let to = at;
   let scale = 1;
   let sum = 0;
-  read.to = -1;
   for (;;) {
     const byte = bytes[to++];
-    if (byte === undefined || scale > 2 ** 49) return read;
+    if (byte === undefined || scale > 2 ** 49) return -1;
     sum += (byte & 0x7f) * scale;
     if (byte < 0x80) {
-      if ((byte === 0 && scale > 1) || sum > 2 ** 53 - 1) return read;
-      read.value = sum % 2 === 1 ? -((sum + 1) / 2) : sum / 2;
-      read.to = to;
-      return read;
+      if ((byte === 0 && scale > 1) || sum > 2 ** 53 - 1) return -1;
+      read = sum % 2 === 1 ? -((sum + 1) / 2) : sum / 2;
+      return to;
     }
     scale *= 128;
   }

@@ -35,13 +35,15 @@ export interface WrittenSegment {
   readonly summary: SegmentSummary;
 }
 
-/** Level 1 with a table of 2^18 positions over the whole block: the ratio of level 3 at the price of level 1. */
+/** Level 1 with a table of 2^18 positions over the whole block: the ratio of level 3 at less than its price. */
 const ZSTD = {
   [constants.ZSTD_c_compressionLevel]: 1,
   [constants.ZSTD_c_strategy]: constants.ZSTD_fast,
   [constants.ZSTD_c_windowLog]: 23,
   [constants.ZSTD_c_hashLog]: 18,
   [constants.ZSTD_c_minMatch]: 7,
+  // Tries every third position where nothing matches: hashes never do.
+  [constants.ZSTD_c_targetLength]: 2,
 };
 
 /** Builds a segment leaf by leaf. Holds its compressed blocks and one open block for each writer's schema. */

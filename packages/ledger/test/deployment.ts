@@ -27,6 +27,7 @@ import {
   noteKeyOf,
   noteLeafHash,
   openManifest,
+  type PartitionRecord,
   parseObjectName,
   rootKeyName,
   SegmentWriter,
@@ -59,6 +60,12 @@ export function signerOf(name: string, seed: Uint8Array, type: 0x01 | 0x04 = 0x0
 
 export const seedFrom = (from: number): Uint8Array =>
   Uint8Array.from({ length: 32 }, (_, index) => (from + index) % 256);
+
+/** A record whose value is the frame of a datum. */
+export function recordOf(offset: number, datum: Uint8Array, appendedAtMs: number): PartitionRecord {
+  const bytes = frame(AUDIT_EVENT_SCHEMA_ID, datum);
+  return { offset, appendedAtMs, bytes, start: 0, end: bytes.length };
+}
 
 /** One gateway of one organisation that records: opens, chains, seals. */
 export class Gateway {
@@ -187,11 +194,9 @@ export class Archive {
   /** The records of the partition, in order. */
   append(...datums: readonly Uint8Array[]): void {
     for (const datum of datums) {
-      const accepted = this.acceptance.accept({
-        offset: this.#offset,
-        value: frame(AUDIT_EVENT_SCHEMA_ID, datum),
-        appendedAtMs: 1_795_000_000_000 + this.#offset * 10,
-      });
+      const accepted = this.acceptance.accept(
+        recordOf(this.#offset, datum, 1_795_000_000_000 + this.#offset * 10),
+      );
       this.#offset += 1;
       if (accepted.outcome === 'leaf') this.appendLeaf(accepted.leaf);
     }

@@ -45,23 +45,35 @@ const FACTS: readonly PlannedField[] = [
   { name: 'offset', plan: { kind: 'int64', type: 'Int64' } },
   { name: 'received_at', plan: { kind: 'int64', type: "DateTime64(3, 'UTC')" } },
   { name: 'leaf_hash', plan: { kind: 'fixed', size: 32 } },
-  { name: 'linked', plan: { kind: 'boolean' } },
+  // Empty where it is the leaf hash of the event before, as it should be.
+  { name: 'prev_hash', plan: { kind: 'string' } },
 ];
 
-const FIELDS = SCHEMAS.at(-1)?.schema.fields ?? [];
+/** Fields of the latest schema that become columns as they are. */
+const FIELDS = (SCHEMAS.at(-1)?.schema.fields ?? []).filter(({ name }) => name !== 'prev_hash');
 
 /** What the body of an insert of events holds: the facts of the log and then the fields of the latest schema. */
 export const EVENT_COLUMNS: readonly PlannedField[] = [...FACTS, ...planOf(FIELDS, HINTS)];
 
-const transpositions = new Map<number, Transposition>();
+/** How events of one schema are taken apart. */
+interface Writer {
+  readonly transposition: Transposition;
+  /** Place of prev_hash among the fields. */
+  readonly prevHash: number;
+}
 
-function transpositionFrom(schemaId: number): Transposition {
-  const known = transpositions.get(schemaId);
+const writers = new Map<number, Writer>();
+
+function writerOf(schemaId: number): Writer {
+  const known = writers.get(schemaId);
   if (known) return known;
-  const writer = SCHEMAS.find(({ id }) => id === schemaId);
-  if (!writer) throw new Error(`schema ${schemaId} is not released`);
-  const made = transpositionOf(writer.schema.fields, FIELDS, HINTS);
-  transpositions.set(schemaId, made);
+  const fields = SCHEMAS.find(({ id }) => id === schemaId)?.schema.fields;
+  if (!fields) throw new Error(`schema ${schemaId} is not released`);
+  const made = {
+    transposition: transpositionOf(fields, FIELDS, HINTS),
+    prevHash: fields.findIndex(({ name }) => name === 'prev_hash'),
+  };
+  writers.set(schemaId, made);
   return made;
 }
 
@@ -105,18 +117,22 @@ export function eventBlock({ topic, partition, rows, places }: EventRows): Event
   const streams = openColumns(EVENT_COLUMNS, rows.length, sizes, (stream) => spares[stream]?.pop());
   const [topics, partitions, offsets, times, hashes, links] = streams as [Dictionary, ...Stream[]];
   const name = new TextEncoder().encode(topic);
-  for (const row of rows) {
+  for (const [index, row] of rows.entries()) {
     topics.text(name, 0, name.length);
     partitions!.int32(partition);
     offsets!.int64(row.offset);
     times!.int64(row.receivedAtMs);
     hashes!.latin1(row.leafHash);
-    links!.byte(row.linked ? 1 : 0);
+    if (row.linked) links!.text(name, 0, 0);
+    else {
+      const place = places[index * FIELDS_MAX + writerOf(row.schemaId).prevHash]!;
+      links!.text(row.bytes, row.start + place, 32);
+    }
   }
   const fields = streams.slice(FACTS.length);
   for (let from = 0; from < rows.length; ) {
     const { schemaId, bytes } = rows[from]!;
-    const transposition = transpositionFrom(schemaId);
+    const { transposition } = writerOf(schemaId);
     const stride = transposition.fields;
     const positions = positionsFor(stride);
     let row = from;

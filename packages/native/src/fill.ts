@@ -25,7 +25,10 @@ export function fill(
   first: number,
 ): void {
   const own = streams[first]!;
-  if (own instanceof Dictionary) fillDictionary(from, own);
+  if (own instanceof Dictionary) {
+    if (plan.kind === 'dictionary' && plan.fixed !== undefined) fillAsText(from, own, plan.fixed);
+    else fillDictionary(from, own);
+  } else if (plan.kind === 'rare') fillAsText(from, own, plan.size);
   else if (plan.kind === 'enum') fillEnum(from, own);
   else if (plan.kind === 'array' || plan.kind === 'tuple') {
     for (let row = 0; row < from.rows; row += 1) {
@@ -196,6 +199,18 @@ function fillDictionary({ bytes, positions, stride, field, rows }: Places, out: 
   }
 }
 
+/** Fixed bytes that may be absent, as texts that are empty then. */
+function fillAsText(
+  { bytes, positions, stride, field, rows }: Places,
+  out: Dictionary | Stream,
+  size: number,
+): void {
+  for (let row = 0; row < rows; row += 1) {
+    const p = positions[field + row * stride]!;
+    out.text(bytes, p + 1, bytes[p] === 0 ? 0 : size);
+  }
+}
+
 /** Appends one value of any plan. @returns where it ends. */
 function append(
   plan: Plan,
@@ -261,6 +276,8 @@ function append(
       for (let item = 0; item < count; item += 1) p = append(plan.of, bytes, p, streams, first + 1);
       return count > 0 ? p + 1 : p;
     }
+    default:
+      throw new Error(`a ${plan.kind} is no part of another value`);
   }
 }
 

@@ -2,7 +2,7 @@ import type { Hints } from './plan.ts';
 
 /** What the schema of events cannot say of its fields; the columns of the table say the same. */
 export const HINTS: Hints = {
-  uuids: new Set(['event_id', 'call_id', 'parent_event_id']),
+  uuids: new Set(['parent_event_id']),
   dictionaries: new Set([
     'org_id',
     'gateway_id',
@@ -18,6 +18,7 @@ export const HINTS: Hints = {
     'service',
     'tool_name',
     'data_classes',
+    'parameters_shape',
     'error_code',
     'permission_profile',
     'permission_profile_version',
@@ -25,5 +26,12 @@ export const HINTS: Hints = {
     'rules_evaluated',
     'rules_matched',
     'key_id',
+    'tool_hash',
+    'policy_set_hash',
+  ]),
+  rare: new Set(['signature']),
+  cut: new Map([
+    ['parameters_hash', 16],
+    ['response_hash', 16],
   ]),
 };

@@ -1,8 +1,10 @@
 /** How ClickHouse keeps the values of one Avro type. */
 export type Plan =
   | { readonly kind: 'string' }
-  /** A string of which there are few. */
-  | { readonly kind: 'dictionary' }
+  /** A string of which there are few; or fixed bytes that may be absent, of which there are few: empty where absent. */
+  | { readonly kind: 'dictionary'; readonly fixed?: number }
+  /** Fixed bytes that are absent more often than not: a string, empty where absent. */
+  | { readonly kind: 'rare'; readonly size: number }
   | { readonly kind: 'fixed'; readonly size: number }
   /** 16 bytes in network order, which ClickHouse keeps as two little-endian halves. */
   | { readonly kind: 'uuid' }
@@ -40,8 +42,12 @@ interface Complex {
 export interface Hints {
   /** Fields whose fixed 16 bytes are UUIDs. */
   readonly uuids: ReadonlySet<string>;
-  /** Fields whose strings are few, or whose array's items are. */
+  /** Fields whose strings, or fixed bytes that may be absent, are few, or whose array's items are. */
   readonly dictionaries: ReadonlySet<string>;
+  /** Fields whose fixed bytes are absent more often than not. */
+  readonly rare?: ReadonlySet<string>;
+  /** Fields of whose fixed bytes only the first so many are kept. */
+  readonly cut?: ReadonlyMap<string, number>;
 }
 
 /**
@@ -49,11 +55,17 @@ export interface Hints {
  *
  * @throws Error for a type that has no column: unions other than of null and one type, nullable arrays, records or enums.
  */
-export function planOf(fields: readonly SchemaField[], { uuids, dictionaries }: Hints): PlannedField[] {
+export function planOf(
+  fields: readonly SchemaField[],
+  { uuids, dictionaries, rare, cut }: Hints,
+): PlannedField[] {
   const known = new Map<string, Complex>();
   return fields.map(({ name, type }) => {
     const plan = planType(type, known);
     if (uuids.has(name)) return { name, plan: asUuid(plan) };
+    if (rare?.has(name)) return { name, plan: asRare(plan) };
+    const kept = cut?.get(name);
+    if (kept !== undefined) return { name, plan: cutTo(plan, kept) };
     return { name, plan: dictionaries.has(name) ? asDictionary(plan) : plan };
   });
 }
@@ -119,13 +131,27 @@ function asUuid(plan: Plan): Plan {
 function asDictionary(plan: Plan): Plan {
   if (plan.kind === 'array') return { kind: 'array', of: asDictionary(plan.of) };
   if (plan.kind === 'string') return { kind: 'dictionary' };
+  if (plan.kind === 'nullable' && plan.of.kind === 'fixed')
+    return { kind: 'dictionary', fixed: plan.of.size };
   throw new Error(`a ${plan.kind} has no dictionary`);
+}
+
+function asRare(plan: Plan): Plan {
+  if (plan.kind === 'nullable' && plan.of.kind === 'fixed') return { kind: 'rare', size: plan.of.size };
+  throw new Error('only fixed bytes that may be absent are rare');
+}
+
+function cutTo(plan: Plan, size: number): Plan {
+  if (plan.kind === 'nullable') return { kind: 'nullable', of: cutTo(plan.of, size) };
+  if (plan.kind === 'fixed' && plan.size >= size) return { kind: 'fixed', size };
+  throw new Error('only fixed bytes are cut');
 }
 
 /** ClickHouse's name of the type. https://clickhouse.com/docs/sql-reference/data-types */
 export function typeName(plan: Plan): string {
   switch (plan.kind) {
     case 'string':
+    case 'rare':
       return 'String';
     case 'fixed':
       return `FixedString(${plan.size})`;

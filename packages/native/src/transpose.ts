@@ -24,11 +24,11 @@ export function transpositionOf(
   hints: Hints,
 ): Transposition {
   const written = planOf(writer, NO_HINTS);
-  const columns = planOf(reader, hints).map(({ name, plan }) => {
+  const plainly = planOf(reader, NO_HINTS);
+  const columns = planOf(reader, hints).map(({ name, plan }, index) => {
     const from = written.findIndex((field) => field.name === name);
-    if (from < 0)
-      return { from: undefined, plan, fallback: reader.find((field) => field.name === name)?.default };
-    return { from, plan, symbols: symbolsFrom(name, written[from]!.plan, plan) };
+    if (from < 0) return { from: undefined, plan, fallback: reader[index]?.default };
+    return { from, plan, symbols: symbolsFrom(name, written[from]!.plan, plainly[index]!.plan) };
   });
   return { fields: written.length, columns };
 }
@@ -48,10 +48,6 @@ function symbolsFrom(name: string, writer: Plan, reader: Plan): Uint8Array | und
 /** What must be the same in both schemas. An int is read as a long from the same bytes. */
 function shapeOf(plan: Plan): string {
   switch (plan.kind) {
-    case 'dictionary':
-      return 'string';
-    case 'uuid':
-      return 'fixed16';
     case 'int32':
     case 'int64':
       return 'integer';
@@ -119,7 +115,7 @@ function appendFallback(
   first: number,
 ): void {
   const own = streams[first]!;
-  if (plan.kind === 'string' || plan.kind === 'dictionary') {
+  if (plan.kind === 'string' || plan.kind === 'dictionary' || plan.kind === 'rare') {
     const text = new TextEncoder().encode(String(fallback ?? ''));
     own.text(text, 0, text.length);
     return;

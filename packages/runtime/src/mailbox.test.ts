@@ -44,6 +44,31 @@ async function drain(mailbox: Mailbox): Promise<Chunk[]> {
 }
 
 describe('a mailbox', () => {
+  const fetched = (first: number, last: number, highWatermark = last + 1): LogBatch => ({
+    first,
+    last,
+    records: Array.from({ length: last - first + 1 }, (_, index) => record(first + index)),
+    highWatermark,
+  });
+
+  test('takes no offsets that were passed over for holes: whoever waits for a chunk fails', async () => {
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
+    mailbox.restart(0);
+    mailbox.put(fetched(0, 2));
+    mailbox.put(fetched(5, 6));
+    await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
+    mailbox.restart(3);
+    mailbox.put(fetched(3, 9));
+    expect((await mailbox.take(never))?.holes).toEqual([]);
+  });
+
+  test('a log that ends before the position is noticed', async () => {
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
+    mailbox.restart(10);
+    mailbox.put(fetched(0, 3));
+    await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
+  });
+
   test('cuts what arrives into chunks that cover every offset once, as a record or as a hole', async () => {
     await fc.assert(
       fc.asyncProperty(logs, fc.boolean(), async (batches, atOnce) => {

@@ -1,3 +1,4 @@
+import { Failure } from '@cairn/failure';
 import type { Clock } from './clock.ts';
 import type { LogBatch, LogRecord } from './consume.ts';
 
@@ -73,9 +74,17 @@ export class Mailbox {
     this.open = false;
   }
 
-  /** Takes a batch in; one that was fetched for an earlier position is ignored. */
+  /**
+   * Takes a batch in; one that was fetched for an earlier position is ignored. When offsets were passed over, or the log
+   * ends before the position, it is not the log that was read until now: whoever takes the next chunk fails.
+   */
   put(batch: LogBatch): void {
-    if (!this.open || batch.last < this.next) return;
+    if (!this.open) return;
+    if (batch.first > this.next || batch.highWatermark < this.next) {
+      this.fail(logMoved(this.next, batch));
+      return;
+    }
+    if (batch.last < this.next) return;
     const fresh = batch.records.filter((record) => record.offset >= this.next);
     if (this.records.length === 0 && fresh.length > 0) this.oldestAt = this.clock.nowMs();
     for (const record of fresh) this.records.push(record);
@@ -170,6 +179,15 @@ export class Mailbox {
       over.addEventListener('abort', done, { once: true });
     });
   }
+}
+
+function logMoved(next: number, { first, highWatermark }: LogBatch): Failure {
+  return new Failure({
+    code: 'log.moved',
+    retry: 'later',
+    message: `offset ${next} was asked for, and the log gave ${first} and ends at ${highWatermark}`,
+    mend: 'Records expired before they were read, or the log lost its end or was created again.',
+  });
 }
 
 /** A record's value and what holding it costs. */

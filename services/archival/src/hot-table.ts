@@ -42,13 +42,18 @@ const NUMBERS = { output_format_json_quote_64bit_integers: 0 };
 /** Columns that hold ids as UUIDs; other bytes are told in hex. */
 const UUIDS = new Set<string>(['event_id', 'call_id', 'parent_event_id']);
 
+/** Keyed hashes of which the table keeps the first 16 bytes (docs/adr/0006-the-table-keeps-half-of-a-keyed-hash.md). */
+const CUT = new Set<string>(['parameters_hash', 'response_hash']);
+const CUT_BYTES = 16;
+
 /** The fields of an event as rows tell them. */
 export function comparable(event: AuditEvent): Record<string, unknown> {
   return Object.fromEntries(
     FIELDS.map((name) => {
       const value = event[name];
       if (!(value instanceof Uint8Array)) return [name, value];
-      return [name, UUIDS.has(name) ? formatUuid(value) : hexOf(value)];
+      if (UUIDS.has(name)) return [name, formatUuid(value)];
+      return [name, hexOf(CUT.has(name) ? value.subarray(0, CUT_BYTES) : value)];
     }),
   );
 }
@@ -69,11 +74,11 @@ export function hotTableIn(clickhouse: ClickHouse): HotTable {
         { topic, partition, first, last },
         NUMBERS,
       );
-      return rows.map(({ row_offset, row_leaf, row_received, ...fields }) => ({
-        offset: row_offset as number,
-        leafHash: row_leaf as string,
-        receivedAtMs: row_received as number,
-        fields,
+      return rows.map((row) => ({
+        offset: row['row_offset'] as number,
+        leafHash: row['row_leaf'] as string,
+        receivedAtMs: row['row_received'] as number,
+        fields: Object.fromEntries(FIELDS.map((name) => [name, row[`field_${name}`]])),
       }));
     },
 
@@ -116,9 +121,11 @@ async function columnsOf(clickhouse: ClickHouse): Promise<string> {
   return FIELDS.map((name) => {
     const type = types.get(name) ?? '';
     const column = `events.${name}`;
-    if (type.includes('UUID')) return `toString(${column}) AS ${name}`;
-    if (type.includes('FixedString') || name.endsWith('_sealed')) return `lower(hex(${column})) AS ${name}`;
-    if (type.startsWith('DateTime64')) return `toUnixTimestamp64Micro(${column}) AS ${name}`;
-    return `${column} AS ${name}`;
+    // Under names of their own: some columns are computed of others, whose names must not mean something else here.
+    const as = `AS field_${name}`;
+    if (type.includes('UUID')) return `toString(${column}) ${as}`;
+    if (type.includes('FixedString') || name.endsWith('_sealed')) return `lower(hex(${column})) ${as}`;
+    if (type.startsWith('DateTime64')) return `toUnixTimestamp64Micro(${column}) ${as}`;
+    return `${column} ${as}`;
   }).join(', ');
 }

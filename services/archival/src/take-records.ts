@@ -1,5 +1,5 @@
 import { type Accepted, SegmentWriter } from '@cairn/ledger';
-import { type Chunk, recordValue } from '@cairn/runtime';
+import type { Chunk } from '@cairn/runtime';
 import type { Finding } from './finding.ts';
 import { type OpenLog, rolledBack } from './open-partition.ts';
 
@@ -34,8 +34,8 @@ export async function takeRecords(
   )
     throw rolledBack(origin, `Kafka has no record at offset ${anchor.offset} any more`);
   for (const record of chunk.records) {
-    const { offset, appendedAtMs } = record;
-    const accepted = acceptance.accept({ offset, value: recordValue(record), appendedAtMs });
+    const { offset } = record;
+    const accepted = acceptance.accept(record);
     if (offset === anchor?.offset) {
       if (hashOf(accepted) !== anchor.leafHash)
         throw rolledBack(origin, `the record at offset ${offset} is another one`);

@@ -1,6 +1,6 @@
 import { decodeDatum } from '@cairn/event';
 import { Acceptance, hexOfHash } from '@cairn/ledger';
-import { type LogRecord, recordValue } from '@cairn/runtime';
+import type { LogRecord } from '@cairn/runtime';
 import { comparable, type DayOfPlace, type HotRow, type HotTable, type Place } from '../src/hot-table.ts';
 
 /** The rows of one partition as ingest loads them, which a test may then rewrite. */
@@ -15,7 +15,7 @@ export class HotTableInMemory implements HotTable {
     const acceptance = new Acceptance({ partition: place.partition, partitions: 1 });
     this.rowsHeld = records.flatMap((record) => {
       const { offset, appendedAtMs } = record;
-      const accepted = acceptance.accept({ offset, value: recordValue(record), appendedAtMs });
+      const accepted = acceptance.accept(record);
       if (accepted.outcome !== 'leaf') return [];
       const { bytes, start, end, schemaId, hash } = accepted.leaf;
       const event = decodeDatum(bytes.slice(start, end), schemaId);

@@ -5,7 +5,6 @@ import { frame, partitionOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { Acceptance, gatewaySubject, hexOfHash, openManifest, originOf, readSegment } from '@cairn/ledger';
 import { policyOf, readPolicy } from '@cairn/retention';
-import { recordValue } from '@cairn/runtime';
 import { Random } from '@cairn/traffic';
 import { ObjectStoreInMemory } from '../../../packages/adapters/test/object-store-in-memory.ts';
 import { Gateway } from '../../../packages/ledger/test/deployment.ts';
@@ -230,9 +229,10 @@ interface WantedLeaf {
 function leavesOf(records: LogInMemory['partitions'][number], partition: number): WantedLeaf[] {
   const acceptance = new Acceptance({ partition, partitions: PARTITIONS });
   return records.flatMap((record) => {
-    const { offset, appendedAtMs } = record;
-    const accepted = acceptance.accept({ offset, value: recordValue(record), appendedAtMs });
-    return accepted.outcome === 'leaf' ? [{ offset, hash: hexOfHash(accepted.leaf.hash) }] : [];
+    const accepted = acceptance.accept(record);
+    return accepted.outcome === 'leaf'
+      ? [{ offset: record.offset, hash: hexOfHash(accepted.leaf.hash) }]
+      : [];
   });
 }
 

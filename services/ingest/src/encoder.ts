@@ -1,14 +1,23 @@
 import { type ContainerRow, containerOf, ingestedSchema } from '@cairn/event';
 import { EVENT_COLUMNS, type EventRow, type EventRows, eventBlock, typeName } from '@cairn/native';
 
+/** A column of the table and what fills it. */
+export interface StoredColumn {
+  readonly name: string;
+  /** Field of the event that it holds, or fact of the log. */
+  readonly field: string;
+  /** Over the columns of a body. */
+  readonly expression: string;
+}
+
 /** Rows as ClickHouse reads them. */
 export interface Body {
   /** ClickHouse's name of the format of the pieces. */
   readonly format: string;
   /** Columns of the body, as `input()` wants them: `topic String, partition Int32, …`. */
   readonly structure: string;
-  /** Columns of the table that are filled, and the expression over the body's columns that fills each. */
-  readonly columns: readonly { readonly name: string; readonly expression: string }[];
+  /** Columns of the table that are filled. */
+  readonly columns: readonly StoredColumn[];
   /** To be sent one after the other. */
   readonly pieces: readonly Uint8Array[];
   /** Offsets of the first row and the last. */
@@ -43,11 +52,21 @@ export const nativeEncoder: Encoder = {
   },
 };
 
+/** Keyed hashes of which the table keeps the first 16 bytes. */
+const CUT: ReadonlySet<string> = new Set(['parameters_hash', 'response_hash']);
+
 const NATIVE_STRUCTURE = EVENT_COLUMNS.map(({ name, plan }) => `${name} ${typeName(plan)}`).join(', ');
-const NATIVE_COLUMNS = EVENT_COLUMNS.filter(({ name }) => name !== 'linked').map(({ name }) => ({
-  name,
-  expression: expressionOf(name, name),
-}));
+const NATIVE_COLUMNS = EVENT_COLUMNS.flatMap(({ name, plan }): StoredColumn[] => {
+  // Already as the table keeps them.
+  if (name === 'prev_hash' || plan.kind === 'rare' || CUT.has(name)) {
+    return [{ name, field: name, expression: name }];
+  }
+  // A text, empty where there is none, is turned where each of the few stands once.
+  if (plan.kind === 'dictionary' && plan.fixed !== undefined) {
+    return [{ name, field: name, expression: `toFixedString(nullIf(${name}, ''), ${plan.fixed})` }];
+  }
+  return storedColumns(name, name);
+});
 
 const spanOf = (rows: readonly EventRow[]): Pick<Body, 'first' | 'last' | 'count'> => ({
   first: rows[0]?.offset ?? 0,
@@ -83,24 +102,49 @@ export function avroColumns(schemaId: number): Pick<Body, 'structure' | 'columns
     structure: fields.map(({ name, type }) => `${name} ${columnType(type)}`).join(', '),
     columns: fields
       .filter(({ name }) => name !== 'linked')
-      .map(({ name }) => ({
-        name,
-        // The reader refuses a fixed of 16 bytes for a UUID column.
-        expression: expressionOf(name, UUIDS.has(name) ? `toUUID(UUIDNumToString(${name}))` : name),
-      })),
+      // The reader refuses a fixed of 16 bytes for a UUID column.
+      .flatMap(({ name }) =>
+        storedColumns(name, UUIDS.has(name) ? `toUUID(UUIDNumToString(${name}))` : name),
+      ),
   };
 }
 
 /**
- * What fills a column of the table. A link that is as it should be is not stored twice: it becomes NULL, and the bytes
- * below the NULL zeros, which `if(linked, NULL, …)` alone would leave.
+ * How the table keeps a field: what deploy/clickhouse/0001_events.sql says of its columns, the other way round.
+ *
+ * @param value the field, as an expression over the body's columns.
  */
-function expressionOf(name: string, value: string): string {
-  return name === 'prev_hash' ? `if(linked, NULL, if(linked, toFixedString('', 32), ${value}))` : value;
+function storedColumns(field: string, value: string): StoredColumn[] {
+  switch (field) {
+    // A link that is as it should be is not stored twice.
+    case 'prev_hash':
+      return [{ name: field, field, expression: `if(linked, '', ${value})` }];
+    case 'signature':
+      return [{ name: field, field, expression: `ifNull(${value}, '')` }];
+    case 'parameters_hash':
+    case 'response_hash':
+      return [{ name: field, field, expression: `toFixedString(substring(${value}, 1, 16), 16)` }];
+    case 'event_id':
+      return splitId(field, value, 'toUnixTimestamp64Milli(timestamp)');
+    case 'call_id':
+      return splitId(field, value, 'toUnixTimestamp64Milli(timestamp) - ifNull(latency_ms, 0)');
+    default:
+      return [{ name: field, field, expression: value }];
+  }
 }
 
-/** 16-byte ids that the table keeps as UUIDs. */
-export const UUIDS: ReadonlySet<string> = new Set(['event_id', 'call_id', 'parent_event_id']);
+/** An id of 16 bytes: the first six as milliseconds beside a time that lies near, the last ten as they are. */
+function splitId(field: string, value: string, nearMs: string): StoredColumn[] {
+  // Six bytes in network order are no number before they are turned round.
+  const ms = `reinterpretAsInt64(reverse(substring(${value}, 1, 6)))`;
+  return [
+    { name: `${field}_lag_ms`, field, expression: `ifNull(${ms} - (${nearMs}), 0)` },
+    { name: `${field}_random`, field, expression: `toFixedString(substring(${value}, 7, 10), 10)` },
+  ];
+}
+
+/** 16-byte ids that the table keeps as whole UUIDs. */
+const UUIDS: ReadonlySet<string> = new Set(['parent_event_id']);
 
 /** Named types are written out where they first appear and are referred to by name from then on. */
 const FIXED_SIZES: Readonly<Record<string, number>> = {

@@ -24,13 +24,11 @@ describe('offsets that the table accounts for', () => {
     );
   });
 
-  test('asked in rising order, membership agrees with the ranges, whatever offsets are left out', () => {
+  test('membership agrees with the ranges, whatever offsets are asked for, in whatever order', () => {
     fc.assert(
       fc.property(ranges, fc.uniqueArray(fc.nat(75)), (given, offsets) => {
         const isCovered = membership(joined(given));
-        for (const offset of offsets.toSorted((left, right) => left - right)) {
-          expect(isCovered(offset)).toBe(holds(given, offset));
-        }
+        for (const offset of offsets) expect(isCovered(offset)).toBe(holds(given, offset));
       }),
     );
   });

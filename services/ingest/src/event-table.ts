@@ -22,6 +22,13 @@ export interface Range {
 /** How an insert refuses offsets that the table has: above the highest one, or one by one when there are holes below. */
 export type Refusal = 'above-highest' | 'one-by-one';
 
+/** A record as the table has it. */
+export interface Anchor {
+  readonly offset: number;
+  /** One character for each byte. */
+  readonly leafHash: string;
+}
+
 /** What the table accounts for, of one partition. */
 export interface Held {
   /** Highest offset that is a row or lies in a gap; -1 when there is none. */
@@ -51,8 +58,8 @@ export interface EventTable {
    * @param whole true when there is no row at or above `next`.
    */
   streams(place: Place, next: number, whole: boolean): Promise<Streams>;
-  /** Leaf hash of the row at an offset, one character for each byte; undefined when there is no row. */
-  leafAt(place: Place, offset: number): Promise<string | undefined>;
+  /** The row with the highest offset below this one; undefined when there is none. */
+  rowBelow(place: Place, offset: number): Promise<Anchor | undefined>;
   /** Inserts rows in order of offset, all or none, unless another owner has come since. */
   insertBody(owner: Owner, refusal: Refusal, body: Body): Promise<void>;
   /** Declares offsets that have no row. Repetition is harmless. */
@@ -76,10 +83,11 @@ export function joined(ranges: readonly Range[]): Range[] {
   return result;
 }
 
-/** True for offsets inside the ranges, which are in order and do not touch. Offsets are asked for in rising order. */
+/** True for offsets inside the ranges, which are in order and do not touch. Quick for offsets in rising order. */
 export function membership(ranges: readonly Range[]): (offset: number) => boolean {
   let at = 0;
   return (offset) => {
+    if (at > 0 && offset <= ranges[at - 1]!.last) at = 0;
     while (at < ranges.length && ranges[at]!.last < offset) at += 1;
     return at < ranges.length && ranges[at]!.first <= offset;
   };

@@ -1,6 +1,6 @@
 import { Failure } from '@cairn/failure';
 import type { AssignedPartition } from '@cairn/runtime';
-import { type EventTable, membership, type Owner } from './event-table.ts';
+import { type Anchor, type EventTable, membership, type Owner } from './event-table.ts';
 import type { Streams } from './sort-records.ts';
 
 /** A partition that this process may load, and how far the table has come. */
@@ -8,22 +8,15 @@ export interface OpenedPartition {
   readonly owner: Owner;
   /** First offset that the table does not account for. */
   readonly start: number;
-  /** Offsets at or above `start` that it accounts for all the same, in the order of reading. */
+  /** Offsets behind the anchor that it accounts for. */
   readonly isCovered: (offset: number) => boolean;
-  /** Last offset of those; below `start` when there is none. */
+  /** Last offset that it accounts for; below `start` when that is the next. */
   readonly coveredTo: number;
   readonly streams: Streams;
-  /** The row before `start`, which the log must still hold: it is read again and compared. */
+  /** The last row before `start`, which the log must still hold: it is read again and compared, and what follows it too. */
   readonly anchor: Anchor | undefined;
   /** Offsets below Kafka's commit that are loaded again because the table lost them. */
   readonly rewound: number;
-}
-
-/** A record as the table has it. */
-export interface Anchor {
-  readonly offset: number;
-  /** One character for each byte. */
-  readonly leafHash: string;
 }
 
 /**
@@ -58,14 +51,17 @@ export async function openPartition(
   const rest = begun ? later : covered;
   const streams = await table.streams(owner, start, rest.length === 0);
   // A log that lost its end and grew again has other records under the same offsets; so has a topic created anew.
-  const leafHash = start > bounds.first ? await table.leafAt(owner, start - 1) : undefined;
+  // The offset before may be a declared gap, which says nothing of what the log held there: the last row does.
+  const below = await table.rowBelow(owner, start);
+  const anchor = below && below.offset >= bounds.first ? below : undefined;
+  const between = anchor && anchor.offset + 1 < start ? [{ first: anchor.offset + 1, last: start - 1 }] : [];
   return {
     owner,
     start,
-    isCovered: membership(rest),
+    isCovered: membership([...between, ...rest]),
     coveredTo: rest.at(-1)?.last ?? start - 1,
     streams,
-    anchor: leafHash === undefined ? undefined : { offset: start - 1, leafHash },
+    anchor,
     rewound: Math.max(0, committedTo - start),
   };
 }

@@ -6,8 +6,8 @@ const SEEDS = 600;
 
 /** Seeds that found something, kept. */
 const FOUND = [
-  0, // the first part was lost: nothing below the lowest row was looked for
-  7_282, // a part was lost while a partition was opened: the gap that the loader saw healed later
+  0, // a copy of an append came after the gateway had started three times since: it became second rows
+  77, // the first part was lost: nothing below the lowest row was looked for
 ];
 
 describe('ingest in bad weather', () => {

@@ -1,6 +1,8 @@
 import { frame, leafHash, partitionOf } from '@cairn/event';
+import { Acceptance } from '@cairn/ledger';
 import { type Chunk, recordOf } from '@cairn/runtime';
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { GATEWAY, ORG, streamOf } from '../test/stream.ts';
 import { type Sorted, type Streams, sortRecords } from './sort-records.ts';
 
@@ -154,6 +156,44 @@ describe('records of a chunk', () => {
       id === 40_001 ? 1 : undefined,
     );
     expect(unknown.parked).toMatchObject([{ gap: { reason: 'schema.unknown', detail: 'schema id 1' } }]);
+  });
+});
+
+describe('the rows of a partition', () => {
+  /** Events of three epochs, another gateway's, forks and what is no event; any order and any repeats of them. */
+  const pool = [
+    ...framed(streamOf(6)),
+    ...framed(streamOf(4, { epoch: 2 })),
+    ...framed(streamOf(3, { epoch: 3 })),
+    ...framed(streamOf(4, { timestamp: 1_795_000_009_000_000 })),
+    ...framed(streamOf(2, { gateway: elsewhere() })),
+    ...framed(streamOf(2), 40_001),
+    new Uint8Array([9, 9]),
+    new Uint8Array(40),
+    ...framed(streamOf(1, { timestamp: 1 })),
+  ];
+
+  test('are exactly the leaves of its log, and everything else is no leaf for the same reason', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(pool.length - 1), { maxLength: 80 }), (picks) => {
+        const values = picks.map((pick) => pool[pick]!);
+        const sorted = sort(values);
+        const acceptance = new Acceptance({ partition: PARTITION, partitions: PARTITIONS });
+        const leaves: [number, string][] = [];
+        const others: [number, string][] = [];
+        for (const [index, value] of values.entries()) {
+          const offset = 100 + index;
+          const accepted = acceptance.accept(recordOf(offset, value, 1_795_000_000_000));
+          if (accepted.outcome === 'leaf') leaves.push([offset, accepted.leaf.hash]);
+          else others.push([offset, accepted.outcome === 'duplicate' ? 'duplicate' : accepted.reason]);
+        }
+        expect(leaves).toEqual(sorted.rows.rows.map((row) => [row.offset, row.leafHash]));
+        const unloaded = [...sorted.gaps, ...sorted.parked.map(({ gap }) => gap)];
+        expect(others).toEqual(
+          unloaded.map(({ first, reason }) => [first, reason]).sort(([a], [b]) => Number(a) - Number(b)),
+        );
+      }),
+    );
   });
 });
 

@@ -14,7 +14,7 @@ import { Failure } from '@cairn/failure';
 import { type Placement, placeInStream, type StreamPosition } from '@cairn/ledger';
 import type { EventRow, EventRows } from '@cairn/native';
 import { type AssignedPartition, type Chunk, type LogRecord, recordValue } from '@cairn/runtime';
-import type { Anchor } from './open-partition.ts';
+import type { Anchor } from './event-table.ts';
 
 /** Offsets that will have no row, and why. */
 export interface Gap {

@@ -1,4 +1,4 @@
-import { EPOCHS_REMEMBERED, type EpochPosition, RecentHashes } from '@cairn/ledger';
+import { type EpochPosition, RecentHashes, remembered } from '@cairn/ledger';
 import type { Streams } from './sort-records.ts';
 
 /** An event that the table holds, as far as its place in a stream goes. */
@@ -31,7 +31,7 @@ export function streamsFrom(heads: readonly HeldEvent[], latest: readonly HeldEv
   }
   return new Map(
     [...positions].flatMap(([key, [current, ...earlier]]) =>
-      current ? [[key, { ...current, earlier: earlier.slice(0, EPOCHS_REMEMBERED) }] as const] : [],
+      current ? [[key, { ...current, earlier: remembered(earlier) }] as const] : [],
     ),
   );
 }

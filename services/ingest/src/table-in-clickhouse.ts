@@ -2,6 +2,7 @@ import type { ClickHouse, Settings } from '@cairn/adapters';
 import { EPOCHS_REMEMBERED, HASHES_REMEMBERED } from '@cairn/ledger';
 import type { Body } from './encoder.ts';
 import {
+  type Anchor,
   type EventTable,
   type Held,
   joined,
@@ -21,7 +22,7 @@ export function tableIn(clickhouse: ClickHouse): EventTable {
     held: (place, first) => held(clickhouse, place, first),
     covered: (place, from) => covered(clickhouse, place, from),
     streams: (place, next, whole) => loadStreams(clickhouse, place, next, whole),
-    leafAt: (place, offset) => leafAt(clickhouse, place, offset),
+    rowBelow: (place, offset) => rowBelow(clickhouse, place, offset),
     insertBody: (owner, refusal, body) => insertBody(clickhouse, owner, refusal, body),
     insertGaps: (owner, gaps) => insertGaps(clickhouse, owner, gaps),
     insertFindings: (owner, findings) => insertFindings(clickhouse, owner, findings),
@@ -128,16 +129,24 @@ async function loadStreams(
   );
 }
 
-async function leafAt(
+/** The row before is the usual case; only behind many declared gaps has it to be looked for. */
+async function rowBelow(
   clickhouse: ClickHouse,
   { topic, partition }: Place,
   offset: number,
-): Promise<string | undefined> {
-  const [row] = await clickhouse.query<{ leaf: string }>(
-    `SELECT lower(hex(leaf_hash)) AS leaf FROM cairn.events WHERE ${HERE} AND offset = {offset:Int64} LIMIT 1`,
-    { topic, partition, offset },
-  );
-  return row && hashTextOf(row.leaf);
+): Promise<Anchor | undefined> {
+  for (const from of [offset - 1, offset - REREAD, 0]) {
+    const [row] = await clickhouse.query<{ at: number; leaf: string }>(
+      `SELECT toInt64(offset) AS at, lower(hex(leaf_hash)) AS leaf FROM cairn.events
+       WHERE ${HERE} AND offset >= {from:Int64} AND offset < {offset:Int64}
+       ORDER BY offset DESC LIMIT 1`,
+      { topic, partition, from, offset },
+      NUMBERS,
+    );
+    if (row) return { offset: row.at, leafHash: hashTextOf(row.leaf) };
+    if (from <= 0) break;
+  }
+  return undefined;
 }
 
 /** A hash as sortRecords has them: one character for each byte. */

@@ -1,9 +1,9 @@
 import { frame, partitionOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { Random } from '@cairn/traffic';
-import { ingestPartitions } from '../src/ingest-partitions.ts';
 import { LogInMemory, TOPIC } from '../../../packages/runtime/test/log-in-memory.ts';
 import { SimulatedClock } from '../../../packages/runtime/test/simulated-clock.ts';
+import { ingestPartitions } from '../src/ingest-partitions.ts';
 import { streamOf } from './stream.ts';
 import { rowsEncoder, TableInMemory, type TableWeather } from './table-in-memory.ts';
 
@@ -268,15 +268,20 @@ function fillLog(log: LogInMemory, random: Random): Wanted {
   const lanes = Array.from({ length: GATEWAYS }, (_, index) => {
     const gateway = `gw-${index}`;
     const count = 10 + random.below(40);
-    const first = streamOf(count, { gateway });
-    const second = random.chance(0.4) ? streamOf(5, { gateway, epoch: 2 }) : [];
-    for (const [epoch, datums] of [first, second].entries()) {
+    // Now and then a gateway that is killed again and again, as soon as it has recorded something.
+    const starts = random.chance(0.4) ? 1 + random.below(6) : 0;
+    const epochs = [streamOf(count, { gateway })];
+    for (let epoch = 2; epoch <= 1 + starts; epoch += 1)
+      epochs.push(streamOf(1 + random.below(5), { gateway, epoch }));
+    for (const [epoch, datums] of epochs.entries()) {
       for (let seq = 0; seq < datums.length; seq += 1) events.add(`acme ${gateway} ${epoch + 1} ${seq}`);
     }
-    const values = [...first, ...second].map((datum) => frame(1, datum));
     return {
       partition: partitionOf('acme', gateway, log.partitions.length),
-      values: resent(values, first.length, random),
+      values: asSent(
+        epochs.map((datums) => datums.map((datum) => frame(1, datum))),
+        random,
+      ),
     };
   });
   let time = DAY_MS * 20_000 + DAY_MS - random.below(60);
@@ -293,19 +298,26 @@ function fillLog(log: LogInMemory, random: Random): Wanted {
   return { events, poison };
 }
 
-/** A producer that was not told that its batch arrived sends it again, before anything newer. */
-function resent(values: readonly Uint8Array[], first: number, random: Random): Uint8Array[] {
-  const result: Uint8Array[] = [];
-  for (let at = 0; at < values.length; ) {
-    const size = 1 + random.below(8);
+/**
+ * A producer that was not told that its batch arrived sends it again, before anything newer; and a copy that was long on
+ * its way may come after all of that, when the producer has started anew.
+ */
+function asSent(epochs: readonly (readonly Uint8Array[])[], random: Random): Uint8Array[] {
+  const batches: (readonly Uint8Array[])[] = [];
+  for (const values of epochs) {
     // A batch ends where an epoch does.
-    const to = at < first ? Math.min(at + size, first) : Math.min(at + size, values.length);
-    const batch = values.slice(at, to);
-    result.push(...batch);
-    if (random.chance(0.1)) result.push(...batch);
-    at = to;
+    for (let at = 0; at < values.length; ) {
+      const batch = values.slice(at, at + 1 + random.below(8));
+      batches.push(batch);
+      if (random.chance(0.1)) batches.push(batch);
+      at += batch.length;
+    }
   }
-  return result;
+  const late = batches.flatMap((batch, place) => (random.chance(0.05) ? [{ batch, place }] : []));
+  for (const { batch, place } of late.toReversed()) {
+    batches.splice(place + 1 + random.below(batches.length - place), 0, batch);
+  }
+  return batches.flat();
 }
 
 function judge(log: LogInMemory, table: TableInMemory, wanted: Wanted): string[] {

@@ -9,7 +9,12 @@ import { GATEWAY, ORG, streamOf } from './stream.ts';
 const TOPIC = 'audit.events.standard';
 
 /** Rows of a stream from an offset on. */
-function rowsOf(partition: number, datums: readonly Uint8Array[], offset: number): EventRows {
+export function rowsOf(
+  partition: number,
+  datums: readonly Uint8Array[],
+  offset: number,
+  topic = TOPIC,
+): EventRows {
   const places = new Uint16Array(datums.length * FIELDS_MAX);
   const bytes = Buffer.concat(datums);
   let at = 0;
@@ -28,7 +33,7 @@ function rowsOf(partition: number, datums: readonly Uint8Array[], offset: number
       end: at,
     };
   });
-  return { topic: TOPIC, partition, rows, places };
+  return { topic, partition, rows, places };
 }
 
 const gap = (first: number, last: number): Gap => ({
@@ -141,13 +146,17 @@ export function holdTableToItsPromises(
     expect(await table.held(owner, 0)).toEqual({ highest: 3, whole: true });
   });
 
-  test('the leaf hash of a row is found by its offset', async () => {
+  test('the last row below an offset is found, also behind declared gaps', async () => {
     const { table, owner, insert } = await begin();
     const datums = streamOf(3);
     await insert(datums, 7);
-    const wanted = Buffer.from(leafHash(1, datums[1] ?? new Uint8Array())).toString('latin1');
-    expect(await table.leafAt(owner, 8)).toBe(wanted);
-    expect(await table.leafAt(owner, 10)).toBeUndefined();
+    await table.insertGaps(owner, [gap(10, 20_000)]);
+    const leafHashOf = (datum: Uint8Array = new Uint8Array()): string =>
+      Buffer.from(leafHash(1, datum)).toString('latin1');
+    expect(await table.rowBelow(owner, 9)).toEqual({ offset: 8, leafHash: leafHashOf(datums[1]) });
+    for (const offset of [10, 12, 20_001])
+      expect(await table.rowBelow(owner, offset)).toEqual({ offset: 9, leafHash: leafHashOf(datums[2]) });
+    for (const offset of [0, 7]) expect(await table.rowBelow(owner, offset)).toBeUndefined();
   });
 
   test('ending the inserts of a partition returns when there are none', async () => {

@@ -93,8 +93,13 @@ export class TableInMemory {
       held: (place, first) => weather.effect('held', () => this.held(place, first)),
       covered: (place, from) => weather.effect('covered', () => this.covered(place, from)),
       streams: (place, next) => weather.effect('streams', () => this.streams(place, next)),
-      leafAt: (place, offset) =>
-        weather.effect('leafAt', () => this.rowsOf(place).find((row) => row.offset === offset)?.leafHash),
+      rowBelow: (place, offset) =>
+        weather.effect('rowBelow', () => {
+          const [row] = this.rowsOf(place)
+            .filter((one) => one.offset < offset)
+            .toSorted((left, right) => right.offset - left.offset);
+          return row && { offset: row.offset, leafHash: row.leafHash };
+        }),
       insertBody: (owner, refusal, body) =>
         weather.insert(() => this.begin(owner, refusal, body as RowsBody)),
       insertGaps: (owner, gaps) =>

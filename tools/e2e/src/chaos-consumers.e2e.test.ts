@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServiceProcess } from '@cairn/local';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { rollupSums } from './chaos.ts';
 import { randomOf } from './chaos-random.ts';
 import { type ChaosRig, metricOf, startChaosRig, until } from './chaos-rig.ts';
 import { NO_FAULTS } from './oracle.ts';
@@ -34,12 +33,8 @@ describe('consumers that come, go and come back', () => {
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  /** A rollup may miss what was ended between the base and the view; it counts nothing twice. */
   const holds = async (): Promise<void> => {
-    const { faults, rollups } = await rig.judge();
-    process.stdout.write(`consumers: ${JSON.stringify({ hangs: rig.hangs(), ...rollupSums(rollups) })}\n`);
-    expect(faults).toEqual(NO_FAULTS);
-    expect(rollups.filter(({ base, rolled }) => rolled > base)).toEqual([]);
+    expect((await rig.judge()).faults).toEqual(NO_FAULTS);
   };
 
   test(

@@ -7,13 +7,13 @@ import {
   freePort,
   type Parts,
   REPOSITORY,
-  type RunningPart,
   type ServiceProcess,
   startParts,
   startServiceProcess,
 } from '@cairn/local';
 import type { ProducerStats } from './chaos-producer.ts';
-import { type Judgement, judge } from './oracle.ts';
+import { type HttpProxy, startHttpProxy } from './http-proxy.ts';
+import { type Identity, type Judgement, judge } from './oracle.ts';
 import { PARTITIONS, TOPIC } from './rig.ts';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
@@ -27,21 +27,24 @@ export interface Producer extends AsyncDisposable {
   finish(): Promise<void>;
 }
 
-/** Real Kafka and ClickHouse as local processes, whose signals and files tests may reach; a proxy before the broker. */
+/** Real Kafka and ClickHouse as local processes, whose signals and files tests may reach; a proxy before each. */
 export interface ChaosRig extends AsyncDisposable {
   readonly directory: string;
   readonly parts: Parts;
+  /** Before the broker. */
   readonly proxy: TcpProxy;
-  /** Past the proxy. */
+  /** Before ClickHouse. Ingest alone goes through it. */
+  readonly tableProxy: HttpProxy;
+  /** Past the proxies. */
   readonly kafka: Kafka;
   readonly clickhouse: ClickHouse;
-  startIngest(name: string): Promise<ServiceProcess>;
+  startIngest(name: string, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
+  /** The service that most teams would write, in the place of ingest: tools/bench/src/ingest/peers/usual.ts. */
+  startUsual(name: string): Promise<ServiceProcess>;
   startProducer(name: string, options?: ProducerOptions): Promise<Producer>;
   /** Every event that a producer was told is recorded, as lines. */
   acknowledged(): string[];
-  judge(msMax?: number): Promise<Judgement>;
-  /** How often ClickHouse had to be restarted because ending a query hung; see `watchHangs`. */
-  readonly hangs: () => number;
+  judge(msMax?: number, identity?: Identity): Promise<Judgement>;
 }
 
 export interface ProducerOptions {
@@ -65,6 +68,7 @@ export async function startChaosRig(directory: string): Promise<ChaosRig> {
     const parts = own.use(await startParts({ directory, parts: ['kafka', 'clickhouse'], ports: 'any' }));
     const broker = parts.part('kafka').address;
     const proxy = own.use(await startTcpProxy(broker));
+    const tableProxy = own.use(await startHttpProxy(parts.part('clickhouse').address));
     const kafka = own.use(openKafka({ brokers: [broker], clientId: 'chaos' }));
     const clickhouse = own.use(openClickHouse({ url: parts.part('clickhouse').address }));
     await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
@@ -73,9 +77,11 @@ export async function startChaosRig(directory: string): Promise<ChaosRig> {
       { name: PARKED_TOPIC, partitions: 1 },
     ]);
     const acknowledgements: string[] = [];
-    const watch = own.use(watchHangs(parts.part('clickhouse')));
 
-    const startIngest = async (name: string): Promise<ServiceProcess> => {
+    const startIngest = async (
+      name: string,
+      env: Readonly<Record<string, string>> = {},
+    ): Promise<ServiceProcess> => {
       const healthPort = await freePort();
       const service = await startServiceProcess({
         name: 'ingest',
@@ -84,9 +90,30 @@ export async function startChaosRig(directory: string): Promise<ChaosRig> {
         env: {
           ...parts.env(),
           KAFKA_BROKERS: proxy.address,
+          CLICKHOUSE_URL: tableProxy.url,
           CAIRN_INGEST_HEALTH_PORT: String(healthPort),
           CAIRN_INGEST_SESSION_MS_MAX: String(SESSION_MS_MAX),
           CAIRN_INGEST_CHUNK_AGE_MS_MAX: '200',
+          ...env,
+        },
+      });
+      return own.use(awake(service));
+    };
+
+    const startUsual = async (name: string): Promise<ServiceProcess> => {
+      const healthPort = await freePort();
+      const service = await startServiceProcess({
+        name,
+        main: join(import.meta.dirname, 'usual-service.ts'),
+        healthPort,
+        logDirectory: join(directory, 'log'),
+        env: {
+          KAFKA_BROKERS: proxy.address,
+          CLICKHOUSE_URL: tableProxy.url,
+          BENCH_TOPIC: TOPIC,
+          BENCH_GROUP: 'usual',
+          BENCH_SESSION_MS_MAX: String(SESSION_MS_MAX),
+          CHAOS_PORT: String(healthPort),
         },
       });
       return own.use(awake(service));
@@ -131,13 +158,14 @@ export async function startChaosRig(directory: string): Promise<ChaosRig> {
       directory,
       parts,
       proxy,
+      tableProxy,
       kafka,
       clickhouse,
       startIngest,
+      startUsual,
       startProducer,
       acknowledged,
-      hangs: watch.hangs,
-      judge: (msMax) => judge({ kafka, clickhouse }, acknowledged(), msMax),
+      judge: (msMax, identity) => judge({ kafka, clickhouse }, acknowledged(), msMax, identity),
       [Symbol.asyncDispose]: () => own.disposeAsync(),
     };
   } catch (error) {
@@ -147,41 +175,6 @@ export async function startChaosRig(directory: string): Promise<ChaosRig> {
 }
 
 export const ORGS = ['acme', 'borealis', 'cobalt', 'dune', 'ember', 'fjord'];
-
-/**
- * Kills and starts ClickHouse when a KILL QUERY does not return.
- *
- * Open: in the embedded engine a query that is killed with SYNC never leaves system.processes, so that whoever takes a
- * partition over while an insert is running waits for ever, and twenty of them stop the engine
- * (chaos-table.e2e.test.ts). When that is mended, this goes.
- */
-function watchHangs(part: RunningPart): AsyncDisposable & { readonly hangs: () => number } {
-  const clickhouse = openClickHouse({ url: part.address, answerMsMax: 2_000 });
-  const over = new AbortController();
-  let hangs = 0;
-  const hanging = `SELECT 1 FROM system.processes WHERE query LIKE 'KILL QUERY%' AND elapsed > 8`;
-  const watch = async (): Promise<void> => {
-    while (!over.signal.aborted) {
-      await sleep(2_000, undefined, { signal: over.signal }).catch(() => {});
-      const pid = part.pid;
-      const found = await clickhouse.query(hanging).catch(() => []);
-      if (found.length === 0 || pid !== part.pid || over.signal.aborted) continue;
-      hangs += 1;
-      await part.kill9();
-      // Whoever else may be starting it wins.
-      await part.start().catch(() => {});
-    }
-  };
-  const watching = watch();
-  return {
-    hangs: () => hangs,
-    async [Symbol.asyncDispose]() {
-      over.abort();
-      await watching;
-      await clickhouse[Symbol.asyncDispose]();
-    },
-  };
-}
 
 /** A process that was stopped does not hear that it should end. */
 function awake(service: ServiceProcess): ServiceProcess {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hexOf, partitionOf } from '@cairn/event';
+import { verifyLedger } from '@cairn/ingest';
 import type { ServiceProcess } from '@cairn/local';
 import { openRecorder, type Recorder } from '@cairn/recorder';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -213,6 +214,37 @@ describe('when what was loaded is lost again', () => {
     const since = mark();
     for (let batch = 0; batch < 20; batch += 1) recorded.push(...(await record(another, 5)));
     await loadedOrNamed(recorded, partition, since);
+  }, 120_000);
+
+  test('records that expire before they are read are named, and not declared as if the log had held none', async () => {
+    const partition = 1;
+    const [org = ''] = orgsOf(partition).take(1);
+    const { end: from = 0 } = (await rig.kafka.boundsOf(TOPIC)).get(partition) ?? {};
+    const since = mark();
+    const admin = new Kafka({
+      brokers: [rig.parts.part('kafka').address],
+      logLevel: logLevel.NOTHING,
+    }).admin();
+    await admin.connect();
+    // kafkajs deletes only of topics that it has asked about.
+    await admin.fetchTopicOffsets(TOPIC);
+    // Shorter than the session: it goes on where it was, without opening the partition again.
+    ingest.signal('SIGSTOP');
+    const recorded: string[] = [];
+    for (let batch = 0; batch < 10; batch += 1) recorded.push(...(await record(org, 5)));
+    const { end = 0 } = (await rig.kafka.boundsOf(TOPIC)).get(partition) ?? {};
+    await admin.deleteTopicRecords({ topic: TOPIC, partitions: [{ partition, offset: String(end - 10) }] });
+    await admin.disconnect();
+    ingest.signal('SIGCONT');
+    await until('what is left is loaded', async () => (await lostOf(recorded.slice(-5))).length === 0);
+    expect(refuses(partition, since) || saidSince(since).includes(`"start":${end - 10}`)).toBe(true);
+    const gaps = await rig.clickhouse.query(
+      'SELECT offset_first FROM cairn.ingest_gaps WHERE partition = {partition:Int32} AND offset_last >= {from:Int64}',
+      { partition, from },
+    );
+    expect(gaps).toEqual([]);
+    const states = await verifyLedger(rig.clickhouse, [TOPIC]);
+    expect(states.find((state) => state.partition === partition)?.missing).toBe(end - 10 - from);
   }, 120_000);
 
   test('events of a topic that was created again are loaded or named', async () => {

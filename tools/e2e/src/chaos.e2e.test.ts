@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { rollupSums, runChaos } from './chaos.ts';
+import { runChaos } from './chaos.ts';
 import { NO_FAULTS } from './oracle.ts';
 
 const KILLS = 100;
@@ -12,11 +12,9 @@ const SEED = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 1e9)
 const directory = mkdtempSync(join(tmpdir(), 'cairn-chaos-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
 
-test(`${KILLS} random kills of ingest, gateway, ClickHouse and broker, with stops and lost answers, lose and double nothing (seed ${SEED})`, async () => {
-  const { faults, rollups, ...ran } = await runChaos({ seed: SEED, kills: KILLS, directory });
-  process.stdout.write(`chaos: ${JSON.stringify({ ...ran, rollups: rollupSums(rollups) })}\n`);
+test(`${KILLS} random kills of ingest, gateway, ClickHouse and broker, with stops and lost and late answers, lose and double nothing, and rollups are the sum of the rows (seed ${SEED})`, async () => {
+  const { faults, ...ran } = await runChaos({ seed: SEED, kills: KILLS, directory });
+  process.stdout.write(`chaos: ${JSON.stringify(ran)}\n`);
   expect(faults).toEqual(NO_FAULTS);
-  // A rollup can miss what was killed between the base and the view (chaos-table.e2e.test.ts); it never counts twice.
-  expect(rollups.filter(({ base, rolled }) => rolled > base)).toEqual([]);
   expect(ran.acknowledged).toBeGreaterThan(KILLS * 20);
 }, 420_000);

@@ -1,5 +1,6 @@
 import type { ClickHouse, Kafka } from '@cairn/adapters';
-import { brokenStreams, drained, rowsOf, TOPIC } from './rig.ts';
+import { verifyLedger } from '@cairn/ingest';
+import { brokenStreams, drained, rowsOf, TOPIC, unaccounted } from './rig.ts';
 
 /** What is wrong at the end of a run in which anything may have failed. Nothing is, when every list is empty. */
 export interface Faults {
@@ -15,7 +16,12 @@ export interface Faults {
   readonly streams: readonly string[];
   /** Findings of ingest, and gaps that gateways declared: none of them had a reason for one. */
   readonly findings: readonly string[];
+  /** Rows of rollups that are not the sum of their base. */
+  readonly rollups: readonly string[];
 }
+
+/** By what an acknowledged event is found in the table: its leaf hash as well, or its place in its stream alone. */
+export type Identity = 'leaf' | 'place';
 
 /** A row of a rollup that is not what the base table says. */
 export interface RollupDifference {
@@ -32,7 +38,6 @@ export interface Judgement {
   readonly calls: number;
   readonly duplicates: number;
   readonly faults: Faults;
-  readonly rollups: readonly RollupDifference[];
 }
 
 export const NO_FAULTS: Faults = {
@@ -42,24 +47,31 @@ export const NO_FAULTS: Faults = {
   unaccounted: [],
   streams: [],
   findings: [],
+  rollups: [],
 };
 
 /**
  * Waits until the table accounts for the log, and compares it with what gateways were told.
  *
  * @param acknowledged lines `org gateway epoch seq leaf`
+ * @param identity `place` for services that keep no leaf hash.
  */
 export async function judge(
   parts: { readonly kafka: Kafka; readonly clickhouse: ClickHouse },
   acknowledged: readonly string[],
   msMax?: number,
+  identity: Identity = 'leaf',
 ): Promise<Judgement> {
-  const { clickhouse, kafka } = parts;
-  const ledger = await drained(parts, msMax);
+  const { clickhouse } = parts;
+  // What does not come is said below.
+  await drained(parts, msMax).catch(() => {});
+  const ledger = await verifyLedger(clickhouse, [TOPIC]);
   const rows = await rowsOf(clickhouse);
   const held = new Map<string, number>();
+  const lineOf = (line: string): string =>
+    identity === 'leaf' ? line : line.slice(0, line.lastIndexOf(' '));
   for (const row of rows) {
-    const line = `${row.org_id} ${row.gateway_id} ${row.epoch} ${row.seq} ${row.leaf}`;
+    const line = lineOf(`${row.org_id} ${row.gateway_id} ${row.epoch} ${row.seq} ${row.leaf}`);
     held.set(line, (held.get(line) ?? 0) + 1);
   }
   const findings = await clickhouse.query<{ finding: string; org_id: string; epoch: string; seq: string }>(
@@ -76,44 +88,28 @@ export async function judge(
     calls: calls?.count ?? 0,
     duplicates: duplicates?.count ?? 0,
     faults: {
-      lost: few(acknowledged.filter((line) => !held.has(line))),
+      lost: few(acknowledged.filter((line) => !held.has(lineOf(line)))),
       doubled: few(
         [...held].filter(([, times]) => times > 1).map(([line, times]) => `${line}: ${times} times`),
       ),
       ledger: ledger
         .filter(({ missing, doubled }) => missing !== 0 || doubled !== 0)
         .map((state) => JSON.stringify(state)),
-      unaccounted: await unaccounted(clickhouse, kafka),
+      unaccounted: await unaccounted(parts),
       streams: brokenStreams(rows),
       findings: few(findings.map((row) => `${row.finding} ${row.org_id} ${row.epoch} ${row.seq}`)),
+      rollups: few(
+        (await rollupDifferences(clickhouse)).map(
+          ({ rollup, key, base, rolled }) => `${rollup} ${key}: ${rolled} of ${base}`,
+        ),
+      ),
     },
-    rollups: await rollupDifferences(clickhouse),
   };
 }
 
 /** Enough to see what kind it is. */
 function few(lines: readonly string[]): string[] {
   return lines.length <= 10 ? [...lines] : [...lines.slice(0, 10), `and ${lines.length - 10} more`];
-}
-
-/** Offsets of the whole log, also before the first row and behind the last one, which ingest's own check leaves out. */
-async function unaccounted(clickhouse: ClickHouse, kafka: Kafka): Promise<string[]> {
-  const accounted = await clickhouse.query<{ partition: number; offsets: number; lowest: number }>(
-    `SELECT partition, toUInt32(uniqExact(at)) AS offsets, toUInt32(min(at)) AS lowest FROM (
-       SELECT partition, offset AS at FROM cairn.events WHERE topic = {topic:String}
-       UNION ALL
-       SELECT partition, arrayJoin(range(offset_first, offset_last + 1)) AS at FROM cairn.ingest_gaps
-       WHERE topic = {topic:String})
-     GROUP BY partition`,
-    { topic: TOPIC },
-  );
-  const bounds = await kafka.boundsOf(TOPIC);
-  return [...bounds].flatMap(([partition, { first, end }]) => {
-    const found = accounted.find((row) => row.partition === partition);
-    const lowest = Math.min(first, found?.lowest ?? first);
-    const missing = end - lowest - (found?.offsets ?? 0);
-    return missing === 0 ? [] : [`partition ${partition}: ${missing} of ${end - lowest}`];
-  });
 }
 
 /** Where a rollup of deploy/clickhouse/0002_rollups.sql is not the sum of its base. */
@@ -145,7 +141,7 @@ export async function rollupDifferences(clickhouse: ClickHouse): Promise<RollupD
   );
 }
 
-/** What the views of 0002_rollups.sql take. */
+/** What the views of 0002_rollups.sql count. */
 const CALLS = `FROM cairn.events
   WHERE kind IN ('tool_call', 'resource_read', 'prompt_get') AND phase IN ('outcome', 'single')`;
 

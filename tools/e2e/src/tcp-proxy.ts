@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  */
 const PRODUCE = 0;
 const METADATA = 3;
+const OFFSET_COMMIT = 8;
 const FIND_COORDINATOR = 10;
 
 /** What becomes of a request and its answer. */
@@ -17,17 +18,22 @@ export type Fate =
   | { readonly do: 'pass' }
   /** Held back this long, and everything behind it on the connection. */
   | { readonly do: 'delay'; readonly ms: number }
-  /** The broker does what it was asked; the client's connection is cut in place of the answer. */
-  | { readonly do: 'lose-answer' }
+  /** The broker does what it was asked; the client's connection is cut in place of the answer, after `applied`. */
+  | { readonly do: 'lose-answer'; readonly applied?: () => Promise<void> }
   /** The broker does what it was asked; the client waits in vain. */
   | { readonly do: 'hide-answer' }
   /** The client's connection is cut, and the broker never sees the request. */
   | { readonly do: 'cut' }
+  /** The broker never sees the request, and the client waits in vain. */
+  | { readonly do: 'swallow' }
   /** The client's connection is cut, and the broker sees the request this much later: after the client's retry. */
   | { readonly do: 'late'; readonly ms: number };
 
 export interface ProxiedRequest {
   readonly isProduce: boolean;
+  readonly isOffsetCommit: boolean;
+  /** The whole request, as drawn above. */
+  readonly frame: Buffer;
 }
 
 export interface TcpProxy extends AsyncDisposable {
@@ -69,10 +75,15 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       // What waited behind another request goes with its connection.
       if (broker.destroyed) return;
       const apiKey = frame.readInt16BE(4);
-      const fate = proxy.decide({ isProduce: apiKey === PRODUCE });
+      const fate = proxy.decide({
+        isProduce: apiKey === PRODUCE,
+        isOffsetCommit: apiKey === OFFSET_COMMIT,
+        frame,
+      });
       met.set(fate.do, (met.get(fate.do) ?? 0) + 1);
       fates.set(frame.readInt32BE(8), { apiKey, fate });
       if (fate.do === 'cut') return cut();
+      if (fate.do === 'swallow') return;
       if (fate.do === 'late') {
         cut();
         const sent = sendLate(host, targetPort, frame, fate.ms).finally(() => late.delete(sent));
@@ -87,7 +98,10 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       const id = frame.readInt32BE(4);
       const asked = fates.get(id);
       fates.delete(id);
-      if (asked?.fate.do === 'lose-answer') return cut();
+      if (asked?.fate.do === 'lose-answer') {
+        await asked.fate.applied?.();
+        return cut();
+      }
       if (asked?.fate.do === 'hide-answer') return;
       if (asked?.apiKey === METADATA || asked?.apiKey === FIND_COORDINATOR) {
         turnPorts(frame, host, targetPort, port);

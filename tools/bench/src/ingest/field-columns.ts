@@ -1,31 +1,29 @@
 import { AUDIT_EVENT_SCHEMA_ID } from '@cairn/event';
 import { avroColumns } from '@cairn/ingest';
 
-export interface FieldColumn {
-  readonly name: string;
-  /** ClickHouse's type of the field as Avro gives it. */
-  readonly type: string;
-  /** What fills the table's column. */
-  readonly expression: string;
+export interface FieldColumns {
+  /** The fields in the types of ClickHouse as which an Avro reader has them. */
+  readonly fields: readonly { readonly name: string; readonly type: string }[];
+  /** What fills the table, over the fields. */
+  readonly columns: readonly { readonly name: string; readonly expression: string }[];
 }
 
-/** The columns of these fields as an Avro reader of ClickHouse wants them. */
-export function fieldColumns(fields: readonly { readonly name: string }[]): FieldColumn[] {
+/** How these fields come into the table when an Avro reader of ClickHouse has read them. */
+export function fieldColumns(fields: readonly { readonly name: string }[]): FieldColumns {
   const names = new Set(fields.map(({ name }) => name));
-  const types = new Map(
-    splitColumns(avroColumns(AUDIT_EVENT_SCHEMA_ID).structure).map((text) => {
-      const at = text.indexOf(' ');
-      return [text.slice(0, at), text.slice(at + 1)];
-    }),
-  );
-  return avroColumns(AUDIT_EVENT_SCHEMA_ID)
-    .columns.filter(({ name }) => names.has(name))
-    .map(({ name, expression }) => ({
-      name,
+  const { structure, columns } = avroColumns(AUDIT_EVENT_SCHEMA_ID);
+  return {
+    fields: splitColumns(structure)
+      .map((text) => ({
+        name: text.slice(0, text.indexOf(' ')),
+        type: text.slice(text.indexOf(' ') + 1),
+      }))
+      .filter(({ name }) => names.has(name) && name !== 'linked'),
+    columns: columns
+      .filter(({ field }) => names.has(field))
       // A peer knows no streams, so it stores every link.
-      expression: name === 'prev_hash' ? name : expression,
-      type: types.get(name) ?? '',
-    }));
+      .map(({ name, expression }) => ({ name, expression: name === 'prev_hash' ? name : expression })),
+  };
 }
 
 /** Splits `a Int8, b Tuple(c Int8, d Int8)` at its outer commas. */

@@ -22,9 +22,11 @@ export const kafkaEngine = (name: string, consumers: number, flushMs = 5_000): C
       env: { CAIRN_REGISTRY_PORT: String(port), CAIRN_REGISTRY_HEALTH_PORT: String(healthPort) },
     });
     const { clickhouse } = stage;
-    const columns = fieldColumns(ingestedSchema(AUDIT_EVENT_SCHEMA_ID).fields.slice(PREFIX_FIELDS.length));
+    const { fields, columns } = fieldColumns(
+      ingestedSchema(AUDIT_EVENT_SCHEMA_ID).fields.slice(PREFIX_FIELDS.length),
+    );
     await clickhouse.exec('CREATE DATABASE IF NOT EXISTS bench');
-    await clickhouse.exec(`CREATE TABLE bench.queue (${columns.map(({ name, type }) => `${name} ${type}`).join(', ')})
+    await clickhouse.exec(`CREATE TABLE bench.queue (${fields.map(({ name, type }) => `${name} ${type}`).join(', ')})
       ENGINE = Kafka SETTINGS kafka_broker_list = '${stage.parts.part('kafka').address}', kafka_topic_list = '${topic}',
       kafka_group_name = '${group}', kafka_format = 'AvroConfluent', kafka_num_consumers = ${consumers},
       kafka_thread_per_consumer = 1, kafka_max_block_size = 200000, kafka_poll_max_batch_size = 65536,

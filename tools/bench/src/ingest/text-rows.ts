@@ -9,22 +9,22 @@ function textColumns(): {
   readonly structure: string;
   readonly columns: readonly { readonly name: string; readonly expression: string }[];
 } {
-  const columns = fieldColumns(ingestedSchema(AUDIT_EVENT_SCHEMA_ID).fields);
+  const { fields, columns } = fieldColumns(ingestedSchema(AUDIT_EVENT_SCHEMA_ID).fields);
+  const binary = new Map(
+    fields.filter(({ type }) => BINARY.test(type)).map(({ name, type }) => [name, /\d+/.exec(type)?.[0]]),
+  );
   return {
-    structure: columns
+    structure: fields
       .map(
         ({ name, type }) =>
-          `${name} ${BINARY.test(type) ? type.replace(/FixedString\(\d+\)/, 'String') : type}`,
+          `${name} ${binary.has(name) ? type.replace(/FixedString\(\d+\)/, 'String') : type}`,
       )
       .join(', '),
-    columns: columns.map(({ name, type, expression }) => ({
+    columns: columns.map(({ name, expression }) => ({
       name,
-      expression: BINARY.test(type)
-        ? expression.replaceAll(
-            new RegExp(`\\b${name}\\b`, 'g'),
-            `toFixedString(unhex(${name}), ${/\d+/.exec(type)?.[0]})`,
-          )
-        : expression,
+      expression: expression.replaceAll(/\b\w+\b/g, (word) =>
+        binary.has(word) ? `toFixedString(unhex(${word}), ${binary.get(word)})` : word,
+      ),
     })),
   };
 }

@@ -9,14 +9,21 @@ import avsc from 'avsc';
 import { Kafka, logLevel } from 'kafkajs';
 import { insertOfText, textRow } from '../text-rows.ts';
 
-const { KAFKA_BROKERS = '', CLICKHOUSE_URL = '', BENCH_TOPIC = '', BENCH_GROUP = '' } = process.env;
+const {
+  KAFKA_BROKERS = '',
+  CLICKHOUSE_URL = '',
+  BENCH_TOPIC = '',
+  BENCH_GROUP = '',
+  BENCH_SESSION_MS_MAX = '30000',
+} = process.env;
 const schema = JSON.parse(readFileSync(join(REPOSITORY, 'schemas', 'audit-event.avsc'), 'utf8'));
 const type = avsc.Type.forSchema(schema, { wrapUnions: 'never' });
 const client = createClient({ url: CLICKHOUSE_URL, request_timeout: 120_000 });
 const kafka = new Kafka({ brokers: KAFKA_BROKERS.split(','), clientId: 'usual', logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({
   groupId: BENCH_GROUP,
-  sessionTimeout: 30_000,
+  sessionTimeout: Number(BENCH_SESSION_MS_MAX),
+  heartbeatInterval: Math.min(3_000, Number(BENCH_SESSION_MS_MAX) / 4),
   maxBytesPerPartition: 16 * 1024 ** 2,
   maxBytes: 64 * 1024 ** 2,
 });
