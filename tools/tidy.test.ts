@@ -58,6 +58,7 @@ const LIBRARIES = [
   'pino',
   '@prometheus-io/client',
   'close-with-grace',
+  'croner',
   '@cedar-policy/cedar-wasm',
   're2js',
   'undici',

@@ -10,19 +10,18 @@ export interface Difference {
   readonly offset: number;
   /**
    * - `missing`: a leaf without a row.
+   * - `refused`: a leaf without a row, of which ingest declared that the table refused it.
    * - `extra`: a row without a leaf.
    * - `doubled`: more than one row.
    * - `differs`: a row that says something else; `columns` names what.
    */
-  readonly what: 'missing' | 'extra' | 'doubled' | 'differs';
+  readonly what: 'missing' | 'refused' | 'extra' | 'doubled' | 'differs';
   readonly columns: readonly string[];
 }
 
 export interface Comparison {
   readonly rows: number;
   readonly differences: readonly Difference[];
-  /** Leaves whose rows the hot store refused, as ingest declared: they are in the archive and in the parked topic. */
-  readonly refused: number;
 }
 
 /** Leaves that are compared with one answer of the hot store. */
@@ -46,7 +45,6 @@ export async function compareRows(
 ): Promise<Comparison> {
   const differences: Difference[] = [];
   let rows = 0;
-  let refused = 0;
   const all = await leavesOf(store, manifest);
   const leaves = all.filter(({ receivedAtMs }) => wanted(receivedAtMs));
   // Rows before the first leaf are looked for as well, where no leaf stands there that was left out.
@@ -59,11 +57,15 @@ export async function compareRows(
     const compared = comparePage(page, found);
     const missing = compared.filter(({ what }) => what === 'missing');
     const declared = missing.length === 0 ? new Set<number>() : await table.refused(place, from, to);
-    refused += missing.filter(({ offset }) => declared.has(offset)).length;
-    differences.push(...compared.filter(({ what, offset }) => what !== 'missing' || !declared.has(offset)));
+    for (const difference of compared) {
+      const { what, offset } = difference;
+      differences.push(
+        what === 'missing' && declared.has(offset) ? { ...difference, what: 'refused' } : difference,
+      );
+    }
     from = to + 1;
   }
-  return { rows, differences, refused };
+  return { rows, differences };
 }
 
 /** What a failure to read a segment back says of the archive; undefined when it says nothing of it. */

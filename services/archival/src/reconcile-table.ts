@@ -22,7 +22,6 @@ export interface Reconciled {
   readonly segments: number;
   readonly rows: number;
   readonly differing: number;
-  readonly refused: number;
 }
 
 /** Differing rows of a segment that are told one by one. */
@@ -34,7 +33,7 @@ const TOLD_MAX = 20;
  */
 export async function reconcileTable(options: ReconcileOptions): Promise<Reconciled> {
   const { store, keys, table, origins, fromMs, toMs, onFinding } = options;
-  const sum = { segments: 0, rows: 0, differing: 0, refused: 0 };
+  const sum = { segments: 0, rows: 0, differing: 0 };
   for (const origin of origins) {
     const place = parseOrigin(origin);
     for await (const { manifest, after } of recentManifests(store, keys, origin, fromMs)) {
@@ -47,17 +46,17 @@ export async function reconcileTable(options: ReconcileOptions): Promise<Reconci
         onFinding({ reason, origin, at: manifest.first, detail });
       });
       if (compared === undefined) continue;
-      const { rows, differences, refused } = compared;
+      const { rows, differences } = compared;
       sum.segments += 1;
       sum.rows += rows;
       sum.differing += differences.length;
-      sum.refused += refused;
       for (const { offset, what, columns } of differences.slice(0, TOLD_MAX)) {
         const detail =
           what === 'differs'
             ? `the row of offset ${offset} differs in ${columns.join(', ')}`
             : {
                 missing: `offset ${offset} has no row`,
+                refused: `offset ${offset} has no row, and ingest declared that the table refused it`,
                 extra: `the row of offset ${offset} is no event of the archive`,
                 doubled: `offset ${offset} has more than one row`,
               }[what];

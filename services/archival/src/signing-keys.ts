@@ -1,6 +1,12 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 import { chmod, link, mkdir, open, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Failure, messageOf } from '@cairn/failure';
 import { anchorOrigin, archiveKeyName, type NoteKey, type NoteSigner, noteKeyOf } from '@cairn/ledger';
 
@@ -83,7 +89,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 /** Whole or not at all, and never in the place of one that another instance made meanwhile. */
 async function makeKey(path: string): Promise<string> {
   const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
-  const draft = `${path}.${process.pid}`;
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
   const file = await open(draft, 'wx', 0o600);
   try {
     await file.writeFile(pem);
@@ -94,11 +100,21 @@ async function makeKey(path: string): Promise<string> {
   await chmod(draft, 0o600);
   try {
     await link(draft, path);
+    await syncDirectory(dirname(path));
     return pem;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     return await readFile(path, 'utf8');
   } finally {
     await rm(draft, { force: true });
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }

@@ -1,0 +1,36 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openNote, signNote } from '@cairn/ledger';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { openSigningKeys } from './signing-keys.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'cairn-keys-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe('the signing keys', () => {
+  test('are made once, readable by their owner alone, and the same at every start, also when many start at once', async () => {
+    const all = await Promise.all(
+      Array.from({ length: 8 }, () => openSigningKeys(join(directory, 'a'), 'audit.example')),
+    );
+    const again = await openSigningKeys(join(directory, 'a'), 'audit.example');
+    const origin = 'audit.example/audit.events.standard/0';
+    for (const keys of all) {
+      expect(keys.log(origin).key.vkey).toBe(again.log(origin).key.vkey);
+      expect(keys.archive.key.vkey).toBe(again.archive.key.vkey);
+      expect(keys.anchor.key.vkey).toBe(again.anchor.key.vkey);
+    }
+    expect(statSync(join(directory, 'a', 'log.pem')).mode & 0o777).toBe(0o600);
+    expect(again.log(origin).key.name).toBe(origin);
+    expect(again.archive.key.name).toBe('audit.example/archive');
+    expect(openNote(signNote('text\n', again.log(origin)), [again.log(origin).key]).text).toBe('text\n');
+  });
+
+  test('that cannot be read are a failure, and no new one is made in their place', async () => {
+    await openSigningKeys(join(directory, 'b'), 'audit.example');
+    writeFileSync(join(directory, 'b', 'archive.pem'), 'torn');
+    await expect(openSigningKeys(join(directory, 'b'), 'audit.example')).rejects.toMatchObject({
+      code: 'archive.key-unreadable',
+    });
+  });
+});
