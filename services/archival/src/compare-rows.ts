@@ -125,8 +125,8 @@ function differingColumns(leaf: HeldLeaf, row: HotRow): string[] {
   const event = comparable(decodeDatum(leaf.datum, leaf.schemaId));
   for (const [name, value] of Object.entries(event)) {
     const held = row.fields[name];
-    // The link to the event before is left out of a row where it is that event's leaf hash.
-    if (name === 'prev_hash' && held === null) continue;
+    // A row leaves out the link to the event before where it is that event's leaf hash, and a signature that is none.
+    if (held === '' && (name === 'prev_hash' || (name === 'signature' && value === null))) continue;
     if (held !== value && JSON.stringify(held) !== JSON.stringify(value)) columns.push(name);
   }
   return columns;

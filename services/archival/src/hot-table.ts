@@ -46,6 +46,9 @@ const UUIDS = new Set<string>(['event_id', 'call_id', 'parent_event_id']);
 const CUT = new Set<string>(['parameters_hash', 'response_hash']);
 const CUT_BYTES = 16;
 
+/** Columns that hold bytes of any length. */
+const BYTES = new Set<string>(['parameters_sealed', 'response_sealed', 'prev_hash', 'signature']);
+
 /** The fields of an event as rows tell them. */
 export function comparable(event: AuditEvent): Record<string, unknown> {
   return Object.fromEntries(
@@ -124,7 +127,7 @@ async function columnsOf(clickhouse: ClickHouse): Promise<string> {
     // Under names of their own: some columns are computed of others, whose names must not mean something else here.
     const as = `AS field_${name}`;
     if (type.includes('UUID')) return `toString(${column}) ${as}`;
-    if (type.includes('FixedString') || name.endsWith('_sealed')) return `lower(hex(${column})) ${as}`;
+    if (type.includes('FixedString') || BYTES.has(name)) return `lower(hex(${column})) ${as}`;
     if (type.startsWith('DateTime64')) return `toUnixTimestamp64Micro(${column}) ${as}`;
     return `${column} ${as}`;
   }).join(', ');
