@@ -40,10 +40,8 @@ export interface OpenLog {
   readonly watches: StreamWatches;
   /** Leaves that a checkpoint has signed. */
   committed: number;
-  /** Root of those. */
-  root: HashText;
-  /** Of all leaves that were taken. */
-  readonly tree: CompactRange;
+  /** Of those; what is taken joins it when its segment ends. */
+  tree: CompactRange;
   /** SHA-256 of the latest manifest's note, hex. */
   previous: string | undefined;
   /** The segment that is being filled. */
@@ -145,7 +143,6 @@ export async function openPartition(
     acceptance: new Acceptance({ partition, partitions, releasedIdOf }, builder.positions()),
     watches,
     committed: size,
-    root,
     tree,
     previous: last === undefined ? undefined : sha256Hex(last.note),
     segment: undefined,

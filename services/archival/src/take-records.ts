@@ -24,7 +24,7 @@ export async function takeRecords(
   end: () => Promise<void>,
   onFinding: (finding: Finding) => void,
 ): Promise<Taken> {
-  const { acceptance, anchor, origin, tree, watches } = log;
+  const { acceptance, anchor, origin, watches } = log;
   let leaves = 0;
   let duplicates = 0;
   let others = 0;
@@ -46,11 +46,10 @@ export async function takeRecords(
     if (accepted.outcome !== 'leaf') continue;
     for (const finding of watches.add(accepted)) onFinding(finding);
     if (log.segment !== undefined && !log.segment.fits(accepted.leaf)) await end();
-    log.segment ??= new SegmentWriter(origin, tree.end);
+    log.segment ??= new SegmentWriter(origin, log.committed);
     log.segment.add(accepted.leaf);
-    tree.append(accepted.leaf.hash);
     leaves += 1;
-    if (tree.end === log.fixedEnd) await end();
+    if (log.segment.end === log.fixedEnd) await end();
   }
   return { leaves, duplicates, others };
 }

@@ -1,6 +1,8 @@
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import {
+  CompactRange,
   checkpointName,
+  hashOfHex,
   type Manifest,
   manifestName,
   manifestOf,
@@ -69,7 +71,10 @@ export async function writeSegment(
   const { store, signing, retention, notesLockMs, nowMs } = options;
   const { origin } = log;
   const { range, objects, summary } = segment;
-  const root = log.tree.root();
+  const tree = CompactRange.of(log.tree.end, log.tree.nodes());
+  if (!tree.join(range.end, summary.nodes.map(hashOfHex)))
+    throw new TypeError(`the segment of leaf ${range.first} does not follow leaf ${log.tree.end - 1}`);
+  const root = tree.root();
   const { retentionClass, policy, renewal } = retention;
   const until = Math.max(lockUntil(retentionClass, summary, renewal), nowMs() + LOCK_MS_LEAST);
   const notesUntil = Math.max(until, nowMs() + notesLockMs);
@@ -105,7 +110,7 @@ export async function writeSegment(
   const keptCheckpoint = await storeObject(store, checkpointName(origin, range.end), signed, notesUntil);
   if (!keptCheckpoint.created) sameRoot(log, range.end, keptCheckpoint.bytes, root);
   log.committed = range.end;
-  log.root = root;
+  log.tree = tree;
   log.previous = sha256Hex(keptNote.bytes);
   log.fixedEnd = undefined;
 

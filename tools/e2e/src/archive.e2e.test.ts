@@ -206,7 +206,7 @@ describe(`the archive on real parts, archival killed -9 ${KILLS} times`, () => {
     );
     const sync = { mutations_sync: 2 };
     await rig.clickhouse.exec(
-      `ALTER TABLE cairn.events UPDATE session_id = 'forged' WHERE partition = ${partition} AND offset = 11`,
+      `ALTER TABLE cairn.events UPDATE task = 'forged' WHERE partition = ${partition} AND offset = 11`,
       sync,
     );
     await rig.clickhouse.exec(
@@ -215,7 +215,7 @@ describe(`the archive on real parts, archival killed -9 ${KILLS} times`, () => {
     );
     expect((await reconcile()).details).toEqual([
       `${partition}: offset 17 has no row`,
-      `${partition}: the row of offset 11 differs in session_id`,
+      `${partition}: the row of offset 11 differs in task`,
     ]);
   }, 120_000);
 
