@@ -179,6 +179,7 @@ async function startArchival(
     },
   });
   own.defer(() => consumption[Symbol.asyncDispose]());
+  count.unarchived(() => consumption.unarchivedSinceMs);
 
   const anchors = new AnchorLog(deployment);
   const origins = partitions.flatMap(({ topic, partitions: number }) =>

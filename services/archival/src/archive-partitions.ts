@@ -1,3 +1,4 @@
+import { Failure, isFailure } from '@cairn/failure';
 import type {
   AssignedPartition,
   Chunk,
@@ -29,21 +30,33 @@ export interface ArchivePartitionsOptions extends OpenOptions, Omit<SegmentOptio
   readonly onTrouble: (partition: AssignedPartition, error: unknown) => void;
 }
 
+export interface Archiving extends Consumption {
+  /** When the broker received the oldest event that is taken and not archived; undefined when there is none. */
+  readonly unarchivedSinceMs: number | undefined;
+}
+
 /** Archival without its surroundings: every event of a source into exactly one segment of its partition's log. */
-export async function archivePartitions(options: ArchivePartitionsOptions): Promise<Consumption> {
+export async function archivePartitions(options: ArchivePartitionsOptions): Promise<Archiving> {
   const clock = options.clock ?? realClock;
+  /** The latest work on each partition. It goes on by its own clock, so it is ended before another one begins. */
+  const works = new Map<string, LogWork>();
+  let consumption: Consumption | undefined;
 
   const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
+    const { topic, partition: number } = partition;
+    const key = `${topic} ${number}`;
+    await works.get(key)?.end();
     const log = await openPartition(options, partition);
     for (const finding of log.findings) options.onFinding(finding);
     options.onOpened(partition, log);
-    const work = partitionWork(options, clock, partition, log, (error) =>
-      consumption.reopen(partition.topic, partition.partition, error),
+    const work = logWork(options, clock, partition, log, (error) =>
+      consumption?.reopen(topic, number, error),
     );
+    works.set(key, work);
     return work;
   };
 
-  const consumption = await consume({
+  const started = await consume({
     source: options.source,
     open,
     limits: options.limits,
@@ -52,17 +65,40 @@ export async function archivePartitions(options: ArchivePartitionsOptions): Prom
     ...(options.retry ? { retry: options.retry } : {}),
     clock,
   });
-  return consumption;
+  consumption = started;
+  return {
+    get owned() {
+      return started.owned;
+    },
+    get bufferedBytes() {
+      return started.bufferedBytes;
+    },
+    get unarchivedSinceMs() {
+      const since = [...works.values()].flatMap((work) => work.unarchivedSinceMs ?? []);
+      return since.length === 0 ? undefined : Math.min(...since);
+    },
+    reopen: (topic, partition, why) => started.reopen(topic, partition, why),
+    async [Symbol.asyncDispose]() {
+      await started[Symbol.asyncDispose]();
+      await Promise.all([...works.values()].map((work) => work.end()));
+    },
+  };
+}
+
+interface LogWork extends PartitionWork {
+  readonly unarchivedSinceMs: number | undefined;
+  /** Afterwards this work does nothing any more. What it has taken and not written is taken again by the next. */
+  end(): Promise<void>;
 }
 
 /** One log while this process writes it: chunks are taken and segments ended one after the other, never side by side. */
-function partitionWork(
+function logWork(
   options: ArchivePartitionsOptions,
   clock: Clock,
   partition: AssignedPartition,
   log: OpenLog,
   onTrouble: (error: unknown) => void,
-): PartitionWork {
+): LogWork {
   const { segmentAgeMsMax, nowMs } = options;
   const retention = options.retentionOf(partition.topic);
   let turn: Promise<void> = Promise.resolve();
@@ -74,7 +110,7 @@ function partitionWork(
 
   const inTurn = (act: () => Promise<void>): Promise<void> => {
     const done = turn.then(async () => {
-      if (isOver) return;
+      if (isOver) throw workOver(log.origin);
       try {
         await act();
       } catch (error) {
@@ -86,13 +122,13 @@ function partitionWork(
     return done;
   };
 
-  const end = async (): Promise<void> => {
+  const endSegment = async (): Promise<void> => {
     const { segment } = log;
     if (segment === undefined) return;
     const beganMs = clock.nowMs();
     log.segment = undefined;
-    begun = undefined;
     const stored = await writeSegment({ ...options, retention }, partition, log, segment.close());
+    begun = undefined;
     options.onStored(partition, stored, clock.nowMs() - beganMs);
   };
 
@@ -108,26 +144,44 @@ function partitionWork(
     inTurn(async () => {
       if (partition.lost.aborted) return;
       if (isCaughtUp) for (const finding of log.watches.silent(nowMs())) options.onFinding(finding);
-      if (isOld()) await end();
-    }).then(
-      () => clock.after(Math.max(10, segmentAgeMsMax / 8), look),
-      (error: unknown) => onTrouble(error),
-    );
+      if (isOld()) await endSegment();
+    }).then(again, (error: unknown) => {
+      if (!isFailure(error, 'archive.work-over')) onTrouble(error);
+    });
   };
-  const callOff = clock.after(Math.max(10, segmentAgeMsMax / 8), look);
-  partition.lost.addEventListener('abort', callOff, { once: true });
+  let callOff = (): void => {};
+  const again = (): void => {
+    if (!isOver) callOff = clock.after(Math.max(10, segmentAgeMsMax / 8), look);
+  };
+  again();
 
   return {
     start: log.start,
+    get unarchivedSinceMs() {
+      return isOver ? undefined : begun?.receivedAtMs;
+    },
     load: (chunk) =>
       inTurn(async () => {
         const { oldestAppendedAtMs: receivedAtMs } = chunk;
-        const taken = await takeRecords(log, chunk, end, options.onFinding);
+        const taken = await takeRecords(log, chunk, endSegment, options.onFinding);
         isCaughtUp = chunk.behind <= 0;
         if (log.segment === undefined) begun = undefined;
         else begun ??= { takenAtMs: clock.nowMs(), receivedAtMs: receivedAtMs ?? nowMs() };
         options.onTaken(partition, chunk, taken);
-        if (isOld()) await end();
+        if (isOld()) await endSegment();
       }),
+    async end() {
+      isOver = true;
+      callOff();
+      await turn;
+    },
   };
+}
+
+function workOver(origin: string): Failure {
+  return new Failure({
+    code: 'archive.work-over',
+    retry: 'yes',
+    message: `the work on ${origin} had ended; it is taken up again`,
+  });
 }

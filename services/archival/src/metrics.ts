@@ -17,6 +17,7 @@ export interface ArchivalMetrics {
   anchored(round: AnchorRound, nowMs: number): void;
   ran(run: JobRun, nowMs: number): void;
   compared(rows: number, differing: number): void;
+  unarchived(sinceMs: () => number | undefined): void;
 }
 
 /** @param nowMs milliseconds since 1970. */
@@ -103,6 +104,14 @@ export function createArchivalMetrics(metrics: Metrics, nowMs: () => number): Ar
     ran({ job, outcome }, at) {
       runs.add(1, { job, outcome });
       if (outcome === 'success') last.set(`job:${job}`, at);
+    },
+    unarchived(sinceMs) {
+      metrics.gauge(
+        'unarchived_age_seconds',
+        'Age of the oldest event that is taken and not archived; bounded as segment_age_seconds',
+        [],
+        (gauge) => gauge.set((nowMs() - (sinceMs() ?? nowMs())) / 1_000),
+      );
     },
     compared(rows, differ) {
       compared.add(rows);
