@@ -12,6 +12,7 @@ import {
 } from 'kafkajs';
 import topicSettings from '../../../deploy/kafka/topic-settings.json' with { type: 'json' };
 import { type PseudoMessage, rawRack } from './kafka-fetch.ts';
+import { wholeAnswerSocket } from './kafka-socket.ts';
 import { recordsOf, UnreadableBatch } from './record-batch.ts';
 
 export interface KafkaOptions {
@@ -75,6 +76,7 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
     logLevel: logLevel.NOTHING,
     connectionTimeout: 3_000,
     requestTimeout: 15_000,
+    socketFactory: wholeAnswerSocket,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 3 },
   });
   let producer: Promise<Producer> | undefined;

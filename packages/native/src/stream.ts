@@ -18,7 +18,7 @@ export class Stream {
   /** Makes room for so many bytes more. What lies behind `at` is zeros and stays so. */
   reserve(more: number): void {
     if (this.at + more <= this.bytes.length) return;
-    const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.at + more, 256));
+    const grown = new Uint8Array(Math.max(Math.ceil(this.bytes.length * 1.5), this.at + more, 256));
     grown.set(this.bytes.subarray(0, this.at));
     this.bytes = grown;
   }

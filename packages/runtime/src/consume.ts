@@ -2,6 +2,7 @@ import { isFailure, messageOf } from '@cairn/failure';
 import { type Clock, realClock } from './clock.ts';
 import { Intake } from './intake.ts';
 import { type Chunk, type ChunkLimits, Mailbox } from './mailbox.ts';
+import { Pages } from './pages.ts';
 import { Turns } from './turns.ts';
 
 /** One record of the log. Its value is told by its place: a view for each record would be the most of the work on it. */
@@ -129,6 +130,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
   const retry = options.retry ?? { firstMs: 200, mostMs: 10_000 };
   const clock = options.clock ?? realClock;
   const turns = new Turns(options.loadsAtOnce ?? 2);
+  const pages = new Pages(options.bufferBytesMax + limits.bytesMax);
   const intake = new Intake({ bufferBytesMax: options.bufferBytesMax, bytesMax: limits.bytesMax });
 
   const walkPartition = async (partition: AssignedPartition, mailbox: Mailbox): Promise<void> => {
@@ -180,7 +182,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
   await source.run({
     onAssigned(partition) {
       partition.pause();
-      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), clock);
+      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), clock, pages);
       mailboxes.set(partition, mailbox);
       const walk = walkPartition(partition, mailbox).finally(() => {
         mailboxes.delete(partition);

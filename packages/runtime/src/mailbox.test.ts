@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { realClock } from './clock.ts';
-import { type LogBatch, type LogRecord, recordOf } from './consume.ts';
+import { type LogBatch, type LogRecord, recordOf, recordValue } from './consume.ts';
 import { type Chunk, Mailbox } from './mailbox.ts';
+import { Pages } from './pages.ts';
 
 const LIMITS = { recordsMax: 7, bytesMax: 1_000, ageMsMax: 0 };
 const never = new AbortController().signal;
@@ -31,13 +32,16 @@ const logs: fc.Arbitrary<LogBatch[]> = fc
     });
   });
 
+const copyOf = (record: LogRecord): LogRecord =>
+  recordOf(record.offset, recordValue(record)?.slice() ?? null, record.appendedAtMs);
+
 async function drain(mailbox: Mailbox): Promise<Chunk[]> {
   const chunks: Chunk[] = [];
   while (!mailbox.isEmpty) {
     const chunk = await mailbox.take(never);
     if (chunk === undefined) break;
-    // Released, a chunk has no records any more.
-    chunks.push({ ...chunk, records: [...chunk.records] });
+    // Released, a chunk has no records any more, and their bytes are written over.
+    chunks.push({ ...chunk, records: chunk.records.map(copyOf) });
     mailbox.release(chunk);
   }
   return chunks;
@@ -52,7 +56,7 @@ describe('a mailbox', () => {
   });
 
   test('takes no offsets that were passed over for holes: whoever waits for a chunk fails', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock, new Pages(0));
     mailbox.restart(0);
     mailbox.put(fetched(0, 2));
     mailbox.put(fetched(5, 6));
@@ -63,7 +67,7 @@ describe('a mailbox', () => {
   });
 
   test('a log that ends before the position is noticed', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock, new Pages(0));
     mailbox.restart(10);
     mailbox.put(fetched(0, 3));
     await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
@@ -72,7 +76,7 @@ describe('a mailbox', () => {
   test('cuts what arrives into chunks that cover every offset once, as a record or as a hole', async () => {
     await fc.assert(
       fc.asyncProperty(logs, fc.boolean(), async (batches, atOnce) => {
-        const mailbox = new Mailbox(LIMITS, () => false, realClock);
+        const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
         mailbox.restart(0);
         const chunks: Chunk[] = [];
         for (const batch of batches) {
@@ -96,7 +100,7 @@ describe('a mailbox', () => {
           next = chunk.last + 1;
         }
         const records = batches.flatMap((batch) => batch.records);
-        expect(chunks.flatMap((chunk) => chunk.records)).toEqual(records);
+        expect(chunks.flatMap((chunk) => chunk.records)).toEqual(records.map(copyOf));
         expect(mailbox.bytes).toBe(0);
       }),
     );
@@ -107,6 +111,7 @@ describe('a mailbox', () => {
       LIMITS,
       (left, right) => Math.floor(left.offset / 3) !== Math.floor(right.offset / 3),
       realClock,
+      new Pages(0),
     );
     mailbox.restart(0);
     mailbox.put({
@@ -124,7 +129,7 @@ describe('a mailbox', () => {
   });
 
   test('ignores a batch that was fetched before it began again', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 1, records: [record(0), record(1)], highWatermark: 4 });
     mailbox.restart(2);
@@ -136,7 +141,7 @@ describe('a mailbox', () => {
   });
 
   test('counts the bytes of records until they are released, and of no record after that', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 1, records: [record(0, 500), record(1, 500)], highWatermark: 2 });
     const held = mailbox.bytes;
@@ -151,7 +156,7 @@ describe('a mailbox', () => {
 
   test('cuts smaller chunks while whoever loads them wants fewer records', async () => {
     let fewer: number | undefined = 2;
-    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
     mailbox.restart(0, () => fewer);
     const records = Array.from({ length: 8 }, (_, at) => record(at));
     mailbox.put({ first: 0, last: 7, records, highWatermark: 8 });
@@ -162,7 +167,7 @@ describe('a mailbox', () => {
   });
 
   test('waits for a whole chunk, however old its records are, while the log holds one more', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 100 });
     const taken = mailbox.take(never);
@@ -175,7 +180,7 @@ describe('a mailbox', () => {
   });
 
   test('lets a record wait for company no longer than it may', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, realClock);
+    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, realClock, new Pages(0));
     mailbox.restart(0);
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
     const began = performance.now();
@@ -186,7 +191,7 @@ describe('a mailbox', () => {
 
   test('gives nothing once it is over', async () => {
     const over = new AbortController();
-    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
     mailbox.restart(0);
     const taken = mailbox.take(over.signal);
     over.abort();
@@ -194,7 +199,7 @@ describe('a mailbox', () => {
   });
 
   test('that is told to fail fails whoever takes the next chunk, and begins anew after that', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock);
+    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
     mailbox.restart(0);
     const taken = mailbox.take(never);
     mailbox.fail(new Error('look again'));

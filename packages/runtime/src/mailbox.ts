@@ -1,6 +1,7 @@
 import { Failure } from '@cairn/failure';
 import type { Clock } from './clock.ts';
 import type { LogBatch, LogRecord } from './consume.ts';
+import { type Pages, Shelf } from './pages.ts';
 
 export interface ChunkLimits {
   readonly recordsMax: number;
@@ -40,6 +41,8 @@ export class Mailbox {
   private readonly limits: ChunkLimits;
   private readonly splitBetween: (left: LogRecord, right: LogRecord) => boolean;
   private readonly clock: Clock;
+  private readonly pages: Pages;
+  private shelf: Shelf;
   /** Records of a chunk, where whoever loads them wants fewer than the limits say. */
   private fewer: () => number | undefined = () => undefined;
 
@@ -47,10 +50,13 @@ export class Mailbox {
     limits: ChunkLimits,
     splitBetween: (left: LogRecord, right: LogRecord) => boolean,
     clock: Clock,
+    pages: Pages,
   ) {
     this.limits = limits;
     this.splitBetween = splitBetween;
     this.clock = clock;
+    this.pages = pages;
+    this.shelf = new Shelf(pages);
   }
 
   /**
@@ -59,6 +65,9 @@ export class Mailbox {
    * @param fewer asked before each chunk is cut.
    */
   restart(offset: number, fewer: () => number | undefined = () => undefined): void {
+    this.shelf.release(this.records);
+    // A chunk that is on its way may still be read: its pages are left to the collector.
+    this.shelf = new Shelf(this.pages);
     this.records = [];
     this.bytes = 0;
     this.next = offset;
@@ -85,7 +94,7 @@ export class Mailbox {
       return;
     }
     if (batch.last < this.next) return;
-    const fresh = batch.records.filter((record) => record.offset >= this.next);
+    const fresh = this.shelf.keep(batch.records.filter((record) => record.offset >= this.next));
     if (this.records.length === 0 && fresh.length > 0) this.oldestAt = this.clock.nowMs();
     for (const record of fresh) this.records.push(record);
     this.bytes += fresh.reduce((sum, record) => sum + sizeOf(record), 0);
@@ -120,8 +129,9 @@ export class Mailbox {
     }
   }
 
-  /** The records of a chunk are needed no more: what holds them goes. */
+  /** The records of a chunk are needed no more: other ones take their place. */
   release({ records }: Chunk): void {
+    this.shelf.release(records);
     this.bytes -= records.reduce((sum, record) => sum + sizeOf(record), 0);
     (records as LogRecord[]).length = 0;
   }

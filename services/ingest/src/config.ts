@@ -39,7 +39,7 @@ const schema = z.object({
     .number()
     .int()
     .min(65_536)
-    .default(16 * 1024 ** 2),
+    .default(8 * 1024 ** 2),
   /** Chunks loaded at the same time. Each costs about its bytes of memory while it is. */
   loadsAtOnce: z.coerce.number().int().min(1).max(64).default(2),
   verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
