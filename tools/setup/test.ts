@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { explain } from '@cairn/failure';
-import { prepareParts, REPOSITORY } from '@cairn/local';
+import { installStrace, prepareParts, REPOSITORY } from '@cairn/local';
 
 interface Result {
   readonly numPassedTests: number;
@@ -44,7 +44,10 @@ async function runJest(name: string, args: readonly string[]): Promise<{ passed:
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  await prepareParts((line) => process.stderr.write(`  ${line}\n`));
+  const say = (line: string): void => void process.stderr.write(`  ${line}\n`);
+  await prepareParts(say);
+  // Tests have system calls fail with it.
+  await installStrace(say);
   const runs =
     args.length > 0
       ? [await runJest('chosen', args)]

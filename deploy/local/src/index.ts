@@ -7,6 +7,7 @@ export {
   S3_ACCESS_KEY,
   S3_SECRET_KEY,
 } from './config.ts';
+export { installStrace } from './install.ts';
 export {
   type PartStatus,
   type Parts,

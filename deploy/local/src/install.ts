@@ -45,28 +45,32 @@ const KAFKA_POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 /** Debian's Redis. */
 export async function installRedis(progress: Progress): Promise<string> {
-  if (has('redis-server')) return 'redis-server';
-  const mend = 'Install it by hand: apt-get install -y redis-server';
+  return installFromDebian('Redis', 'redis-server', progress);
+}
+
+/** Debian's strace, with which tests have system calls fail. */
+export async function installStrace(progress: Progress): Promise<string> {
+  return installFromDebian('strace', 'strace', progress);
+}
+
+/** @param name of the package and of its command. */
+async function installFromDebian(what: string, name: string, progress: Progress): Promise<string> {
+  if (has(name)) return name;
+  const mend = `Install it by hand: apt-get install -y ${name}`;
   if (!has('apt-get') || process.getuid?.() !== 0) {
     throw new Failure({
       code: 'tool.missing',
       retry: 'no',
-      message: 'Redis is not installed and cannot be from here',
+      message: `${what} is not installed and cannot be from here`,
       mend,
     });
   }
-  progress('redis: installing with apt-get');
-  // RUNLEVEL keeps the package from starting a server of its own.
+  progress(`${name}: installing with apt-get`);
+  // RUNLEVEL keeps a package from starting a server of its own.
   const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-  await run('apt-get', ['-qq', 'update'], '/', 'redis', env);
-  await run(
-    'apt-get',
-    ['-qq', '-y', '--no-install-recommends', 'install', 'redis-server'],
-    '/',
-    'redis',
-    env,
-  );
-  return 'redis-server';
+  await run('apt-get', ['-qq', 'update'], '/', name, env);
+  await run('apt-get', ['-qq', '-y', '--no-install-recommends', 'install', name], '/', name, env);
+  return name;
 }
 
 /** versitygw from source: S3 with versions and Object Lock over a folder. */

@@ -14,27 +14,12 @@ const FAULT_MS = 3_000;
 const directory = mkdtempSync(join(tmpdir(), 'cairn-chaos-'));
 const disk = join(directory, 'disk');
 
-/** A small disk of its own needs root, and failing calls need strace; a test that cannot run says so. */
-const hasDisk = can('a file system of its own can be mounted', () => {
-  mkdirSync(disk, { recursive: true });
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk], { stdio: 'pipe' });
-});
-const hasStrace = can('strace is installed and may trace', () => {
-  execFileSync('strace', ['-e', 'trace=none', 'true'], { stdio: 'pipe' });
-});
-
-function can(what: string, attempt: () => void): boolean {
-  try {
-    attempt();
-    return true;
-  } catch {
-    process.stderr.write(`NOT TESTED: not so here: ${what}\n`);
-    return false;
-  }
-}
+/** A small disk, which takes root to mount. */
+mkdirSync(disk, { recursive: true });
+execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk], { stdio: 'pipe' });
 
 afterAll(() => {
-  if (hasDisk) execFileSync('umount', [disk]);
+  execFileSync('umount', [disk]);
   rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
 });
 
@@ -71,82 +56,67 @@ describe('the disk under a gateway', () => {
     expect(signed).toBe(true);
   };
 
-  (hasDisk ? test : test.skip)(
-    'full: calls are refused, nothing acknowledged is lost, and a signed gap event owns up to every refused call',
-    async () => {
-      const gateway = 'gw-full';
-      const orgs = ['acme', 'borealis'];
-      await using producer = await rig.startProducer(gateway, {
-        directory: join(disk, 'recorder'),
-        filler: 2_000,
-        orgs,
-      });
-      await until('it records', async () => (await producer.stats()).acknowledged > 100);
-      const ballast = join(disk, 'ballast');
-      // What is sent makes room again, so nothing is.
-      rig.proxy.blackhole(120_000);
-      fillDisk(ballast);
-      await until('calls are refused', async () => total((await producer.stats()).refused) > 20);
-      await sleep(FAULT_MS);
-      const { acknowledged: stuck } = await producer.stats();
-      await sleep(500);
-      expect((await producer.stats()).acknowledged).toBe(stuck);
-      rmSync(ballast);
-      rig.proxy.blackhole(0);
-      await until('calls are taken again', async () => (await producer.stats()).acknowledged > stuck + 100);
-      const { refused } = await producer.stats();
-      await producer.finish();
-      await holds(gateway);
-      expect((await declared(gateway)).refused).toBe(total(refused));
-    },
-    120_000,
-  );
+  test('full: calls are refused, nothing acknowledged is lost, and a signed gap event owns up to every refused call', async () => {
+    const gateway = 'gw-full';
+    const orgs = ['acme', 'borealis'];
+    await using producer = await rig.startProducer(gateway, {
+      directory: join(disk, 'recorder'),
+      filler: 2_000,
+      orgs,
+    });
+    await until('it records', async () => (await producer.stats()).acknowledged > 100);
+    const ballast = join(disk, 'ballast');
+    // What is sent makes room again, so nothing is.
+    rig.proxy.blackhole(120_000);
+    fillDisk(ballast);
+    await until('calls are refused', async () => total((await producer.stats()).refused) > 20);
+    await sleep(FAULT_MS);
+    const { acknowledged: stuck } = await producer.stats();
+    await sleep(500);
+    expect((await producer.stats()).acknowledged).toBe(stuck);
+    rmSync(ballast);
+    rig.proxy.blackhole(0);
+    await until('calls are taken again', async () => (await producer.stats()).acknowledged > stuck + 100);
+    const { refused } = await producer.stats();
+    await producer.finish();
+    await holds(gateway);
+    expect((await declared(gateway)).refused).toBe(total(refused));
+  }, 120_000);
 
-  (hasStrace ? test : test.skip)(
-    'with one failing sync: its events are written again, and none is lost or doubled',
-    async () => {
-      const gateway = 'gw-eio-once';
-      await using producer = await rig.startProducer(gateway, { orgs: ['acme', 'borealis'] });
-      await until('it records', async () => (await producer.stats()).acknowledged > 100);
-      // The count is of each thread of the process.
-      const fault = await inject(producer.process.pid, 'fdatasync:error=EIO:when=3');
-      await until(
-        'a sync failed',
-        async () => ((await producer.stats()).told['spool.write-failed'] ?? 0) > 0,
-      );
-      await sleep(FAULT_MS);
-      await fault.end();
-      const { acknowledged } = await producer.stats();
-      await until('it records', async () => (await producer.stats()).acknowledged > acknowledged + 100);
-      await producer.finish();
-      await holds(gateway);
-    },
-    120_000,
-  );
+  test('with one failing sync: its events are written again, and none is lost or doubled', async () => {
+    const gateway = 'gw-eio-once';
+    await using producer = await rig.startProducer(gateway, { orgs: ['acme', 'borealis'] });
+    await until('it records', async () => (await producer.stats()).acknowledged > 100);
+    // The count is of each thread of the process.
+    const fault = await inject(producer.process.pid, 'fdatasync:error=EIO:when=3');
+    await until('a sync failed', async () => ((await producer.stats()).told['spool.write-failed'] ?? 0) > 0);
+    await sleep(FAULT_MS);
+    await fault.end();
+    const { acknowledged } = await producer.stats();
+    await until('it records', async () => (await producer.stats()).acknowledged > acknowledged + 100);
+    await producer.finish();
+    await holds(gateway);
+  }, 120_000);
 
-  (hasStrace ? test : test.skip)(
-    'with every sync failing: calls are refused, nothing acknowledged is lost, and a signed gap event owns up to every refused call',
-    async () => {
-      const gateway = 'gw-eio';
-      await using producer = await rig.startProducer(gateway, { orgs: ['acme', 'borealis'] });
-      await until('it records', async () => (await producer.stats()).acknowledged > 100);
-      const fault = await inject(producer.process.pid, 'fdatasync,fsync:error=EIO');
-      await until('calls are refused', async () => total((await producer.stats()).refused) > 20);
-      const { acknowledged: stuck } = await producer.stats();
-      await sleep(FAULT_MS);
-      expect((await producer.stats()).acknowledged).toBe(stuck);
-      await fault.end();
-      await until('calls are taken again', async () => (await producer.stats()).acknowledged > stuck + 100);
-      const { refused } = await producer.stats();
-      await producer.finish();
-      await holds(gateway);
-      refusals = { refused: total(refused), declared: (await declared(gateway)).refused };
-      expect(refusals.declared).toBeGreaterThanOrEqual(refusals.refused);
-    },
-    120_000,
-  );
+  test('with every sync failing: calls are refused, nothing acknowledged is lost, and a signed gap event owns up to every refused call', async () => {
+    const gateway = 'gw-eio';
+    await using producer = await rig.startProducer(gateway, { orgs: ['acme', 'borealis'] });
+    await until('it records', async () => (await producer.stats()).acknowledged > 100);
+    const fault = await inject(producer.process.pid, 'fdatasync,fsync:error=EIO');
+    await until('calls are refused', async () => total((await producer.stats()).refused) > 20);
+    const { acknowledged: stuck } = await producer.stats();
+    await sleep(FAULT_MS);
+    expect((await producer.stats()).acknowledged).toBe(stuck);
+    await fault.end();
+    await until('calls are taken again', async () => (await producer.stats()).acknowledged > stuck + 100);
+    const { refused } = await producer.stats();
+    await producer.finish();
+    await holds(gateway);
+    refusals = { refused: total(refused), declared: (await declared(gateway)).refused };
+    expect(refusals.declared).toBeGreaterThanOrEqual(refusals.refused);
+  }, 120_000);
 
-  (hasStrace ? test : test.skip)('with every sync failing, each refused call is declared once', () => {
+  test('with every sync failing, each refused call is declared once', () => {
     expect(refusals.refused).toBeGreaterThan(0);
     expect(refusals.declared).toBe(refusals.refused);
   });
