@@ -27,6 +27,8 @@ type schema struct {
 	crc64  [8]byte // as entries carry it, little-endian
 	fields []step
 	kinds  []string
+	// fieldsText is the fields as they stand in the released file, as compact JSON without brackets.
+	fieldsText []byte
 }
 
 // loadSchemas reads the released schemas and holds each to the fingerprints in the registry.
@@ -66,10 +68,19 @@ func loadSchemas() (map[int64]*schema, error) {
 
 func parseSchema(text []byte) (*schema, error) {
 	var value any
-	if err := json.Unmarshal(text, &value); err != nil {
+	var record struct{ Fields json.RawMessage }
+	var fields bytes.Buffer
+	if err := errors.Join(json.Unmarshal(text, &value), json.Unmarshal(text, &record)); err != nil {
 		return nil, err
 	}
-	return schemaOf(value)
+	if err := json.Compact(&fields, record.Fields); err != nil {
+		return nil, err
+	}
+	read, err := schemaOf(value)
+	if err == nil {
+		read.fieldsText = fields.Bytes()[1 : fields.Len()-1]
+	}
+	return read, err
 }
 
 func schemaOf(value any) (*schema, error) {

@@ -224,45 +224,50 @@ func (r *containerReader) readHeader(input *bufio.Reader) *damage {
 	return nil
 }
 
-// readSchema takes the prefix off the container's schema; what remains must be the writer's schema.
+// readSchema demands the one text that the container of a known schema has. Of a schema that is not known here the text is
+// read: its fields behind the prefix must have the canonical form that the manifest names.
 func (r *containerReader) readSchema(text []byte) error {
-	var record map[string]any
-	if err := json.Unmarshal(text, &record); err != nil {
-		return errors.New("the container's schema is no JSON object")
-	}
-	fields, _ := record["fields"].([]any)
-	namespace, _ := record["namespace"].(string)
-	name, _ := record["name"].(string)
-	prefix, wanted := []string{"offset", "received_at"}, "cairn.ArchivedEvent"
-	if r.want.proven {
-		prefix, wanted = []string{"leaf", "offset", "received_at"}, "cairn.ProvenEvent"
-	}
-	if record["type"] != "record" || fullName(name, namespace) != wanted || len(fields) < len(prefix) {
-		return errors.New("the container's schema is not a record " + wanted)
-	}
-	for i, name := range prefix {
-		field, _ := fields[i].(map[string]any)
-		kind, isPlain := field["type"].(string)
-		if !isPlain {
-			long, _ := field["type"].(map[string]any)
-			kind, _ = long["type"].(string)
+	read := r.want.schema
+	if read != nil {
+		if !bytes.Equal(text, read.containerText(r.want.proven)) {
+			return errors.New("the container's schema is not the writer's behind its prefix")
 		}
-		if field["name"] != name || kind != "long" {
-			return errors.New("the container's schema does not begin with " + name)
+	} else {
+		var record struct{ Fields []any }
+		if err := json.Unmarshal(text, &record); err != nil || len(record.Fields) < 3 {
+			return errors.New("the container's schema is no record")
 		}
-	}
-	read, err := schemaOf(map[string]any{
-		"type": "record", "name": "cairn.AuditEvent", "namespace": "cairn", "fields": fields[len(prefix):],
-	})
-	if err != nil {
-		return err
-	}
-	if read.sha256 != r.want.schemaHash {
-		return errors.New("the container's schema is not the writer's")
+		var err error
+		read, err = schemaOf(map[string]any{
+			"type": "record", "name": "AuditEvent", "namespace": "cairn", "fields": record.Fields[r.want.prefixFields():],
+		})
+		if err != nil {
+			return err
+		}
+		if read.sha256 != r.want.schemaHash {
+			return errors.New("the container's schema is not the one that its manifest names")
+		}
 	}
 	r.schema = read
 	r.open, r.closed = read.kindNumber("stream_open"), read.kindNumber("stream_close")
 	return nil
+}
+
+func (c container) prefixFields() int {
+	if c.proven {
+		return 3
+	}
+	return 2
+}
+
+// containerText is the schema of a container of this schema's events, as compact JSON.
+func (s *schema) containerText(proven bool) []byte {
+	name, leaf := "ArchivedEvent", ""
+	if proven {
+		name, leaf = "ProvenEvent", `{"name":"leaf","type":"long"},`
+	}
+	return fmt.Appendf(nil, `{"type":"record","name":"%s","namespace":"cairn","fields":[%s{"name":"offset","type":"long"},`+
+		`{"name":"received_at","type":{"type":"long","logicalType":"timestamp-millis"}},%s]}`, name, leaf, s.fieldsText)
 }
 
 func (s *schema) kindNumber(kind string) int64 {

@@ -163,10 +163,10 @@ func (w *streamWatch) judgeOpeningLink(g *gatewayWatch, before, stream *epochWat
 	case before == nil && !namesNone && !g.isPartial:
 		w.find(g, stream, "unlinked-epoch", leaf, 0, "the epoch that it names is not in this log")
 	case before == nil:
-	case before.isInterrupted:
-		w.find(g, stream, "history-missing", leaf, 0, "the end of the epoch before is not known here")
 	case namesNone:
 		w.find(g, stream, "unlinked-epoch", leaf, 0, "it does not name the epoch before")
+	case before.isInterrupted:
+		w.find(g, stream, "history-missing", leaf, 0, "the end of the epoch before is not known here")
 	default:
 		w.find(g, stream, "link", leaf, 0,
 			fmt.Sprintf("it does not name leaf %d, the end of epoch %d", before.lastLeaf, before.report.Epoch))

@@ -191,6 +191,9 @@ func (r *report) conclude() {
 	}
 	for _, log := range r.Logs {
 		verdicts = append(verdicts, log.Verdict)
+		for _, stream := range log.Streams {
+			verdicts = append(verdicts, stream.Verdict)
+		}
 	}
 	r.Verdict = slices.MaxFunc(verdicts, func(a, b string) int { return cmp.Compare(severity(a), severity(b)) })
 }
