@@ -24,7 +24,7 @@ func verifyBucket(from source, s settings) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, ignored := sortNames(from.names(), s)
+	objects, ignored := sortNames(from.names())
 	keys, r, err := readKeys(from, objects, s)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (v *logVerifier) verifyAnchored(anchored []witnessed, s settings) logReport
 }
 
 // sortNames reads the names of objects; those of other forms are ignored and counted.
-func sortNames(names []string, s settings) (objects []objectName, ignored int) {
+func sortNames(names []string) (objects []objectName, ignored int) {
 	for _, name := range names {
 		read, ok := parseObjectName(name, "")
 		if !ok {

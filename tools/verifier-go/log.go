@@ -42,6 +42,7 @@ type logVerifier struct {
 	own      map[string]int64
 	watch    *streamWatch
 	roots    map[int64]hash
+	sizes    []int64 // of roots, rising
 	size     int64
 	root     hash
 	tree     *compactRange // nil behind a range whose nodes nobody can give
@@ -63,6 +64,7 @@ func (v *logVerifier) verifyLog(seen []witnessed) logReport {
 		if m == nil {
 			continue
 		}
+		v.judgeInner(m)
 		if !v.readSegment(m) {
 			for i := range m.streams {
 				v.watch.resume(&m.streams[i], m.end-1)
@@ -112,6 +114,7 @@ func (v *logVerifier) readCheckpoints() {
 			continue
 		}
 		v.roots[size] = read.root
+		v.sizes = append(v.sizes, size)
 		v.size, v.root = size, read.root
 	}
 }
@@ -165,6 +168,17 @@ func (v *logVerifier) readManifest(first int64) *manifest {
 		return nil
 	}
 	return m
+}
+
+// judgeInner finds checkpoints within a segment: a log has them where segments end and nowhere else.
+func (v *logVerifier) judgeInner(m *manifest) {
+	from, _ := slices.BinarySearch(v.sizes, m.first+1)
+	for _, size := range v.sizes[from:] {
+		if size >= m.end {
+			return
+		}
+		v.find("checkpoint-form", size, v.objects.checkpoints[size], "no segment ends at its size")
+	}
 }
 
 // openManifest believes what a manifest says of its end, by which its keys are chosen, when one of these has signed it.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sync"
 )
 
 // Copies of the released schemas; a test holds them to those in the repository.
@@ -31,8 +32,10 @@ type schema struct {
 	fieldsText []byte
 }
 
-// loadSchemas reads the released schemas and holds each to the fingerprints in the registry.
-func loadSchemas() (map[int64]*schema, error) {
+// loadSchemas gives the released schemas, each held to the fingerprints in the registry, by id.
+var loadSchemas = sync.OnceValues(readSchemas)
+
+func readSchemas() (map[int64]*schema, error) {
 	raw, err := releasedSchemas.ReadFile("schemas/registry.json")
 	if err != nil {
 		return nil, err

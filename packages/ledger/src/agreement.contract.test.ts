@@ -10,12 +10,15 @@ import {
   Acceptance,
   type AnchorsReport,
   AnchorsVerifier,
+  checkpointName,
   KeyHistory,
   type LogReport,
   LogVerifier,
   parseObjectName,
   REASONS,
   sha256Hex,
+  sha256Text,
+  signCheckpoint,
   tombstoneName,
 } from './index.ts';
 
@@ -290,6 +293,15 @@ describe('what both call by one name', () => {
     const bucket = archive();
     for (const kind of ['checkpoint/', 'manifest/', 'segment/']) bucket.delete(objects(bucket, kind).at(-1)!);
     expect(agree(bucket, keys).first_bad).toEqual({ leaf: 51, reason: 'rollback' });
+  });
+
+  test('a checkpoint of another history, where no segment ends', () => {
+    const bucket = archive();
+    const text = Buffer.from(bucket.get(objects(bucket, 'checkpoint/')[0]!)!).toString();
+    const root = /\n21\n(.*)\n/.exec(text)![1]!;
+    const note = signCheckpoint({ origin: ORIGIN, size: 33, root: sha256Text(Buffer.from(root)) }, keys.log);
+    bucket.set(checkpointName(ORIGIN, 33), note);
+    expect(agree(bucket, keys).first_bad).toEqual({ leaf: 33, reason: 'checkpoint-form' });
   });
 
   test('a manifest that was deleted', () => {
