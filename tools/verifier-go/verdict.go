@@ -45,9 +45,10 @@ type finding struct {
 }
 
 type firstBad struct {
-	Leaf   int64  `json:"leaf"`
-	Object string `json:"object"`
-	Reason string `json:"reason"`
+	Leaf       int64  `json:"leaf"`
+	Object     string `json:"object"`
+	Reason     string `json:"reason"`
+	isOfStream bool
 }
 
 // findings keeps the first of them, counts all, and remembers the least bad leaf.
@@ -63,11 +64,18 @@ func (f *findings) add(found finding) {
 		f.count = map[string]int64{}
 	}
 	f.count[found.Reason]++
-	if found.Class == "broken" && (f.bad == nil || found.Leaf < f.bad.Leaf) {
-		f.bad = &firstBad{found.Leaf, found.Object, found.Reason}
+	if found.Class == "broken" {
+		f.consider(firstBad{found.Leaf, found.Object, found.Reason, found.Stream != nil})
 	}
 	if len(f.list) < findingsMax {
 		f.list = append(f.list, found)
+	}
+}
+
+// consider keeps the one of the least leaf; at one leaf what is wrong with the log goes before what is with a stream.
+func (f *findings) consider(bad firstBad) {
+	if f.bad == nil || bad.Leaf < f.bad.Leaf || (bad.Leaf == f.bad.Leaf && f.bad.isOfStream && !bad.isOfStream) {
+		f.bad = &bad
 	}
 }
 

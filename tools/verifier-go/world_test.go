@@ -137,9 +137,13 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) addKey(role, subject string, s signer, from int64, until any) {
+	w.addVkey(role, subject, s.vkey(), from, until)
+}
+
+func (w *world) addVkey(role, subject, vkey string, from int64, until any) {
 	note := w.root.statement(w.t, map[string]any{
 		"from": from, "kind": "cairn/key", "number": w.keyNotes, "previous": w.lastKey.String(), "reason": "", "role": role,
-		"subject": subject, "until": until, "v": 1, "vkey": s.vkey(),
+		"subject": subject, "until": until, "v": 1, "vkey": vkey,
 	})
 	w.bucket[fmt.Sprintf("key/%020d.note", w.keyNotes)] = note
 	w.keyNotes++
