@@ -32,6 +32,7 @@ type anchorReader struct {
 	broken  bool
 }
 
+// readAnchors reads the anchor log: all of it, or of a bundle what its proofs lead to.
 func readAnchors(from source, objects []objectName, keys *keyHistory) *anchorLog {
 	log := &anchorLog{checkpoints: map[string][]witnessed{}, tombstones: map[hash]bool{}}
 	log.report.Root = emptyRoot.String()
@@ -41,13 +42,11 @@ func readAnchors(from source, objects []objectName, keys *keyHistory) *anchorLog
 		return cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.name, b.name))
 	})
 	r.readCheckpoints(objects)
-	r.readEntries(objects)
-	greatest := int64(0)
-	for size := range r.roots {
-		greatest = max(greatest, size)
-	}
-	if !r.broken && log.report.Size < greatest {
-		r.stop("missing", fmt.Sprintf("entries %d to %d are not there", r.tree.end, greatest-1))
+	if slices.ContainsFunc(objects, func(o objectName) bool { return o.kind == "proof" }) {
+		r.readProofs(objects)
+	} else {
+		r.readEntries(objects)
+		r.demandEntries()
 	}
 	log.report.Findings, log.report.Verdict = log.found.kept(), log.found.verdict()
 	return log
@@ -126,6 +125,17 @@ func (r *anchorReader) readEntries(objects []objectName) {
 	}
 }
 
+// demandEntries wants the entries of every checkpoint.
+func (r *anchorReader) demandEntries() {
+	greatest := int64(0)
+	for size := range r.roots {
+		greatest = max(greatest, size)
+	}
+	if !r.broken && r.log.report.Size < greatest {
+		r.stop("missing", fmt.Sprintf("entries %d to %d are not there", r.tree.end, greatest-1))
+	}
+}
+
 // stop ends the reading: what was not proven by now does not count.
 func (r *anchorReader) stop(reason, detail string) {
 	r.broken = true
@@ -149,7 +159,7 @@ func (r *anchorReader) readRound(name string) error {
 		if _, err := io.ReadFull(file, raw); err != nil {
 			return errors.New("the entries end within an entry")
 		}
-		if err := r.readEntry(raw); err != nil {
+		if err := r.readEntry(raw, r.tree.end); err != nil {
 			r.log.found.note(reasonOf(err, "checkpoint-form"), r.tree.end, name, err.Error())
 		}
 		r.tree.add(0, leafHash(raw))
@@ -157,7 +167,7 @@ func (r *anchorReader) readRound(name string) error {
 }
 
 // readEntry reads a tombstone, or a checkpoint that one of its log's keys signed.
-func (r *anchorReader) readEntry(raw []byte) error {
+func (r *anchorReader) readEntry(raw []byte, leaf int64) error {
 	read, err := parseNote(raw)
 	if err != nil {
 		return err
@@ -174,7 +184,7 @@ func (r *anchorReader) readEntry(raw []byte) error {
 	if err := read.open(r.keys.at("log", c.origin, c.size)); err != nil {
 		return err
 	}
-	where := fmt.Sprintf("entry %d of the anchor log", r.tree.end)
+	where := fmt.Sprintf("entry %d of the anchor log", leaf)
 	r.pending = append(r.pending, func() {
 		r.log.checkpoints[c.origin] = append(r.log.checkpoints[c.origin], witnessed{c, where})
 	})

@@ -107,6 +107,7 @@ var objectForms = []struct {
 	{"key", regexp.MustCompile(`^key/()()([0-9]{20})\.note$`)},
 	{"leaves", regexp.MustCompile(`^leaves` + logForm + `\.bin$`)},
 	{"events", regexp.MustCompile(`^events` + logForm + `-[1-9][0-9]{0,9}\.avro$`)},
+	{"proof", regexp.MustCompile(`^anchor/proof` + logForm + `\.tlog-proof$`)},
 	{"tree", regexp.MustCompile(`^tree` + logForm + `\.json$`)},
 }
 

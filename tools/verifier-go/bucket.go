@@ -24,7 +24,7 @@ func verifyBucket(from source, s settings) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, ignored := sortNames(from.names())
+	objects, ignored := sortNames(from.names(), false)
 	keys, r, err := readKeys(from, objects, s)
 	if err != nil {
 		return nil, err
@@ -71,11 +71,12 @@ func (v *logVerifier) verifyAnchored(anchored []witnessed, s settings) logReport
 	return read
 }
 
-// sortNames reads the names of objects; those of other forms are ignored and counted.
-func sortNames(names []string) (objects []objectName, ignored int) {
+// sortNames reads the names of objects; those of other forms, and of a bucket those that only bundles have, are ignored and
+// counted.
+func sortNames(names []string, inBundle bool) (objects []objectName, ignored int) {
 	for _, name := range names {
 		read, ok := parseObjectName(name, "")
-		if !ok {
+		if !ok || (!inBundle && slices.Contains(bundleKinds, read.kind)) {
 			ignored++
 			continue
 		}
@@ -83,6 +84,8 @@ func sortNames(names []string) (objects []objectName, ignored int) {
 	}
 	return objects, ignored
 }
+
+var bundleKinds = []string{"leaves", "events", "tree", "proof"}
 
 func readKeys(from source, objects []objectName, s settings) (*keyHistory, *report, error) {
 	notes := s.keyNotes

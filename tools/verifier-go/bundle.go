@@ -46,7 +46,7 @@ func verifyBundle(path string, s settings) (*report, error) {
 		return nil, tarErr
 	}
 	defer file.file.Close()
-	objects, _ := sortNames(file.names())
+	objects, _ := sortNames(file.names(), true)
 	keys, r, err := readKeys(file, objects, s)
 	if err != nil {
 		return nil, err
@@ -182,6 +182,7 @@ func (v *bundleVerifier) verify(anchored []witnessed, s settings) logReport {
 	}
 	firsts := slices.Sorted(maps.Keys(v.log.trees))
 	v.watch = newStreamWatch(&v.found, len(firsts) == 0 || firsts[0] > 0)
+	v.watch.isExcerpt = true
 	for _, first := range firsts {
 		v.verifySegment(first)
 	}
@@ -238,7 +239,11 @@ func (v *bundleVerifier) readTree(first int64) (*bundledTree, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := parseCanonical(string(raw))
+	line, ok := strings.CutSuffix(string(raw), "\n")
+	value, err := parseCanonical(line)
+	if err == nil && !ok {
+		err = errors.New("it does not end with a newline")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -219,3 +219,12 @@ func TestANoteIsRefusedUnlessItIsOne(t *testing.T) {
 		t.Error("a false line by a known key does not spoil the note")
 	}
 }
+
+func TestAProofInABucketStandsForNothing(t *testing.T) {
+	w := smallWorld(t)
+	w.bucket["anchor/proof/audit.events.standard/0/00000000000000000311.tlog-proof"] = []byte("c2sp.org/tlog-proof@v1\n")
+	r := w.verify()
+	if r.Verdict != intact || r.ignored != 1 || r.Logs[0].AnchoredTo != 311 {
+		t.Errorf("%s, %d ignored, %v", r.Verdict, r.ignored, reasonsOf(r))
+	}
+}

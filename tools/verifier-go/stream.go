@@ -33,6 +33,7 @@ func genesisHash(org, gateway string, epoch int64, before hash) hash {
 type streamWatch struct {
 	found     *findings
 	isPartial bool // leaves before the next are not known: what begins now may have begun there
+	isExcerpt bool // of a bundle, which nobody asked for what was before
 	gateways  map[gatewayKey]*gatewayWatch
 }
 
@@ -143,6 +144,7 @@ func (w *streamWatch) open(g *gatewayWatch, epoch, seq int64, previous hash, isO
 	g.remembered = [rememberedMax]memory{}
 	switch {
 	case seq == 0 && isOpenKind:
+	case g.isPartial && w.isExcerpt:
 	case g.isPartial:
 		w.find(g, stream, "history-missing", leaf, seq, "what was before is not known here")
 	default:

@@ -368,7 +368,7 @@ func (w *world) cutBundled() []byte {
 		member{"events/" + at + "-1.avro", w.container(rows, c)},
 		member{"tree/" + at + ".json", []byte(canonicalOf(w.t, map[string]any{
 			"after": []string{}, "before": []string{}, "end": end, "first": 0, "size": end,
-		}))},
+		}) + "\n")},
 	)
 	for _, name := range w.bucket.names() {
 		if name[:4] == "chec" || name[:4] == "anch" {
