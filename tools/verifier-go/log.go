@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 )
 
 // logObjects are the objects of one log that are there, by the number in their name.
@@ -181,6 +183,9 @@ func (v *logVerifier) judgeInner(m *manifest) {
 	}
 }
 
+// claimedEnd is what chooses a manifest's keys, before anything of it is believed.
+var claimedEnd = regexp.MustCompile(`^\{"end":([0-9]{1,16}),`)
+
 // openManifest believes what a manifest says of its end, by which its keys are chosen, when one of these has signed it.
 func (v *logVerifier) openManifest(name string) (*manifest, error) {
 	raw, err := readNote(v.from, name)
@@ -191,19 +196,20 @@ func (v *logVerifier) openManifest(name string) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, formErr := parseManifest(read.text)
-	end := int64(-1)
-	if formErr == nil {
-		end = m.end
-	} else {
-		// What is not canonical may have been signed nevertheless: then that is what is wrong with it.
-		fmt.Sscanf(read.text, `{"end":%d,`, &end)
+	claimed := claimedEnd.FindStringSubmatch(read.text)
+	if claimed == nil {
+		return nil, errors.New("it does not begin with its end")
+	}
+	end, err := strconv.ParseInt(claimed[1], 10, 64)
+	if err != nil {
+		return nil, err
 	}
 	if err := read.open(v.keys.at("archive", v.origin, end)); err != nil {
 		return nil, err
 	}
-	if formErr != nil {
-		return nil, formErr
+	m, err := parseManifest(read.text)
+	if err != nil {
+		return nil, err
 	}
 	m.sha256 = sha256.Sum256(raw)
 	return m, nil

@@ -367,11 +367,13 @@ func (b *block) decode(decoder *zstd.Decoder, keys *keyHistory) {
 		b.rows = b.rows[:len(b.rows)+1]
 		r := &b.rows[len(b.rows)-1]
 		length, ok := b.readRowHead(r, whole[at:])
-		start := at + length
-		if ok {
-			length, err = s.walk(whole[start:], &r.event)
+		if !ok {
+			b.rows = b.rows[:len(b.rows)-1]
+			b.damage = formDamage("what stands before a row's datum is not as it must be")
+			return
 		}
-		if !ok || err != nil {
+		start := at + length
+		if length, err = s.walk(whole[start:], &r.event); err != nil {
 			b.rows = b.rows[:len(b.rows)-1]
 			b.damage = &damage{"datum-form", "the row's datum does not pass the walk"}
 			return

@@ -351,6 +351,23 @@ describe('what both call by one name', () => {
     expect(agree(bucket, keys).first_bad).toEqual({ leaf: 21, reason: 'missing' });
   });
 
+  test('a manifest that does not say where it ends', () => {
+    const bucket = archive();
+    const name = objects(bucket, 'manifest/')[1]!;
+    bucket.set(
+      name,
+      Buffer.from(Buffer.from(bucket.get(name)!).toString().replace('{"end":51,', '{"end":51;')),
+    );
+    expect(agree(bucket, keys).first_bad).toEqual({ leaf: 21, reason: 'manifest-form' });
+  });
+
+  test('a row whose head is spelled in another way', () => {
+    const bucket = archive();
+    const name = objects(bucket, 'segment/')[0]!;
+    bucket.set(name, withOtherByte(bucket.get(name)!, 2, 0));
+    expect(agree(bucket, keys).log['reasons']).toMatchObject({ 'object-altered': 1, 'segment-form': 1 });
+  });
+
   test('an object that was deleted without a tombstone', () => {
     const bucket = archive();
     bucket.delete(objects(bucket, 'segment/')[2]!);

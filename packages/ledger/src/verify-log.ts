@@ -187,10 +187,16 @@ export class LogVerifier {
   }
 
   #readManifest(first: number, note: Uint8Array): Manifest | undefined {
+    const end = endClaimedBy(note);
+    if (end < 0) {
+      this.#unopened = 'manifest-form';
+      this.#find('manifest-form', first, `manifest ${first}: it does not begin with its end`);
+      return undefined;
+    }
     let manifest: Manifest;
     try {
       // Which keys may sign it depends on what it says; that it says so is believed when one of these has signed it.
-      manifest = openManifest(note, this.#keys.keysAt('archive', this.#origin, endClaimedBy(note)));
+      manifest = openManifest(note, this.#keys.keysAt('archive', this.#origin, end));
     } catch (error) {
       this.#unopened = reasonOf(error, 'manifest-form');
       this.#find(this.#unopened, first, `manifest ${first}: ${messageOf(error)}`);
