@@ -78,6 +78,8 @@ export class LogVerifier {
   readonly #keys: KeyHistory;
   readonly #findingsMax: number;
   readonly #roots = new Map<number, HashText>();
+  /** Sizes of the checkpoints that no segment was compared with yet, falling. */
+  #sizes: number[] | undefined;
   #size = 0;
   #root: HashText = EMPTY_ROOT;
   /** The tree up to where it is known; undefined behind a range whose nodes nobody can give. */
@@ -169,15 +171,32 @@ export class LogVerifier {
       this.#find('uncommitted', first, 'a manifest that goes beyond the latest checkpoint');
       return undefined;
     }
+    this.#findInner(manifest);
     this.#manifest = { manifest, note };
     return manifest;
   }
 
+  /** Checkpoints within a segment: a log has them where segments end and nowhere else. */
+  #findInner({ first, end }: Manifest): void {
+    this.#sizes ??= [...this.#roots.keys()].sort((one, other) => other - one);
+    while ((this.#sizes.at(-1) ?? Number.POSITIVE_INFINITY) < end) {
+      const size = this.#sizes.pop()!;
+      if (size > first)
+        this.#find('checkpoint-form', size, `no segment ends at the checkpoint of ${size} leaves`);
+    }
+  }
+
   #readManifest(first: number, note: Uint8Array): Manifest | undefined {
+    const end = endClaimedBy(note);
+    if (end < 0) {
+      this.#unopened = 'manifest-form';
+      this.#find('manifest-form', first, `manifest ${first}: it does not begin with its end`);
+      return undefined;
+    }
     let manifest: Manifest;
     try {
       // Which keys may sign it depends on what it says; that it says so is believed when one of these has signed it.
-      manifest = openManifest(note, this.#keys.keysAt('archive', this.#origin, endClaimedBy(note)));
+      manifest = openManifest(note, this.#keys.keysAt('archive', this.#origin, end));
     } catch (error) {
       this.#unopened = reasonOf(error, 'manifest-form');
       this.#find(this.#unopened, first, `manifest ${first}: ${messageOf(error)}`);

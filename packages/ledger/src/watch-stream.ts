@@ -253,6 +253,8 @@ export class StreamWatch {
         this.#find('unlinked-epoch', index, opened, 0, 'the epoch that it names is not in this log');
       }
     } else if (namesNone) this.#find('unlinked-epoch', index, opened, 0, 'it does not name the epoch before');
+    else if (before.isInterrupted)
+      this.#find('history-missing', index, opened, 0, 'the end of the epoch before is not known here');
     else
       this.#find(
         'link',
