@@ -13,7 +13,15 @@ const schema = z.object({
   }),
   kafkaBrokers: z.string().min(1),
   redisUrl: z.string().min(1),
-  s3Endpoint: z.string().min(1),
+  s3: z.object({
+    endpoint: z.string().min(1),
+    region: z.string().min(1).default('us-east-1'),
+    /** Default those that the AWS libraries find. */
+    accessKey: z.string().optional(),
+    secretKey: z.string().optional(),
+  }),
+  /** Verifier key of the root, or the file that holds it. */
+  rootKey: z.string().optional(),
   /** Retention classes whose topics are looked at. */
   classes: z
     .string()
@@ -54,7 +62,11 @@ export function readCliConfig(env: Environment): CliConfig {
       CLICKHOUSE_PASSWORD: 'clickhouse.password',
       KAFKA_BROKERS: 'kafkaBrokers',
       REDIS_URL: 'redisUrl',
-      S3_ENDPOINT: 's3Endpoint',
+      S3_ENDPOINT: 's3.endpoint',
+      S3_REGION: 's3.region',
+      S3_ACCESS_KEY: 's3.accessKey',
+      S3_SECRET_KEY: 's3.secretKey',
+      CAIRN_ROOT_KEY: 'rootKey',
       CAIRN_CLASSES: 'classes',
       CAIRN_LOCAL_DIRECTORY: 'localDirectory',
       CAIRN_RETENTION_CONFIG: 'retentionFile',
