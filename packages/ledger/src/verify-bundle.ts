@@ -326,6 +326,8 @@ class LogInBundle {
   readonly #begun = new Set<string>();
   /** Streams whose first event is being placed. */
   #placing = '';
+  #day = Number.NaN;
+  #dayText = '';
 
   constructor(origin: string, org: string | undefined, keys: KeyHistory, findingsMax: number) {
     this.origin = origin;
@@ -454,10 +456,15 @@ class LogInBundle {
     }
     watch.add(leaf, leaf.index);
     this.#placing = '';
-    const day = new Date(Math.floor(leaf.receivedAtMs / DAY_MS) * DAY_MS).toISOString().slice(0, 10);
-    const counted = `${key}\u0000${day}`;
-    const events = (this.#population.get(counted)?.events ?? 0) + 1;
-    this.#population.set(counted, { orgId, gatewayId, day, events });
+    this.#count(orgId, gatewayId, Math.floor(leaf.receivedAtMs / DAY_MS));
+  }
+
+  #count(orgId: string, gatewayId: string, day: number): void {
+    if (day !== this.#day) this.#dayText = new Date(day * DAY_MS).toISOString().slice(0, 10);
+    this.#day = day;
+    const key = `${orgId}\u0000${gatewayId}\u0000${this.#dayText}`;
+    const events = (this.#population.get(key)?.events ?? 0) + 1;
+    this.#population.set(key, { orgId, gatewayId, day: this.#dayText, events });
   }
 
   /** What the leaves and the nodes around them lead to; it is compared when the checkpoints have come. */

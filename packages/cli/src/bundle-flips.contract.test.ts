@@ -1,0 +1,14 @@
+import { describe, expect, test } from '@jest/globals';
+import { flipEveryByte } from './testing/flip-bytes.ts';
+
+// `npm run bench -- tampering --kib 256` flips every byte, `--kib 1024` those of a larger one.
+const EVERY = 64;
+
+describe('an evidence bundle of 256 KiB', () => {
+  test(`with a byte changed, every ${EVERY}th in turn, is broken each time, and the first bad leaf or object is named`, async () => {
+    const { bytes, flips, undetected, unnamed } = await flipEveryByte({ bytes: 256 * 1024, every: EVERY });
+    expect(bytes).toBeGreaterThanOrEqual(256 * 1024);
+    expect(flips).toBe(Math.ceil(bytes / EVERY));
+    expect({ undetected, unnamed }).toEqual({ undetected: [], unnamed: [] });
+  }, 300_000);
+});
