@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { isFailure, messageOf } from '@cairn/failure';
 import {
   BundleVerifier,
@@ -15,42 +15,63 @@ import { type OnProgress, type Trusted, timestampIn } from './verify-archive.ts'
 /** More than any member has: the leaves of a segment are 2 MiB, its events at most 128 MiB before they are compressed. */
 const MEMBER_BYTES_MAX = 256 * 1024 ** 2;
 
+/** The bytes of a bundle, wherever they are. */
+export interface BundleBytes {
+  readonly size: number;
+  /** So many bytes from a place on; fewer where the file ends. */
+  read(at: number, count: number): Promise<Uint8Array> | Uint8Array;
+}
+
 /**
- * Verifies an evidence bundle. Reads the file once, holds one member.
+ * Verifies the evidence bundle of a file.
  *
  * @throws Node's own error when the file cannot be read: then nothing is said.
  */
 export async function verifyBundleFile(
   path: string,
+  trusted: Trusted,
+  onProgress: OnProgress = () => {},
+): Promise<EvidenceVerdict> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const read = async (at: number, count: number): Promise<Uint8Array> => {
+      const buffer = new Uint8Array(count);
+      const { bytesRead } = await file.read(buffer, 0, count, at);
+      return buffer.subarray(0, bytesRead);
+    };
+    return await verifyBundle({ size, read }, trusted, onProgress);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Verifies an evidence bundle. Reads its bytes once, holds one member. */
+export async function verifyBundle(
+  bytes: BundleBytes,
   { rootKey, witnesses, timeCertificates }: Trusted,
   onProgress: OnProgress = () => {},
 ): Promise<EvidenceVerdict> {
   const verifier = new BundleVerifier({ rootKey, witnesses });
-  const file = await open(path, 'r');
-  try {
-    await readMembers(file, verifier, onProgress);
-  } finally {
-    await file.close();
-  }
+  await readMembers(bytes, verifier, onProgress);
   const timestamps: TimestampVerdict[] = [];
   for (const { authority, size, response, note } of verifier.timestamps)
     timestamps.push({ authority, size, ...(await timestampIn(response, note, timeCertificates)) });
   return verifier.end(timestamps);
 }
 
-/** Gives the verifier each member; where the file is not of the form, says so and ends. */
+/** Gives the verifier each member; where the bytes are not of the form, says so and ends. */
 async function readMembers(
-  file: FileHandle,
+  bundle: BundleBytes,
   verifier: BundleVerifier,
   onProgress: OnProgress,
 ): Promise<void> {
-  const { size: of } = await file.stat();
+  const of = bundle.size;
   let at = 0;
-  const read = async (bytes: number): Promise<Uint8Array> => {
-    const buffer = new Uint8Array(bytes);
-    const { bytesRead } = await file.read(buffer, 0, bytes, at);
-    at += bytesRead;
-    return buffer.subarray(0, bytesRead);
+  const read = async (count: number): Promise<Uint8Array> => {
+    const bytes = count === 0 ? new Uint8Array() : await bundle.read(at, count);
+    at += bytes.length;
+    return bytes;
   };
   for (;;) {
     const header = await read(USTAR_BLOCK_BYTES);

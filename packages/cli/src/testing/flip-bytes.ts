@@ -1,9 +1,9 @@
-import { open } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { sha256Hex } from '@cairn/ledger';
 import { buildBundle } from '../build-bundle.ts';
 import { openEvidence } from '../evidence.ts';
 import { readKeys } from '../verify-archive.ts';
-import { verifyBundleFile } from '../verify-bundle-file.ts';
+import { verifyBundle } from '../verify-bundle-file.ts';
 import { Archive, Folder, Gateway, Keys } from './archive-on-disk.ts';
 
 export interface FlipOptions {
@@ -23,37 +23,31 @@ export interface Flipped {
   readonly unnamed: readonly number[];
 }
 
-/** Changes one byte of a bundle after the other, each by another bit, and verifies the file each time. */
+/** Changes one byte of a bundle after the other, each by another bit, and verifies it each time. */
 export async function flipEveryByte({ bytes: wanted, every, onProgress }: FlipOptions): Promise<Flipped> {
   using folder = new Folder();
   const { path, trusted } = await bundleOf(folder, wanted);
-  const file = await open(path, 'r+');
-  try {
-    const { size } = await file.stat();
-    const whole = await verifyBundleFile(path, trusted);
-    if (whole.verdict !== 'intact') throw new Error(`the bundle is ${whole.verdict} before it was touched`);
-    const undetected: number[] = [];
-    const unnamed: number[] = [];
-    let flips = 0;
-    for (let at = 0; at < size; at += every) {
-      const byte = new Uint8Array(1);
-      await file.read(byte, 0, 1, at);
-      const changed = Uint8Array.of(byte[0]! ^ (1 << (flips % 8)));
-      await file.write(changed, 0, 1, at);
-      const { verdict, bundle, keys, anchors, logs } = await verifyBundleFile(path, trusted);
-      await file.write(byte, 0, 1, at);
-      flips += 1;
-      if (verdict !== 'broken') undetected.push(at);
-      const findings = [...(bundle?.findings ?? []), ...keys.findings, ...anchors.findings];
-      const isNamed =
-        findings.some(({ object }) => object !== '') || logs.some((log) => log.first_bad !== null);
-      if (!isNamed) unnamed.push(at);
-      onProgress?.(flips, Math.ceil(size / every));
-    }
-    return { bytes: size, flips, undetected, unnamed };
-  } finally {
-    await file.close();
+  const bytes = new Uint8Array(readFileSync(path));
+  const source = { size: bytes.length, read: (at: number, count: number) => bytes.slice(at, at + count) };
+  const whole = await verifyBundle(source, trusted);
+  if (whole.verdict !== 'intact') throw new Error(`the bundle is ${whole.verdict} before it was touched`);
+  const undetected: number[] = [];
+  const unnamed: number[] = [];
+  let flips = 0;
+  for (let at = 0; at < bytes.length; at += every) {
+    const bit = 1 << (flips % 8);
+    bytes[at]! ^= bit;
+    const { verdict, bundle, keys, anchors, logs } = await verifyBundle(source, trusted);
+    bytes[at]! ^= bit;
+    flips += 1;
+    if (verdict !== 'broken') undetected.push(at);
+    const findings = [...(bundle?.findings ?? []), ...keys.findings, ...anchors.findings];
+    const isNamed =
+      findings.some(({ object }) => object !== '') || logs.some((log) => log.first_bad !== null);
+    if (!isNamed) unnamed.push(at);
+    onProgress?.(flips, Math.ceil(bytes.length / every));
   }
+  return { bytes: bytes.length, flips, undetected, unnamed };
 }
 
 /** A bundle of at least so many bytes: as many events as it takes. */
