@@ -2,7 +2,21 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeDatum, formatUuid } from '@cairn/event';
-import { type EvidenceVerdict, noteKeyOf } from '@cairn/ledger';
+import {
+  bundleEventsName,
+  bundleForm,
+  type EvidenceVerdict,
+  noteKeyOf,
+  ProvenEventsWriter,
+  parseStatement,
+  readProvenEvents,
+  readUstarHeader,
+  sha256Hex,
+  signBundle,
+  splitNote,
+  ustarHeader,
+  ustarPadding,
+} from '@cairn/ledger';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { publicBytes, readSigner } from './private-key.ts';
 import { DEPLOYMENT, Folder, ORIGIN, type World, worldOf } from './testing/archive-on-disk.ts';
@@ -169,6 +183,24 @@ describe('cairn bundle', () => {
     ]);
   });
 
+  test('says not verifiable here of a log whose checkpoint nothing anchors', async () => {
+    const bare = new Map([...world.archive.bucket].filter(([name]) => !name.startsWith('anchor/')));
+    const file = await bundled('--archive', folder.writeBucket('bare', bare));
+    const { code, verdict } = await verdictOn(file);
+    expect(code).toBe(2);
+    expect(verdict.logs[0]!.reasons).toEqual({ 'not-anchored': 1 });
+  });
+
+  test('signed anew by the archive without one of its events is broken: the number is missing, the rest is proven', async () => {
+    const file = await bundled();
+    const changed = folder.file('left-out.tar');
+    await leaveOut(file, changed, 51);
+    const { code, verdict } = await verdictOn(changed);
+    expect(code).toBe(1);
+    expect(verdict.bundle!.findings).toEqual([]);
+    expect(verdict.logs[0]).toMatchObject({ verdict: 'broken', proven: 63, reasons: { gap: 1 } });
+  });
+
   test('with any byte changed is broken, and what is changed is named', async () => {
     const bytes = new Uint8Array(readFileSync(await bundled()));
     const file = folder.file('flipped.tar');
@@ -204,6 +236,36 @@ describe('cairn bundle', () => {
     expect(statSync(folder.file('none.tar'), { throwIfNoEntry: false })).toBeUndefined();
   });
 });
+
+/** The bundle again without the event of a leaf, all of it signed by the true key of the archive. */
+async function leaveOut(from: string, to: string, leaf: number): Promise<void> {
+  const bytes = new Uint8Array(readFileSync(from));
+  const members: { name: string; bytes: Uint8Array }[] = [];
+  for (let at = 0; ; ) {
+    const member = readUstarHeader(bytes.subarray(at, at + 512));
+    if (member === undefined) break;
+    at += 512;
+    members.push({ name: member.name, bytes: bytes.slice(at, at + member.size) });
+    at += member.size + ustarPadding(member.size);
+  }
+  const range = { origin: ORIGIN, first: 40, end: 80 };
+  const name = bundleEventsName(ORIGIN, 40, 1);
+  const place = members.findIndex((member) => member.name === name);
+  const writer = new ProvenEventsWriter(1);
+  for (const event of readProvenEvents(range, 1, members[place]!.bytes))
+    if (event.index !== leaf) writer.add(event, event.index);
+  members[place] = { name, bytes: writer.close(range) };
+  const [note, ...others] = members;
+  const bundle = parseStatement(splitNote(note!.bytes).text, bundleForm);
+  const listed = others.map(({ name, bytes }) => ({ name, sha256: sha256Hex(bytes), size: bytes.length }));
+  const signed = signBundle({ ...bundle, members: listed }, world.archive.keys.archive);
+  const parts = [{ name: 'bundle.note', bytes: signed }, ...others].flatMap(({ name, bytes }) => [
+    ustarHeader({ name, size: bytes.length }),
+    bytes,
+    new Uint8Array(ustarPadding(bytes.length)),
+  ]);
+  writeFileSync(to, Buffer.concat([...parts, new Uint8Array(1_024)]));
+}
 
 describe('cairn export tlog', () => {
   test('writes tiles, bundles of entries and the checkpoint, and refuses a folder that holds something', async () => {

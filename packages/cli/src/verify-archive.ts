@@ -134,7 +134,7 @@ async function readAnchors(
     verdict: {
       cosignatures,
       findings: findings.map(findingOf),
-      root: size === 0 ? '' : root,
+      root,
       size,
       timestamps,
       verdict: worstOf([verdict, ...cosignatures.map(broken), ...timestamps.map(broken)]),

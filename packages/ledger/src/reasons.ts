@@ -17,7 +17,6 @@ export const REASONS = {
   'split-view': 'broken',
   'tombstone-form': 'broken',
   'key-form': 'broken',
-  'anchor-form': 'broken',
   'bundle-form': 'broken',
   gap: 'broken',
   repeated: 'broken',

@@ -49,7 +49,7 @@ export interface CosignatureVerdict {
 
 export interface AnchorsVerdict extends PartVerdict {
   readonly cosignatures: readonly CosignatureVerdict[];
-  /** Hex; empty without an anchor log. */
+  /** Hex; that of no leaves without an anchor log. */
   readonly root: string;
   readonly size: number;
   readonly timestamps: readonly TimestampVerdict[];

@@ -9,11 +9,11 @@ import {
   parseBundleName,
 } from './bundle.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
-import { CompactRange } from './compact-range.ts';
+import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
 import { type HashText, hashAt, hashOfHex, hexOfHash, sha256Hex } from './hash-text.ts';
 import { KeyHistory } from './key-history.ts';
 import type { NoteKey } from './note-key.ts';
-import { type ObjectName, parseObjectName } from './object-names.ts';
+import { checkpointName, type ObjectName, parseObjectName } from './object-names.ts';
 import { anchorOrigin } from './origin.ts';
 import { type ProvenLeaf, readProvenEvents } from './proven-events.ts';
 import { type LedgerFinding, REASONS, type Reason, verdictOf } from './reasons.ts';
@@ -76,7 +76,7 @@ export class BundleVerifier {
   readonly #timestamps: { authority: string; size: number; response: Uint8Array }[] = [];
   readonly #cosignatures: CosignatureVerdict[] = [];
   #anchorSize = 0;
-  #anchorRoot = '';
+  #anchorRoot = hexOfHash(EMPTY_ROOT);
 
   constructor({ rootKey, witnesses = [], findingsMax = 1_000 }: BundleVerification) {
     this.#rootKey = rootKey;
@@ -190,7 +190,8 @@ export class BundleVerifier {
     const origin = anchorOrigin(this.#keys.deployment);
     try {
       const checkpoint = openCheckpoint(bytes, this.#keys.keysAt('anchor', origin, size), origin);
-      if (checkpoint.size !== size) this.#findAnchor(name, size, `it is of ${checkpoint.size} leaves`);
+      if (checkpoint.size !== size)
+        this.#findAnchor(name, size, `it is of ${checkpoint.size} leaves`, 'checkpoint-form');
       this.#anchors.set(size, bytes);
       if (size > this.#anchorSize) {
         this.#anchorSize = size;
@@ -198,12 +199,7 @@ export class BundleVerifier {
       }
     } catch (error) {
       if (!isFailure(error)) throw error;
-      this.#findAnchor(
-        name,
-        size,
-        messageOf(error),
-        error.code === 'note.unknown-key' ? 'unknown-key' : undefined,
-      );
+      this.#findAnchor(name, size, messageOf(error), noteReason(error.code, 'checkpoint-form'));
     }
   }
 
@@ -243,7 +239,7 @@ export class BundleVerifier {
     }
   }
 
-  #findAnchor(object: string, leaf: number, detail: string, reason: Reason = 'anchor-form'): void {
+  #findAnchor(object: string, leaf: number, detail: string, reason: Reason = 'root-mismatch'): void {
     this.#anchorFindings.push({ reason, leaf, detail, object });
   }
 
@@ -422,7 +418,7 @@ class LogInBundle {
         if (leaf.hash !== hashAt(leaves, (index - range.first) * 32))
           this.#find('root-mismatch', index, 'its hash is not that of its leaf', name);
         if (leaf.walked.orgId !== this.#org)
-          this.#find('segment-form', index, 'it is an event of another organisation', name);
+          this.#find('bundle-form', index, 'it is an event of another organisation', name);
         placed.push(leaf);
       }
     } catch (error) {
@@ -489,7 +485,7 @@ class LogInBundle {
       this.#claims.push({ size: tree.size, root: range.root(), first, events, object: name });
     } catch (error) {
       if (!isFailure(error) && !(error instanceof RangeError) && !(error instanceof TypeError)) throw error;
-      this.#find('manifest-form', first, messageOf(error), treeName);
+      this.#find('root-mismatch', first, messageOf(error), treeName);
     }
   }
 
@@ -503,6 +499,15 @@ class LogInBundle {
       else if (signed === undefined)
         this.#find('missing', first, `the checkpoint of ${size} leaves is not there`, object);
       else this.#find('root-mismatch', first, 'the leaves do not lead to the signed root', object);
+    }
+    for (const size of this.roots.keys()) {
+      if (size > anchoredTo)
+        this.#find(
+          'not-anchored',
+          size,
+          'nothing shows that the checkpoint is in the anchor log',
+          checkpointName(this.origin, size),
+        );
     }
     const streams = [...this.#watches.values()]
       .flatMap((watch) => watch.end())
