@@ -88,12 +88,11 @@ export class LogVerifier {
   /** Leaves that wait for a checkpoint that proves them. */
   #waiting = 0;
   #deleted = 0;
-  readonly #watches = new Map<string, StreamWatch>();
+  /** By organisation and gateway. */
+  readonly #watches = new Map<string, Map<string, Watched>>();
   readonly #population = new Map<string, Population>();
-  // Events of one gateway come together, so the last one is kept at hand.
-  #watch: StreamWatch | undefined;
-  #day = -1;
-  #dayEvents = 0;
+  // Events of one gateway often come together, so the last one is kept at hand.
+  #watched: Watched | undefined;
   readonly #reasons: Partial<Record<Reason, number>> = {};
   readonly #logReasons = new Set<Reason>();
   readonly #findings: LedgerFinding[] = [];
@@ -409,19 +408,18 @@ export class LogVerifier {
     );
     this.#tree = undefined;
     this.#next = first;
-    for (const watch of this.#watches.values()) watch.interrupt();
+    for (const { watch } of this.#allWatched()) watch.interrupt();
   }
 
   #addLeaf(leaf: Leaf, index: number): void {
     const { orgId, gatewayId } = leaf.walked;
+    let watched = this.#watched;
+    if (watched === undefined || watched.watch.gatewayId !== gatewayId || watched.watch.orgId !== orgId)
+      this.#watched = watched = this.#watchedOf(orgId, gatewayId);
     const day = Math.floor(leaf.receivedAtMs / DAY_MS);
-    if (this.#watch?.orgId !== orgId || this.#watch.gatewayId !== gatewayId || day !== this.#day) {
-      this.#countDay();
-      this.#watch = this.#watchOf(orgId, gatewayId);
-      this.#day = day;
-    }
-    this.#dayEvents += 1;
-    this.#watch.add(leaf, index);
+    if (day !== watched.day) this.#turnDay(watched, day);
+    watched.events += 1;
+    watched.watch.add(leaf, index);
   }
 
   #addDeleted(range: StreamRange, index: number): void {
@@ -430,23 +428,33 @@ export class LogVerifier {
   }
 
   #watchOf(orgId: string, gatewayId: string): StreamWatch {
-    const key = `${orgId}\u0000${gatewayId}`;
-    let watch = this.#watches.get(key);
-    if (watch === undefined) {
-      const note = (reason: Reason, leaf: number, epoch: number, seq: number, detail: string): void =>
-        this.#keep({ reason, leaf, detail, stream: { orgId, gatewayId, epoch }, seq });
-      watch = new StreamWatch(orgId, gatewayId, this.#keys, this.#tree === undefined, note);
-      this.#watches.set(key, watch);
-    }
-    return watch;
+    return this.#watchedOf(orgId, gatewayId).watch;
   }
 
-  #countDay(): void {
-    if (this.#watch !== undefined && this.#dayEvents > 0) {
-      const day = new Date(this.#day * DAY_MS).toISOString().slice(0, 10);
-      this.#count(this.#watch.orgId, this.#watch.gatewayId, day, this.#dayEvents);
+  #watchedOf(orgId: string, gatewayId: string): Watched {
+    let gateways = this.#watches.get(orgId);
+    if (gateways === undefined) this.#watches.set(orgId, (gateways = new Map()));
+    let watched = gateways.get(gatewayId);
+    if (watched === undefined) {
+      const note = (reason: Reason, leaf: number, epoch: number, seq: number, detail: string): void =>
+        this.#keep({ reason, leaf, detail, stream: { orgId, gatewayId, epoch }, seq });
+      const watch = new StreamWatch(orgId, gatewayId, this.#keys, this.#tree === undefined, note);
+      gateways.set(gatewayId, (watched = { watch, day: -1, events: 0 }));
     }
-    this.#dayEvents = 0;
+    return watched;
+  }
+
+  #allWatched(): Watched[] {
+    return [...this.#watches.values()].flatMap((gateways) => [...gateways.values()]);
+  }
+
+  /** Counts what its day had. */
+  #turnDay(watched: Watched, day: number): void {
+    const { watch, day: before, events } = watched;
+    if (events > 0)
+      this.#count(watch.orgId, watch.gatewayId, new Date(before * DAY_MS).toISOString().slice(0, 10), events);
+    watched.day = day;
+    watched.events = 0;
   }
 
   #count(orgId: string, gatewayId: string, day: string, events: number): void {
@@ -488,9 +496,9 @@ export class LogVerifier {
 
   /** The verdict, once everything was added. */
   end(): LogReport {
-    this.#countDay();
+    for (const watched of this.#allWatched()) this.#turnDay(watched, -1);
     if (this.#next < this.#size) this.#skipTo(this.#size);
-    const streams = [...this.#watches.values()].flatMap((watch) => watch.end());
+    const streams = this.#allWatched().flatMap(({ watch }) => watch.end());
     return {
       origin: this.#origin,
       verdict: verdictOf(this.#logReasons),
@@ -529,6 +537,14 @@ export class LogVerifier {
     }
     if (this.#findings.length < this.#findingsMax) this.#findings.push(finding);
   }
+}
+
+/** The streams of one gateway, and how many of its events a day had so far. */
+interface Watched {
+  readonly watch: StreamWatch;
+  /** Since 1970. */
+  day: number;
+  events: number;
 }
 
 const DAY_MS = 86_400_000;

@@ -32,6 +32,8 @@ const ORIGIN = `${DEPLOYMENT}/audit.events.standard/0`;
 const SEGMENTS = 4;
 /** Of four organisations. */
 const GATEWAYS = 12;
+const FETCHED_FRAMES = 1_000;
+const HEAD_BYTES = 61;
 
 /** `--segments N` of 65,536 events, default 4. */
 export default async function ledger({ quick, flags, say }: SubjectOptions): Promise<Measured> {
@@ -41,6 +43,8 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
   const frames = recorded(keys, leaves);
   const frameBytes = frames.reduce((sum, { length }) => sum + length, 0) / leaves;
 
+  const fetched = fetchedOf(frames);
+
   const write_s: number[] = [];
   const verify_s: number[] = [];
   const event_bytes: number[] = [];
@@ -49,7 +53,7 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
     say(repeat < 0 ? 'warming up' : `repeat ${repeat + 1} of ${repeats}`);
     let segments: WrittenSegment[] = [];
     const writing = cpuSecondsOf(() => {
-      segments = written(frames);
+      segments = written(fetched);
     });
     const log = signed(segments, keys);
     const verifying = cpuSecondsOf(() => verified(log, keys, leaves));
@@ -171,20 +175,42 @@ function recorded({ signers }: BenchKeys, count: number): Uint8Array[] {
   return frames;
 }
 
+/** A frame where it lies among others, as a fetch brings them. */
+interface Fetched {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+function fetchedOf(frames: readonly Uint8Array[]): Fetched[] {
+  const fetched: Fetched[] = [];
+  for (let at = 0; at < frames.length; at += FETCHED_FRAMES) {
+    const some = frames.slice(at, at + FETCHED_FRAMES);
+    // Something stands before the first, as a batch's head does.
+    const bytes = new Uint8Array(some.reduce((sum, { length }) => sum + length, HEAD_BYTES));
+    let start = HEAD_BYTES;
+    for (const one of some) {
+      bytes.set(one, start);
+      fetched.push({ bytes, start, end: start + one.length });
+      start += one.length;
+    }
+  }
+  return fetched;
+}
+
 /** What archival does with the records of a partition, from a frame on. */
-function written(frames: readonly Uint8Array[]): WrittenSegment[] {
+function written(fetched: readonly Fetched[]): WrittenSegment[] {
   const segments: WrittenSegment[] = [];
   const acceptance = new Acceptance({ partition: 0, partitions: 1 });
   let writer = new SegmentWriter(ORIGIN, 0);
-  for (const [offset, bytes] of frames.entries()) {
-    const record = {
+  for (const [offset, { bytes, start, end }] of fetched.entries()) {
+    const accepted = acceptance.accept({
       offset,
       appendedAtMs: 1_790_000_000_000 + (offset >> 5),
       bytes,
-      start: 0,
-      end: bytes.length,
-    };
-    const accepted = acceptance.accept(record);
+      start,
+      end,
+    });
     if (accepted.outcome !== 'leaf') throw new Error(`offset ${offset} is no leaf but ${accepted.outcome}`);
     if (!writer.fits(accepted.leaf)) {
       segments.push(writer.close());
