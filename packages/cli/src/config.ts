@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { portsFrom, REPOSITORY } from '@cairn/local';
+import { portsFrom, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY } from '@cairn/local';
 import { readConfig } from '@cairn/runtime';
 import { z } from 'zod';
 
@@ -46,6 +46,8 @@ export function readCliConfig(env: Environment): CliConfig {
     KAFKA_BROKERS: `127.0.0.1:${ports.kafka}`,
     REDIS_URL: `redis://127.0.0.1:${ports.redis}`,
     S3_ENDPOINT: `http://127.0.0.1:${ports.s3}`,
+    // Those of the local store; another one's are told, or found by the AWS libraries.
+    ...((env['S3_ENDPOINT'] ?? '') === '' ? { S3_ACCESS_KEY, S3_SECRET_KEY } : {}),
     CAIRN_LOCAL_DIRECTORY: join(REPOSITORY, '.local', 'data'),
     CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
   };

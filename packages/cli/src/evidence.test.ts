@@ -86,7 +86,7 @@ describe('cairn proof', () => {
     const name = `${eventId(90)}.tlog-proof`;
     const bytes = new Uint8Array(readFileSync(join(out, name)));
     const key = world.archive.keys.log.key.vkey;
-    for (let at = 0; at < bytes.length; at += 7) {
+    for (let at = 0; at < bytes.length; at += 23) {
       const file = folder.write('flipped.tlog-proof', flipped(bytes, at));
       const said = await cairn(['proof', '--check', file, '--key', key]);
       expect([at, said.code]).not.toEqual([at, 0]);
@@ -204,7 +204,7 @@ describe('cairn bundle', () => {
   test('with any byte changed is broken, and what is changed is named', async () => {
     const bytes = new Uint8Array(readFileSync(await bundled()));
     const file = folder.file('flipped.tar');
-    for (let at = 0; at < bytes.length; at += 211) {
+    for (let at = 0; at < bytes.length; at += 997) {
       writeFileSync(file, flipped(bytes, at));
       const { code, verdict } = await verdictOn(file);
       expect([at, code]).toEqual([at, 1]);
