@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CACHE_DIRECTORY, REPOSITORY } from '@cairn/local';
 
@@ -43,6 +43,7 @@ function fsckBinary(): string {
     stdio: 'pipe',
   });
   renameSync(join(bin, 'fsck'), binary);
+  rmSync(bin, { recursive: true });
   return binary;
 }
 
