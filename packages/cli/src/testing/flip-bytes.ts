@@ -17,8 +17,10 @@ export interface FlipOptions {
 export interface Flipped {
   readonly bytes: number;
   readonly flips: number;
-  /** Positions at which a change left another verdict than broken. */
+  /** Positions at which a change left it intact. */
   readonly undetected: readonly number[];
+  /** Positions at which a change left it not verifiable here: a signature that names another key is one by a key that is unknown. */
+  readonly unverifiable: readonly number[];
   /** Positions at which neither a leaf nor an object was named. */
   readonly unnamed: readonly number[];
 }
@@ -32,6 +34,7 @@ export async function flipEveryByte({ bytes: wanted, every, onProgress }: FlipOp
   const whole = await verifyBundle(source, trusted);
   if (whole.verdict !== 'intact') throw new Error(`the bundle is ${whole.verdict} before it was touched`);
   const undetected: number[] = [];
+  const unverifiable: number[] = [];
   const unnamed: number[] = [];
   let flips = 0;
   for (let at = 0; at < bytes.length; at += every) {
@@ -40,14 +43,15 @@ export async function flipEveryByte({ bytes: wanted, every, onProgress }: FlipOp
     const { verdict, bundle, keys, anchors, logs } = await verifyBundle(source, trusted);
     bytes[at]! ^= bit;
     flips += 1;
-    if (verdict !== 'broken') undetected.push(at);
+    if (verdict === 'intact') undetected.push(at);
+    else if (verdict !== 'broken') unverifiable.push(at);
     const findings = [...(bundle?.findings ?? []), ...keys.findings, ...anchors.findings];
     const isNamed =
       findings.some(({ object }) => object !== '') || logs.some((log) => log.first_bad !== null);
     if (!isNamed) unnamed.push(at);
     onProgress?.(flips, Math.ceil(bytes.length / every));
   }
-  return { bytes: bytes.length, flips, undetected, unnamed };
+  return { bytes: bytes.length, flips, undetected, unverifiable, unnamed };
 }
 
 /** A bundle of at least so many bytes: as many events as it takes. */
