@@ -119,8 +119,8 @@ describe('docker-compose.yml', () => {
   test('the command line on the host finds the parts without being told', async () => {
     const services = await readAll();
     const published = PARTS.map((name) => services[name]?.ports?.[0]?.published);
-    const { clickhouse, kafkaBrokers, redisUrl, s3Endpoint } = readCliConfig({});
-    const expected = [clickhouse.url, kafkaBrokers, redisUrl, s3Endpoint].map((address) =>
+    const { clickhouse, kafkaBrokers, redisUrl, s3 } = readCliConfig({});
+    const expected = [clickhouse.url, kafkaBrokers, redisUrl, s3.endpoint].map((address) =>
       address.split(':').at(-1),
     );
     expect(published).toEqual(expected);

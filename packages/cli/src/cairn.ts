@@ -1,19 +1,25 @@
-import { explain, isFailure, messageOf } from '@cairn/failure';
+import { explain, Failure, isFailure, messageOf } from '@cairn/failure';
 import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
+import { type ExportOptions, exportTlog } from './command-export.ts';
+import { createKey, type StateOptions, sayVkey, showKeys, stateKey } from './command-keys.ts';
 import { migrate } from './command-migrate.ts';
 import { down, status, up } from './command-parts.ts';
+import { type CheckOptions, checkProof, type ProofOptions, proveEvent } from './command-proof.ts';
 import { query } from './command-query.ts';
 import { checkPolicy, explainKept } from './command-retention.ts';
 import { showSession, showSessions } from './command-session.ts';
 import { tail } from './command-tail.ts';
+import { verify } from './command-verify.ts';
 import { type CliConfig, type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
 import { examine, type Patient } from './examine.ts';
 import { EXIT } from './exit-codes.ts';
 import { createOutput, type Output, type Streams } from './output.ts';
 import { patientOf } from './patient.ts';
 import { type OpenTrail, trailOf } from './trail.ts';
+import type { TrustedOptions } from './trusted.ts';
 
 /** What surrounds one run of the command. */
 export interface Surroundings extends Streams {
@@ -190,6 +196,234 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       ),
     );
 
+  program.commandsGroup('The evidence:');
+  const rootOption = (): Option =>
+    new Option('--root <key>', 'verifier key of the root, or its file; default CAIRN_ROOT_KEY');
+  program
+    .command('verify')
+    .summary('say whether what is kept is what was recorded')
+    .description(
+      'Reads an archive or an evidence bundle, trusts nothing but the keys that are given, and says of every log and stream: ' +
+        'intact (exit code 0), broken (1), or not verifiable here (2).',
+    )
+    .argument('<where>', 'directory, bundle file, or s3://bucket')
+    .addOption(rootOption())
+    .option('--kept <files...>', 'checkpoints that were kept from before')
+    .option(
+      '--time-ca <files...>',
+      'certificates of time authorities, PEM: judges timestamps and demands them',
+    )
+    .option('--witness <keys...>', 'verifier keys of witnesses, or their files')
+    .option('--anchored', 'demand that every log is anchored to its end')
+    .option('--findings <count>', 'show at most so many of each part', wholeNumber(0, 1_000), 20)
+    .addHelpText(
+      'after',
+      examples(
+        'cairn verify s3://cairn-archive --root audit.example/root+5f3c…+AQ…',
+        'cairn verify bundle.tar --root root.vkey --time-ca freetsa.pem',
+        'cairn verify ./archive --root root.vkey --json | jq .logs[].first_bad',
+      ),
+    )
+    .action(
+      does(({ output, config }, where: string, options: TrustedOptions & { findings: number }) =>
+        verify(output, config, where, options, around.stderr),
+      ),
+    );
+  program
+    .command('proof')
+    .summary('prove one event, or check a proof')
+    .description(
+      'Writes what proves one event: a C2SP tlog-proof, and that of its checkpoint in the anchor log.',
+    )
+    .argument('[event]', 'id of the event', eventIdOf)
+    .option('--check <file>', 'check this proof instead')
+    .option('--from <where>', 'archive: directory or s3://bucket', '.')
+    .addOption(rootOption())
+    .option('--key <keys...>', 'with --check: verifier keys of the log instead of the key history')
+    .option('--out <directory>', 'where to write', '.')
+    .option('--scan', 'look through the archive without asking ClickHouse where the event is', false)
+    .addHelpText(
+      'after',
+      examples(
+        'cairn proof 018f0000-0000-7000-8000-000000000001 --from s3://cairn-archive --out proof',
+        'cairn proof --check proof/018f0000-0000-7000-8000-000000000001.tlog-proof --from s3://cairn-archive',
+      ),
+    )
+    .action(
+      does(
+        (
+          { output, config, open },
+          event: string | undefined,
+          options: ProofOptions & CheckOptions & { readonly check?: string },
+        ) => {
+          if (options.check !== undefined) return checkProof(output, config, options.check, options);
+          if (event !== undefined) return proveEvent(open, output, config, event, options);
+          throw new Failure({
+            code: 'config.invalid',
+            retry: 'no',
+            message: 'neither an event nor a proof is named',
+            mend: 'Name the id of an event, or a file with --check.',
+          });
+        },
+      ),
+    );
+  program
+    .command('bundle')
+    .summary('write the evidence of an organisation into one file')
+    .description(
+      'Writes events of an organisation over a range of time with everything that proves them into one signed file, which ' +
+        '`cairn verify` checks offline. Whole segments are proven; events of other organisations are in it as hashes alone.',
+    )
+    .argument('<file>', 'to write')
+    .requiredOption('--org <name>', 'organisation')
+    .requiredOption(
+      '--from <time>',
+      'from this UTC day or RFC 3339 time on, as the broker received them',
+      timeOf,
+    )
+    .requiredOption('--to <time>', 'to before this one', timeOf)
+    .requiredOption('--archive <where>', 'directory or s3://bucket')
+    .requiredOption('--key <file>', 'private key of the archive, PEM')
+    .option('--policy <files...>', 'policies to put in; default the retention policy')
+    .addOption(rootOption())
+    .addHelpText(
+      'after',
+      examples(
+        'cairn bundle acme.tar --org acme --from 2026-11-01 --to 2026-12-01 --archive s3://cairn-archive --key archive.pem',
+        'cairn verify acme.tar --root root.vkey',
+      ),
+    )
+    .action(
+      does(({ output, config }, file: string, options: BundleOptions) =>
+        bundle(output, config, file, options, Date.now()),
+      ),
+    );
+  program
+    .command('export')
+    .summary('write a log in the form of others')
+    .description('Writes one log as C2SP tlog-tiles, which tools of others check.')
+    .addArgument(new Argument('<form>', 'form').choices(['tlog']))
+    .argument('<directory>', 'empty, or not there')
+    .option('--from <where>', 'archive: directory or s3://bucket', '.')
+    .option('--log <name>', 'topic/partition; needed when there are several')
+    .addOption(rootOption())
+    .addHelpText(
+      'after',
+      examples('cairn export tlog tiles --from s3://cairn-archive --log audit.events.standard/0'),
+    )
+    .action(
+      does(({ output, config }, _form: string, directory: string, options: ExportOptions) =>
+        exportTlog(output, config, directory, options),
+      ),
+    );
+  const keys = program
+    .command('keys')
+    .summary('show and make keys, and state what they may sign')
+    .description(
+      'Keys and their history: statements by the root key, from which position to which a key is valid.',
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'cairn keys show s3://cairn-archive',
+        'cairn keys create root.pem --role root --deployment audit.example',
+        'cairn keys vkey log.pem --role log --deployment audit.example --subject audit.example/audit.events.standard/0',
+        'cairn keys state s3://cairn-archive --root-key root.pem --deployment audit.example --role log --vkey log.vkey',
+      ),
+    );
+  keys
+    .command('show')
+    .summary('show the key history')
+    .description('Shows the key history as far as it holds. Exit code 1 when a statement does not count.')
+    .argument('<archive>', 'directory or s3://bucket')
+    .addOption(rootOption())
+    .addHelpText('after', examples('cairn keys show s3://cairn-archive', 'cairn keys show ./archive --json'))
+    .action(
+      does(({ output, config }, archive: string, options: { root?: string }) =>
+        showKeys(output, config, archive, options),
+      ),
+    );
+  keys
+    .command('create')
+    .summary('make a private key')
+    .description('Makes a private key (Ed25519, PKCS #8, mode 0600) and says its verifier key.')
+    .argument('<file>', 'to write; never in the place of another')
+    .addOption(
+      new Option('--role <role>', 'what it is for')
+        .choices(['root', 'log', 'archive', 'anchor'])
+        .makeOptionMandatory(),
+    )
+    .requiredOption('--deployment <name>', 'deployment')
+    .option('--subject <name>', 'of a log key: the origin of the log')
+    .addHelpText(
+      'after',
+      examples('cairn keys create root.pem --role root --deployment audit.example > root.vkey'),
+    )
+    .action(
+      does(({ output }, file: string, options: Parameters<typeof createKey>[2]) =>
+        createKey(output, file, options),
+      ),
+    );
+  keys
+    .command('vkey')
+    .summary('say the verifier key of a private key')
+    .description('Says the verifier key of a private key under the name that its role has.')
+    .argument('<file>', 'private key, PEM')
+    .addOption(
+      new Option('--role <role>', 'what it is for')
+        .choices(['root', 'log', 'archive', 'anchor', 'gateway'])
+        .makeOptionMandatory(),
+    )
+    .requiredOption('--deployment <name>', 'deployment')
+    .option('--subject <name>', 'of a log key the origin of the log, of a gateway key its whole name')
+    .addHelpText('after', examples('cairn keys vkey archive.pem --role archive --deployment audit.example'))
+    .action(
+      does(({ output }, file: string, options: Parameters<typeof sayVkey>[2]) =>
+        sayVkey(output, file, options),
+      ),
+    );
+  keys
+    .command('state')
+    .summary('add a statement to the key history')
+    .description(
+      'Adds a statement by the root key: from which position to which a key is valid. Positions are sizes of logs, ends of ' +
+        'segments, epochs of gateways; so a rotation never breaks what is older. It cannot be taken back.',
+    )
+    .argument('<archive>', 'directory or s3://bucket')
+    .requiredOption('--root-key <file>', 'private key of the root, PEM')
+    .requiredOption('--deployment <name>', 'deployment')
+    .addOption(
+      new Option('--role <role>', 'what it may sign')
+        .choices(['gateway', 'log', 'archive', 'anchor', 'witness'])
+        .makeOptionMandatory(),
+    )
+    .requiredOption('--vkey <key>', 'verifier key, or its file')
+    .option('--subject <name>', 'log, organisation/gateway; default what its name says')
+    .option('--from <position>', 'valid from here on', wholeNumber(0, 999_999_999), 0)
+    .option('--until <position>', 'valid to before here; default for ever', wholeNumber(0, 999_999_999))
+    .option('--reason <text>', 'such as rotated or compromised', '')
+    .option('--lock-until <time>', 'the store does not delete it before; default in 30 years', timeOf)
+    .addHelpText(
+      'after',
+      examples(
+        'cairn keys state ./archive --root-key root.pem --deployment audit.example --role archive --subject audit.example/audit.events.standard/0 --vkey archive.vkey',
+        'cairn keys state ./archive --root-key root.pem --deployment audit.example --role log --vkey old.vkey --until 131072 --reason rotated',
+      ),
+    )
+    .action(
+      does(
+        (
+          { output, config },
+          archive: string,
+          { lockUntil, ...options }: Omit<StateOptions, 'lockUntil'> & { readonly lockUntil?: number },
+        ) =>
+          stateKey(output, config, archive, {
+            ...options,
+            lockUntil: new Date(lockUntil ?? Date.now() + STATEMENT_LOCK_MS),
+          }),
+      ),
+    );
+
   program.commandsGroup('The parts:');
   program
     .command('up')
@@ -253,6 +487,9 @@ interface GlobalOptions {
   readonly clickhouse?: string;
 }
 
+/** Statements outlive what was signed with the keys: 30 years. */
+const STATEMENT_LOCK_MS = 30 * 365 * 86_400_000;
+
 const HELP = `
 Examples:
   cairn up                       start the outside systems on this machine
@@ -260,10 +497,12 @@ Examples:
   cairn sessions                 the latest sessions
   cairn session 4bf92f35         one of them, step by step
   cairn tail --last 20           events as they arrive
+  cairn verify s3://cairn-archive --root root.vkey   whether the archive is what was recorded
 
 Exit codes: 0 done, 1 a check failed or nothing was found, 2 the command line is wrong, 3 a part cannot be reached.
+Of verify: 0 intact, 1 broken, 2 not verifiable here.
 Environment: CLICKHOUSE_URL, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (or CLICKHOUSE_PASSWORD_FILE), KAFKA_BROKERS,
-REDIS_URL, S3_ENDPOINT, CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
+REDIS_URL, S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, CAIRN_ROOT_KEY, CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
 an unexpected error came from.`;
 
 function examples(...lines: readonly string[]): string {
@@ -289,6 +528,22 @@ function dayName(text: string): string {
   const day = Number.isNaN(at?.getTime() ?? Number.NaN) ? undefined : at?.toISOString().slice(0, 10);
   if (day === text && day >= '2000-01-01' && day < '2200-01-01') return text;
   throw new InvalidArgumentError('It must be a day from 2000-01-01 to 2199-12-31.');
+}
+
+/** An id as ClickHouse and people write it. */
+function eventIdOf(text: string): string {
+  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be a UUID in lower case.');
+}
+
+/** A UTC day or an RFC 3339 time, in milliseconds since 1970. */
+function timeOf(text: string): number {
+  const isTime = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z)?$/.test(text);
+  const ms = isTime ? Date.parse(text) : Number.NaN;
+  if (ms >= 0) return ms;
+  throw new InvalidArgumentError(
+    'It must be a day such as 2026-11-25 or a time such as 2026-11-25T08:00:00Z.',
+  );
 }
 
 function stackOf(error: unknown): string {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { portsFrom, REPOSITORY } from '@cairn/local';
+import { portsFrom, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY } from '@cairn/local';
 import { readConfig } from '@cairn/runtime';
 import { z } from 'zod';
 
@@ -13,7 +13,15 @@ const schema = z.object({
   }),
   kafkaBrokers: z.string().min(1),
   redisUrl: z.string().min(1),
-  s3Endpoint: z.string().min(1),
+  s3: z.object({
+    endpoint: z.string().min(1),
+    region: z.string().min(1).default('us-east-1'),
+    /** Default those that the AWS libraries find. */
+    accessKey: z.string().optional(),
+    secretKey: z.string().optional(),
+  }),
+  /** Verifier key of the root, or the file that holds it. */
+  rootKey: z.string().optional(),
   /** Retention classes whose topics are looked at. */
   classes: z
     .string()
@@ -38,6 +46,8 @@ export function readCliConfig(env: Environment): CliConfig {
     KAFKA_BROKERS: `127.0.0.1:${ports.kafka}`,
     REDIS_URL: `redis://127.0.0.1:${ports.redis}`,
     S3_ENDPOINT: `http://127.0.0.1:${ports.s3}`,
+    // Those of the local store; another one's are told, or found by the AWS libraries.
+    ...((env['S3_ENDPOINT'] ?? '') === '' ? { S3_ACCESS_KEY, S3_SECRET_KEY } : {}),
     CAIRN_LOCAL_DIRECTORY: join(REPOSITORY, '.local', 'data'),
     CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
   };
@@ -54,7 +64,11 @@ export function readCliConfig(env: Environment): CliConfig {
       CLICKHOUSE_PASSWORD: 'clickhouse.password',
       KAFKA_BROKERS: 'kafkaBrokers',
       REDIS_URL: 'redisUrl',
-      S3_ENDPOINT: 's3Endpoint',
+      S3_ENDPOINT: 's3.endpoint',
+      S3_REGION: 's3.region',
+      S3_ACCESS_KEY: 's3.accessKey',
+      S3_SECRET_KEY: 's3.secretKey',
+      CAIRN_ROOT_KEY: 'rootKey',
       CAIRN_CLASSES: 'classes',
       CAIRN_LOCAL_DIRECTORY: 'localDirectory',
       CAIRN_RETENTION_CONFIG: 'retentionFile',

@@ -18,7 +18,7 @@ export function patientOf(config: CliConfig, openTrail: OpenTrail): Patient {
       kafka: config.kafkaBrokers,
       clickhouse: config.clickhouse.url,
       redis: config.redisUrl,
-      s3: config.s3Endpoint,
+      s3: config.s3.endpoint,
     },
     listens,
     openKafka: () => openKafka({ brokers: config.kafkaBrokers.split(','), clientId: 'cairn-doctor' }),

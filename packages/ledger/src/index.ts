@@ -8,6 +8,20 @@ export {
 } from './accept-record.ts';
 export { base64Of, bytesOfBase64 } from './base64.ts';
 export {
+  BUNDLE_INSTRUCTIONS,
+  BUNDLE_NOTE,
+  type Bundle,
+  type BundleMember,
+  bundleAnchorProofName,
+  bundleEventsName,
+  bundleForm,
+  bundleInstructions,
+  bundleLeavesName,
+  bundleTreeName,
+  bundleTreeText,
+  signBundle,
+} from './bundle.ts';
+export {
   type Checkpoint,
   checkpointText,
   openCheckpoint,
@@ -84,6 +98,7 @@ export {
   type Verdict,
 } from './place-in-stream.ts';
 export { KnownTree, rootOf, verifyConsistency, verifyInclusion } from './proofs.ts';
+export { ProvenEventsWriter, type ProvenLeaf, readProvenEvents } from './proven-events.ts';
 export { rangeIn, readSegment, type SegmentObject } from './read-segment.ts';
 export {
   type FindingClass,
@@ -128,11 +143,37 @@ export {
   tombstoneOf,
 } from './tombstone.ts';
 export {
+  readUstarHeader,
+  USTAR_BLOCK_BYTES,
+  USTAR_END_BYTES,
+  type UstarMember,
+  ustarHeader,
+  ustarPadding,
+} from './ustar.ts';
+export {
+  type AnchorsVerdict,
+  type BundleVerdict,
+  type CosignatureVerdict,
+  type EvidenceVerdict,
+  evidenceVerdictOf,
+  type FirstBad,
+  findingOf,
+  type KeysVerdict,
+  type LogVerdict,
+  logVerdictOf,
+  type PartVerdict,
+  type StreamVerdictJson,
+  type TimestampVerdict,
+  type VerdictFinding,
+  worstOf,
+} from './verdict.ts';
+export {
   type AnchoredCheckpoint,
   type AnchorsReport,
   AnchorsVerifier,
   noteLeafHash,
 } from './verify-anchors.ts';
+export { type BundledTimestamp, type BundleVerification, BundleVerifier } from './verify-bundle.ts';
 export {
   type FetchedSegment,
   type LogReport,

@@ -94,6 +94,13 @@ export class KeyHistory {
       .map(({ key }) => key);
   }
 
+  /** The keys of a role for any subject, at any position. */
+  keysOf(role: KeyRole): NoteKey[] {
+    const of = [...this.#ranges].filter(([name]) => name.startsWith(`${role} `));
+    const keys = of.flatMap(([, ranges]) => [...ranges.values()].map(({ key }) => key));
+    return [...new Map(keys.map((key) => [key.vkey, key])).values()];
+  }
+
   /** A gateway's key by its id; undefined when the history has none that is valid in this epoch. */
   gatewayKey(orgId: string, gatewayId: string, epoch: number, keyId: string): NoteKey | undefined {
     return this.keysAt('gateway', gatewaySubject(orgId, gatewayId), epoch).find((key) => key.keyId === keyId);

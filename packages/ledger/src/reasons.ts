@@ -16,6 +16,8 @@ export const REASONS = {
   rollback: 'broken',
   'split-view': 'broken',
   'tombstone-form': 'broken',
+  'key-form': 'broken',
+  'bundle-form': 'broken',
   gap: 'broken',
   repeated: 'broken',
   order: 'broken',
@@ -55,6 +57,8 @@ export interface LedgerFinding {
   readonly seq?: number;
   /** For a person; names no content of an event. */
   readonly detail: string;
+  /** Name of the object that is not as it must be; undefined when it concerns a stream. */
+  readonly object?: string;
 }
 
 export type LedgerVerdict = 'intact' | 'broken' | 'not verifiable here';

@@ -199,6 +199,7 @@ describe('a byte of the bucket', () => {
       reason: 'root-mismatch',
       leaf: 256,
       detail: 'leaves 256 to 511 do not lead to the signed root',
+      object: name,
     });
     expect(report.findings).toContainEqual(
       expect.objectContaining({ reason: 'link', detail: expect.stringContaining('leaf 301,') }),

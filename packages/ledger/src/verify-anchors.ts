@@ -1,8 +1,9 @@
 import { isFailure, messageOf } from '@cairn/failure';
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts';
-import { CompactRange } from './compact-range.ts';
-import { type HashText, sha256Hex, sha256Text } from './hash-text.ts';
+import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
+import { type HashText, hexOfHash, sha256Hex, sha256Text } from './hash-text.ts';
 import type { KeyHistory } from './key-history.ts';
+import { anchorCheckpointName, anchorEntriesName } from './object-names.ts';
 import { anchorOrigin } from './origin.ts';
 import { type LedgerFinding, type LedgerVerdict, type Reason, verdictOf } from './reasons.ts';
 import { openNote, splitNote } from './signed-note.ts';
@@ -12,6 +13,8 @@ export interface AnchorsReport {
   readonly verdict: LedgerVerdict;
   /** Of the greatest anchor checkpoint that is proven. */
   readonly size: number;
+  /** Of that checkpoint, hex. */
+  readonly root: string;
   /** Checkpoints of partitions' logs among the leaves, by origin, in order of leaves; opened with the logs' keys. */
   readonly checkpoints: ReadonlyMap<string, readonly AnchoredCheckpoint[]>;
   /** SHA-256 (hex) of every tombstone's note among the leaves. */
@@ -49,6 +52,8 @@ export class AnchorsVerifier {
   readonly #tombstones = new Set<string>();
   readonly #findings: LedgerFinding[] = [];
   #isBroken = false;
+  /** First leaf of the round that is read. */
+  #round = 0;
 
   constructor(keys: KeyHistory) {
     this.#keys = keys;
@@ -66,9 +71,15 @@ export class AnchorsVerifier {
           'checkpoint-form',
           size,
           `the anchor checkpoint named ${size} is of ${checkpoint.size} leaves`,
+          anchorCheckpointName(size),
         );
     } catch (error) {
-      this.#find(reasonOf(error), size, `anchor checkpoint ${size}: ${messageOf(error)}`);
+      this.#find(
+        reasonOf(error),
+        size,
+        `anchor checkpoint ${size}: ${messageOf(error)}`,
+        anchorCheckpointName(size),
+      );
     }
   }
 
@@ -79,6 +90,7 @@ export class AnchorsVerifier {
    */
   addEntries(first: number, bundle: Uint8Array): void {
     if (this.#isBroken) return;
+    this.#round = this.#tree.end;
     let notes: Uint8Array[] = [];
     if (first !== this.#tree.end) this.#break('missing', `anchor entries ${this.#tree.end} to ${first - 1}`);
     else {
@@ -124,31 +136,42 @@ export class AnchorsVerifier {
       openNote(note, this.#keys.keysAt('log', origin, size));
       this.#pending.push({ origin, checkpoint: parseCheckpoint(text), leaf });
     } catch (error) {
-      this.#find(reasonOf(error), leaf, `anchor entry ${leaf}: ${messageOf(error)}`);
+      this.#find(
+        reasonOf(error),
+        leaf,
+        `anchor entry ${leaf}: ${messageOf(error)}`,
+        anchorEntriesName(this.#round),
+      );
     }
   }
 
   #break(reason: Reason, detail: string): void {
     this.#isBroken = true;
-    this.#find(reason, this.#tree.end, detail);
+    this.#find(reason, this.#tree.end, detail, anchorEntriesName(this.#round));
   }
 
   end(): AnchorsReport {
     const greatest = Math.max(0, ...this.#roots.keys());
     if (!this.#isBroken && this.#proven < greatest) {
-      this.#find('missing', this.#tree.end, `anchor entries ${this.#tree.end} to ${greatest - 1}`);
+      this.#find(
+        'missing',
+        this.#tree.end,
+        `anchor entries ${this.#tree.end} to ${greatest - 1}`,
+        anchorEntriesName(this.#tree.end),
+      );
     }
     return {
       verdict: verdictOf(this.#findings.map(({ reason }) => reason)),
       size: this.#proven,
+      root: hexOfHash(this.#roots.get(this.#proven) ?? EMPTY_ROOT),
       checkpoints: this.#checkpoints,
       tombstones: this.#tombstones,
       findings: this.#findings,
     };
   }
 
-  #find(reason: Reason, leaf: number, detail: string): void {
-    this.#findings.push({ reason, leaf, detail });
+  #find(reason: Reason, leaf: number, detail: string, object: string): void {
+    this.#findings.push({ reason, leaf, detail, object });
   }
 }
 

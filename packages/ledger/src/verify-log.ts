@@ -5,16 +5,10 @@ import { type HashText, hashOfHex, hexOfHash, sha256Hex, ZERO_HASH } from './has
 import type { KeyHistory } from './key-history.ts';
 import type { Leaf } from './leaf.ts';
 import { type Manifest, openManifest, type StreamRange } from './manifest.ts';
-import { segmentName } from './object-names.ts';
+import { checkpointName, manifestName, segmentName, tombstoneName } from './object-names.ts';
 import { pieceAt } from './pieces.ts';
 import { readSegment } from './read-segment.ts';
-import {
-  type LedgerFinding,
-  type LedgerVerdict,
-  type Reason,
-  type StreamName,
-  verdictOf,
-} from './reasons.ts';
+import { type LedgerFinding, type LedgerVerdict, REASONS, type Reason, verdictOf } from './reasons.ts';
 import { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
 import { openTombstone, tombstoneMisfit } from './tombstone.ts';
 import { type StreamReport, StreamWatch } from './watch-stream.ts';
@@ -45,6 +39,8 @@ export interface LogReport {
   readonly findings: readonly LedgerFinding[];
   /** The least leaf that a finding of class `broken` names; undefined when none does. */
   readonly firstBadLeaf: number | undefined;
+  /** The finding that names it, of several the first. */
+  readonly firstBad: LedgerFinding | undefined;
   readonly streams: readonly StreamReport[];
   readonly population: readonly Population[];
 }
@@ -94,16 +90,15 @@ export class LogVerifier {
   /** Leaves that wait for a checkpoint that proves them. */
   #waiting = 0;
   #deleted = 0;
-  readonly #watches = new Map<string, StreamWatch>();
+  /** By organisation and gateway. */
+  readonly #watches = new Map<string, Map<string, Watched>>();
   readonly #population = new Map<string, Population>();
-  // Events of one gateway come together, so the last one is kept at hand.
-  #watch: StreamWatch | undefined;
-  #day = -1;
-  #dayEvents = 0;
+  // Events of one gateway often come together, so the last one is kept at hand.
+  #watched: Watched | undefined;
   readonly #reasons: Partial<Record<Reason, number>> = {};
   readonly #logReasons = new Set<Reason>();
   readonly #findings: LedgerFinding[] = [];
-  #firstBadLeaf: number | undefined;
+  #firstBad: LedgerFinding | undefined;
 
   constructor({ origin, keys, findingsMax }: LogVerification) {
     this.#origin = origin;
@@ -126,11 +121,21 @@ export class LogVerifier {
     try {
       checkpoint = openCheckpoint(note, keys, this.#origin);
     } catch (error) {
-      this.#find(reasonOf(error, 'checkpoint-form'), size, `checkpoint ${size}: ${messageOf(error)}`);
+      this.#find(
+        reasonOf(error, 'checkpoint-form'),
+        size,
+        `checkpoint ${size}: ${messageOf(error)}`,
+        this.#checkpoint(size),
+      );
       return;
     }
     if (checkpoint.size !== size) {
-      this.#find('checkpoint-form', size, `the checkpoint named ${size} is of ${checkpoint.size} leaves`);
+      this.#find(
+        'checkpoint-form',
+        size,
+        `the checkpoint named ${size} is of ${checkpoint.size} leaves`,
+        this.#checkpoint(size),
+      );
       return;
     }
     this.#roots.set(size, checkpoint.root);
@@ -158,17 +163,27 @@ export class LogVerifier {
    */
   openManifest(first: number, note: Uint8Array): Manifest | undefined {
     if (first >= this.#size) {
-      this.#find('uncommitted', first, 'a manifest beyond the latest checkpoint');
+      this.#find('uncommitted', first, 'a manifest beyond the latest checkpoint', this.#manifestName(first));
       return undefined;
     }
     const manifest = this.#readManifest(first, note);
     if (manifest === undefined) return undefined;
     if (first > this.#next) this.#skipTo(first);
     else if (manifest.previous !== this.#previous) {
-      this.#find('manifest-form', first, 'it does not follow the manifest before it');
+      this.#find(
+        'manifest-form',
+        first,
+        'it does not follow the manifest before it',
+        this.#manifestName(first),
+      );
     }
     if (manifest.end > this.#size) {
-      this.#find('uncommitted', first, 'a manifest that goes beyond the latest checkpoint');
+      this.#find(
+        'uncommitted',
+        first,
+        'a manifest that goes beyond the latest checkpoint',
+        this.#manifestName(first),
+      );
       return undefined;
     }
     this.#findInner(manifest);
@@ -199,7 +214,7 @@ export class LogVerifier {
       manifest = openManifest(note, this.#keys.keysAt('archive', this.#origin, end));
     } catch (error) {
       this.#unopened = reasonOf(error, 'manifest-form');
-      this.#find(this.#unopened, first, `manifest ${first}: ${messageOf(error)}`);
+      this.#find(this.#unopened, first, `manifest ${first}: ${messageOf(error)}`, this.#manifestName(first));
       return undefined;
     }
     const wrong =
@@ -214,7 +229,7 @@ export class LogVerifier {
               : undefined;
     if (wrong === undefined) return manifest;
     this.#unopened = 'manifest-form';
-    this.#find('manifest-form', first, `manifest ${first}: ${wrong}`);
+    this.#find('manifest-form', first, `manifest ${first}: ${wrong}`, this.#manifestName(first));
     return undefined;
   }
 
@@ -236,25 +251,31 @@ export class LogVerifier {
     const { first, end, objects, root } = manifest;
     const signed = this.#roots.get(end);
     if (signed !== undefined && hexOfHash(signed) !== root) {
-      this.#find('manifest-mismatch', first, 'its root is not the signed one');
+      this.#find('manifest-mismatch', first, 'its root is not the signed one', this.#manifestName(first));
     }
     const missing = objects.filter((_, at) => segment.objects[at] === undefined);
     if (missing.length === objects.length && this.#isDeleted(manifest, note, segment)) {
       this.#join(manifest);
       this.#deleted += end - first;
-      this.#find('deleted', first, `leaves ${first} to ${end - 1} were deleted under policy`);
+      this.#find(
+        'deleted',
+        first,
+        `leaves ${first} to ${end - 1} were deleted under policy`,
+        tombstoneName(this.#origin, first),
+      );
       for (const range of manifest.streams) this.#addDeleted(range, first);
       return true;
     }
     if (missing.length > 0) {
-      this.#find('missing', first, `${missing.map(({ key }) => key).join(', ')} is not there`);
+      const keys = missing.map(({ key }) => key);
+      this.#find('missing', first, `${keys.join(', ')} is not there`, keys[0]);
       this.#join(manifest);
       return false;
     }
     for (const [at, { key, size, sha256 }] of objects.entries()) {
       const bytes = segment.objects[at]!;
       if (bytes.length !== size || sha256Hex(bytes) !== sha256) {
-        this.#find('object-altered', first, `${key} has another size or SHA-256 than the manifest says`);
+        this.#find('object-altered', first, `${key} has another size or SHA-256 than the manifest says`, key);
       }
     }
     return this.#readLeaves(manifest, segment.objects as readonly Uint8Array[]);
@@ -275,7 +296,7 @@ export class LogVerifier {
     } catch (error) {
       const reason = isFailure(error, 'segment.datum') ? 'datum-form' : 'segment-form';
       if (!isFailure(error)) throw error;
-      this.#find(reason, Math.min(index, end - 1), messageOf(error));
+      this.#find(reason, Math.min(index, end - 1), messageOf(error), manifest.objects[0]!.key);
       this.#findPiece(manifest, facts.leaves.pieces().map(hexOfHash), index);
       this.#join(manifest);
       return false;
@@ -291,7 +312,12 @@ export class LogVerifier {
     }
     const differing = differenceOf(manifest, summary);
     if (differing !== undefined)
-      this.#find('manifest-mismatch', first, `its ${differing} are not those of its leaves`);
+      this.#find(
+        'manifest-mismatch',
+        first,
+        `its ${differing} are not those of its leaves`,
+        this.#manifestName(first),
+      );
     return true;
   }
 
@@ -306,7 +332,8 @@ export class LogVerifier {
     const tree = CompactRange.of(this.#tree.end, this.#tree.nodes());
     if (!tree.join(end, nodes)) return false;
     const signed = this.#roots.get(end);
-    if (signed === undefined) this.#find('missing', end, `the checkpoint of ${end} leaves is not there`);
+    if (signed === undefined)
+      this.#find('missing', end, `the checkpoint of ${end} leaves is not there`, this.#checkpoint(end));
     else if (tree.root() !== signed) return false;
     this.#tree = tree;
     if (signed === undefined) return undefined;
@@ -318,7 +345,12 @@ export class LogVerifier {
   /** Goes on from the nodes that the manifest names. */
   #join({ end, first, nodes }: Manifest): void {
     if (this.#goOn(nodes.map(hashOfHex), end) !== false) return;
-    this.#find('root-mismatch', first, 'the nodes of its manifest do not lead to the signed root');
+    this.#find(
+      'root-mismatch',
+      first,
+      'the nodes of its manifest do not lead to the signed root',
+      this.#manifestName(first),
+    );
     this.#tree = undefined;
   }
 
@@ -335,8 +367,15 @@ export class LogVerifier {
         'root-mismatch',
         piece.first,
         `leaves ${piece.first} to ${piece.end - 1} do not lead to the signed root`,
+        manifest.objects[0]!.key,
       );
-    } else if (read === end) this.#find('root-mismatch', first, 'the leaves do not lead to the signed root');
+    } else if (read === end)
+      this.#find(
+        'root-mismatch',
+        first,
+        'the leaves do not lead to the signed root',
+        manifest.objects[0]!.key,
+      );
   }
 
   #isDeleted(
@@ -350,7 +389,12 @@ export class LogVerifier {
       const opened = openTombstone(tombstone, this.#keys.keysAt('archive', this.#origin, end));
       const misfit = tombstoneMisfit(opened, manifest, note);
       if (misfit !== undefined) {
-        this.#find('tombstone-form', first, `the tombstone of leaf ${first} does not fit: ${misfit}`);
+        this.#find(
+          'tombstone-form',
+          first,
+          `the tombstone of leaf ${first} does not fit: ${misfit}`,
+          tombstoneName(this.#origin, first),
+        );
         return false;
       }
     } catch (error) {
@@ -358,33 +402,43 @@ export class LogVerifier {
         reasonOf(error, 'tombstone-form'),
         first,
         `the tombstone of leaf ${first}: ${messageOf(error)}`,
+        tombstoneName(this.#origin, first),
       );
       return false;
     }
     if (isTombstoneAnchored === false)
-      this.#find('tombstone-late', first, 'the tombstone is in no anchored round');
+      this.#find(
+        'tombstone-late',
+        first,
+        'the tombstone is in no anchored round',
+        tombstoneName(this.#origin, first),
+      );
     return true;
   }
 
   /** No manifest that counts says what lies before this leaf. */
   #skipTo(first: number): void {
     const reason = this.#unopened === 'unknown-key' ? 'history-missing' : 'missing';
-    this.#find(reason, this.#next, `no manifest accounts for leaves ${this.#next} to ${first - 1}`);
+    this.#find(
+      reason,
+      this.#next,
+      `no manifest accounts for leaves ${this.#next} to ${first - 1}`,
+      this.#manifestName(this.#next),
+    );
     this.#tree = undefined;
     this.#next = first;
-    for (const watch of this.#watches.values()) watch.interrupt();
+    for (const { watch } of this.#allWatched()) watch.interrupt();
   }
 
   #addLeaf(leaf: Leaf, index: number): void {
     const { orgId, gatewayId } = leaf.walked;
+    let watched = this.#watched;
+    if (watched === undefined || watched.watch.gatewayId !== gatewayId || watched.watch.orgId !== orgId)
+      this.#watched = watched = this.#watchedOf(orgId, gatewayId);
     const day = Math.floor(leaf.receivedAtMs / DAY_MS);
-    if (this.#watch?.orgId !== orgId || this.#watch.gatewayId !== gatewayId || day !== this.#day) {
-      this.#countDay();
-      this.#watch = this.#watchOf(orgId, gatewayId);
-      this.#day = day;
-    }
-    this.#dayEvents += 1;
-    this.#watch.add(leaf, index);
+    if (day !== watched.day) this.#turnDay(watched, day);
+    watched.events += 1;
+    watched.watch.add(leaf, index);
   }
 
   #addDeleted(range: StreamRange, index: number): void {
@@ -393,23 +447,33 @@ export class LogVerifier {
   }
 
   #watchOf(orgId: string, gatewayId: string): StreamWatch {
-    const key = `${orgId}\u0000${gatewayId}`;
-    let watch = this.#watches.get(key);
-    if (watch === undefined) {
-      const note = (reason: Reason, leaf: number, epoch: number, seq: number, detail: string): void =>
-        this.#find(reason, leaf, detail, { orgId, gatewayId, epoch }, seq);
-      watch = new StreamWatch(orgId, gatewayId, this.#keys, this.#tree === undefined, note);
-      this.#watches.set(key, watch);
-    }
-    return watch;
+    return this.#watchedOf(orgId, gatewayId).watch;
   }
 
-  #countDay(): void {
-    if (this.#watch !== undefined && this.#dayEvents > 0) {
-      const day = new Date(this.#day * DAY_MS).toISOString().slice(0, 10);
-      this.#count(this.#watch.orgId, this.#watch.gatewayId, day, this.#dayEvents);
+  #watchedOf(orgId: string, gatewayId: string): Watched {
+    let gateways = this.#watches.get(orgId);
+    if (gateways === undefined) this.#watches.set(orgId, (gateways = new Map()));
+    let watched = gateways.get(gatewayId);
+    if (watched === undefined) {
+      const note = (reason: Reason, leaf: number, epoch: number, seq: number, detail: string): void =>
+        this.#keep({ reason, leaf, detail, stream: { orgId, gatewayId, epoch }, seq });
+      const watch = new StreamWatch(orgId, gatewayId, this.#keys, this.#tree === undefined, note);
+      gateways.set(gatewayId, (watched = { watch, day: -1, events: 0 }));
     }
-    this.#dayEvents = 0;
+    return watched;
+  }
+
+  #allWatched(): Watched[] {
+    return [...this.#watches.values()].flatMap((gateways) => [...gateways.values()]);
+  }
+
+  /** Counts what its day had. */
+  #turnDay(watched: Watched, day: number): void {
+    const { watch, day: before, events } = watched;
+    if (events > 0)
+      this.#count(watch.orgId, watch.gatewayId, new Date(before * DAY_MS).toISOString().slice(0, 10), events);
+    watched.day = day;
+    watched.events = 0;
   }
 
   #count(orgId: string, gatewayId: string, day: string, events: number): void {
@@ -426,22 +490,34 @@ export class LogVerifier {
    */
   addWitnessed({ size, root }: Checkpoint, where: string): void {
     const known = this.#roots.get(size);
-    if (size > this.#size) this.#find('rollback', this.#size, `${where} has a checkpoint of ${size} leaves`);
+    if (size > this.#size)
+      this.#find(
+        'rollback',
+        this.#size,
+        `${where} has a checkpoint of ${size} leaves`,
+        this.#checkpoint(size),
+      );
     else if (known === undefined)
-      this.#find('missing', size, `${where} has a checkpoint of ${size} leaves, the log none`);
-    else if (known !== root) this.#find('split-view', size, `${where} has another root of ${size} leaves`);
+      this.#find(
+        'missing',
+        size,
+        `${where} has a checkpoint of ${size} leaves, the log none`,
+        this.#checkpoint(size),
+      );
+    else if (known !== root)
+      this.#find('split-view', size, `${where} has another root of ${size} leaves`, this.#checkpoint(size));
   }
 
   /** A finding that a caller makes about the log: anchors, timestamps, locks. */
-  find(reason: Reason, leaf: number, detail: string): void {
-    this.#find(reason, leaf, detail);
+  find(reason: Reason, leaf: number, detail: string, object?: string): void {
+    this.#find(reason, leaf, detail, object);
   }
 
   /** The verdict, once everything was added. */
   end(): LogReport {
-    this.#countDay();
+    for (const watched of this.#allWatched()) this.#turnDay(watched, -1);
     if (this.#next < this.#size) this.#skipTo(this.#size);
-    const streams = [...this.#watches.values()].flatMap((watch) => watch.end());
+    const streams = this.#allWatched().flatMap(({ watch }) => watch.end());
     return {
       origin: this.#origin,
       verdict: verdictOf(this.#logReasons),
@@ -451,27 +527,43 @@ export class LogVerifier {
       deleted: this.#deleted,
       reasons: this.#reasons,
       findings: this.#findings,
-      firstBadLeaf: this.#firstBadLeaf,
+      firstBadLeaf: this.#firstBad?.leaf,
+      firstBad: this.#firstBad,
       streams,
       population: [...this.#population.values()],
     };
   }
 
-  #find(reason: Reason, leaf: number, detail: string, stream?: StreamName, seq?: number): void {
-    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
-    if (stream === undefined) this.#logReasons.add(reason);
-    if (verdictOf([reason]) === 'broken' && leaf < (this.#firstBadLeaf ?? Number.POSITIVE_INFINITY)) {
-      this.#firstBadLeaf = leaf;
-    }
-    if (this.#findings.length >= this.#findingsMax) return;
-    this.#findings.push({
-      reason,
-      leaf,
-      detail,
-      ...(stream === undefined ? {} : { stream }),
-      ...(seq === undefined ? {} : { seq }),
-    });
+  #checkpoint(size: number): string {
+    return checkpointName(this.#origin, size);
   }
+
+  #manifestName(first: number): string {
+    return manifestName(this.#origin, first);
+  }
+
+  /** Of the log; the object is the one that is not as it must be. */
+  #find(reason: Reason, leaf: number, detail: string, object = ''): void {
+    this.#logReasons.add(reason);
+    this.#keep({ reason, leaf, detail, object });
+  }
+
+  #keep(finding: LedgerFinding): void {
+    const { reason, leaf } = finding;
+    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
+    if (REASONS[reason] === 'broken' && leaf < (this.#firstBad?.leaf ?? Number.POSITIVE_INFINITY)) {
+      this.#firstBad = finding;
+    }
+    if (this.#findings.length < this.#findingsMax) this.#findings.push(finding);
+  }
+}
+
+/** The streams of one gateway, and how many of its events a day had so far. */
+interface Watched {
+  readonly watch: StreamWatch;
+  /** Since 1970. */
+  day: number;
+  events: number;
 }
 
 const DAY_MS = 86_400_000;

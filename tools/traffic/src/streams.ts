@@ -17,13 +17,21 @@ export interface StreamsOptions {
   readonly startMicros?: number;
   /** Events of one gateway for each second of the events' own time. */
   readonly eventsPerSecond?: number;
+  /** Signs for a gateway: then its stream is opened, and its signatures verify. */
+  readonly signerOf?: (org: string, gateway: string) => DatumSigner;
+}
+
+export interface DatumSigner {
+  readonly keyId: string;
+  /** @returns 64 bytes. */
+  sign(datum: Uint8Array): Uint8Array;
 }
 
 const SEAL_EVERY = 256;
 
 /**
- * The streams of several gateways, one event of each in turn, chained and sealed as recorders do. Signatures are random
- * bytes: whoever measures is not to pay for 64 bytes that nobody checks on the way.
+ * The streams of several gateways, one event of each in turn, chained and sealed as recorders do. Signatures are any
+ * bytes unless a signer is given: whoever measures is not to pay for 64 bytes that nobody checks on the way.
  */
 export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, never> {
   const streams = Array.from({ length: options.gateways }, (_, index) => ({
@@ -32,6 +40,7 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
     seq: 0,
     prevHash: undefined as Uint8Array | undefined,
     events: undefined as Generator<TrafficEvent, never> | undefined,
+    signer: undefined as DatumSigner | undefined,
   }));
   for (let turn = 0; ; turn += 1) {
     const stream = streams[turn % streams.length]!;
@@ -43,16 +52,20 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
       ...(options.startMicros === undefined ? {} : { startMicros: options.startMicros }),
       ...(options.eventsPerSecond === undefined ? {} : { eventsPerSecond: options.eventsPerSecond }),
     });
+    stream.signer ??= options.signerOf?.(org, gateway);
+    const { signer } = stream;
     const event = stream.events.next().value;
+    const isOpening = signer !== undefined && stream.seq === 0;
     const isSeal = stream.seq % SEAL_EVERY === SEAL_EVERY - 1;
     const datum = encodeDatum({
-      ...(isSeal ? sealAt(event, stream.seq) : event),
+      ...(isOpening || isSeal ? ownAt(isOpening ? 'stream_open' : 'seal', event, stream.seq) : event),
       epoch: 1,
       seq: stream.seq,
       prev_hash: stream.prevHash ?? genesisHash(org, gateway, 1, new Uint8Array(32)),
-      key_id: '5f3a9c01',
-      signature: isSeal ? SIGNATURE : null,
+      key_id: signer?.keyId ?? '5f3a9c01',
+      signature: isOpening || isSeal ? SIGNATURE : null,
     });
+    if (signer !== undefined && (isOpening || isSeal)) datum.set(signer.sign(datum), datum.length - 64);
     stream.prevHash = leafHash(AUDIT_EVENT_SCHEMA_ID, datum);
     yield { org, gateway, seq: stream.seq, datum };
     stream.seq += 1;
@@ -61,11 +74,11 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
 
 const SIGNATURE = new Uint8Array(64).fill(0xa5);
 
-/** A seal in the place of an event of the same moment. */
-function sealAt(event: TrafficEvent, seq: number): TrafficEvent {
+/** What the recorder says of itself, in the place of an event of the same moment. */
+function ownAt(kind: 'stream_open' | 'seal', event: TrafficEvent, seq: number): TrafficEvent {
   return {
     ...event,
-    kind: 'seal',
+    kind,
     phase: 'single',
     capture: 'system',
     call_id: null,

@@ -1,0 +1,33 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { Failure, messageOf } from '@cairn/failure';
+import { type NoteSigner, noteKeyOf } from '@cairn/ledger';
+import { readNamed } from './trusted.ts';
+
+/**
+ * A private key of a file (PKCS #8, PEM, Ed25519) under the name that its role has.
+ *
+ * @throws Failure `config.invalid`
+ */
+export async function readSigner(path: string, name: string): Promise<NoteSigner> {
+  const pem = await readNamed(path);
+  try {
+    const privateKey = createPrivateKey(pem);
+    if (privateKey.asymmetricKeyType !== 'ed25519')
+      throw new Error(`it is a key of ${privateKey.asymmetricKeyType}`);
+    return { key: noteKeyOf(name, publicBytes(privateKey)), privateKey };
+  } catch (cause) {
+    throw new Failure({
+      code: 'config.invalid',
+      retry: 'no',
+      message: `the private key ${path} cannot be used: ${messageOf(cause)}`,
+      mend: 'Name a file with an Ed25519 key as PKCS #8 in PEM, such as `cairn keys create` writes.',
+      cause,
+    });
+  }
+}
+
+/** The public half, 32 bytes. */
+export function publicBytes(privateKey: KeyObject): Uint8Array {
+  const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
+  return new Uint8Array(Buffer.from(x, 'base64url'));
+}

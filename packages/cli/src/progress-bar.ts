@@ -1,0 +1,35 @@
+import type { Writable } from 'node:stream';
+
+const WIDTH = 30;
+const EVERY_MS = 100;
+
+/** A bar on a terminal: how far something is, drawn over itself, at most ten times a second. Silent elsewhere. */
+export class ProgressBar {
+  readonly #stream: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  #drawnAt = 0;
+  #isDrawn = false;
+
+  constructor(stream: Writable & { readonly isTTY?: boolean; readonly columns?: number }) {
+    this.#stream = stream;
+  }
+
+  show({ bytes, of, at }: { readonly bytes: number; readonly of: number; readonly at: string }): void {
+    if (this.#stream.isTTY !== true) return;
+    const now = performance.now();
+    if (now - this.#drawnAt < EVERY_MS && bytes < of) return;
+    this.#drawnAt = now;
+    const part = of === 0 ? 1 : Math.min(1, bytes / of);
+    const full = Math.round(part * WIDTH);
+    const line = `${'#'.repeat(full)}${'.'.repeat(WIDTH - full)} ${Math.floor(part * 100)} %  ${mebibytes(bytes)} of ${mebibytes(of)} MiB  ${at}`;
+    this.#stream.write(`\r\u001b[2K${line.slice(0, (this.#stream.columns ?? 100) - 1)}`);
+    this.#isDrawn = true;
+  }
+
+  /** Takes the bar away. */
+  end(): void {
+    if (this.#isDrawn) this.#stream.write('\r\u001b[2K');
+    this.#isDrawn = false;
+  }
+}
+
+const mebibytes = (bytes: number): string => (bytes / 1024 ** 2).toFixed(bytes < 1024 ** 3 ? 1 : 0);
