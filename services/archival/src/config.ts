@@ -144,7 +144,7 @@ export function readArchivalConfig(
       CAIRN_RETENTION_CONFIG: 'retentionFile',
       CAIRN_ARCHIVAL_DATA_DIRECTORY: 'dataDirectory',
       CAIRN_ARCHIVAL_KEY_DIRECTORY: 'keyDirectory',
-      CAIRN_ROOT_VKEY: 'rootVkey',
+      CAIRN_ROOT_KEY: 'rootVkey',
       CAIRN_ARCHIVAL_SEGMENT_AGE_MS_MAX: 'segment.ageMsMax',
       CAIRN_ARCHIVAL_CHUNK_RECORDS_MAX: 'chunk.recordsMax',
       CAIRN_ARCHIVAL_CHUNK_BYTES_MAX: 'chunk.bytesMax',

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { type ObjectStore, openObjectStore } from '@cairn/adapters';
 import { gatewaySubject, openManifest, originOf, parseVkey, readSegment } from '@cairn/ledger';
 import {
   freePort,
+  REPOSITORY,
   S3_ACCESS_KEY,
   S3_SECRET_KEY,
   type ServiceProcess,
@@ -24,7 +26,7 @@ import { drained, PARTITIONS, type Rig, startRig, TOPIC } from './rig.ts';
 
 const DEPLOYMENT = 'e2e';
 const BUCKET = 'evidence';
-const KILLS = 5;
+const KILLS = 4;
 const ORGS = ['acme', 'borealis', 'cobalt', 'dune'];
 
 describe(`the archive on real parts, archival killed -9 ${KILLS} times`, () => {
@@ -173,6 +175,31 @@ describe(`the archive on real parts, archival killed -9 ${KILLS} times`, () => {
     const note = await store.get(`anchor/checkpoint/${size}.note`, { bytesMax: 1 << 20 });
     expect(authority.verify(response, note)).toContain('Verification: OK');
   });
+
+  test('the command line verifies the bucket with the root key alone, and finds nothing broken', async () => {
+    const main = join(REPOSITORY, 'packages', 'cli', 'src', 'main.ts');
+    const said = spawnSync(process.execPath, [main, 'verify', `s3://${BUCKET}`, '--json'], {
+      encoding: 'utf8',
+      env: {
+        PATH: process.env['PATH'],
+        S3_ENDPOINT: rig.parts.part('s3').address,
+        S3_ACCESS_KEY,
+        S3_SECRET_KEY,
+        CAIRN_ROOT_KEY: keys.root.key.vkey,
+      },
+    });
+    const verdict = JSON.parse(said.stdout) as {
+      deployment: string;
+      verdict: string;
+      logs: { verdict: string; size: number; proven: number }[];
+    };
+    expect(verdict.deployment).toBe(DEPLOYMENT);
+    // What came after the last round of the anchor log is not anchored yet.
+    expect(['intact', 'not verifiable here']).toContain(verdict.verdict);
+    expect(said.status).toBe(verdict.verdict === 'intact' ? 0 : 2);
+    for (const { size, proven } of verdict.logs) expect(proven).toBe(size);
+    expect(verdict.logs.length).toBeGreaterThan(0);
+  }, 60_000);
 
   test('what was found of the store is in the trail', async () => {
     const [event] = await rig.clickhouse.query<{ method: string; result_status: string; detail: string }>(
