@@ -27,7 +27,7 @@ test('answers are given whole and in order, however the connection cuts them', (
         return Buffer.concat([head, body]);
       });
       const given: Buffer[] = [];
-      const answers = new Answers((answer) => given.push(answer), never);
+      const answers = new Answers((answer) => void given.push(Buffer.from(answer)), never);
       const sent = Buffer.concat(wanted);
       // One buffer for every read, as the socket has it.
       const read = Buffer.alloc(50);

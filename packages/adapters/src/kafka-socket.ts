@@ -41,6 +41,9 @@ const READ_BYTES = 256 * 1024;
 const KEEP_ALIVE_MS = 60_000;
 const HEAD_BYTES = 4;
 
+/** Memory grows by this, not by each larger answer. */
+const GRAIN_BYTES = 64 * 1024;
+
 /** Far beyond what a fetch may bring; whoever announces more is no broker. */
 const ANSWER_BYTES_MAX = 128 * 1024 ** 2;
 
@@ -49,12 +52,15 @@ export class Answers {
   private readonly give: (answer: Buffer) => void;
   private readonly refuse: (bytes: number) => void;
   private readonly head = new Uint8Array(HEAD_BYTES);
+  /** For all answers but the first. */
+  private memory = Buffer.alloc(0);
+  private isFirst = true;
   private headSize = 0;
   private answer: Buffer | undefined;
   private size = 0;
 
   /**
-   * @param give takes each answer with its length before it.
+   * @param give takes each answer with its length before it; all but the first are written over by the next.
    * @param refuse is told of a length that no answer has; nothing that comes after it is read.
    */
   constructor(give: (answer: Buffer) => void, refuse: (bytes: number) => void) {
@@ -87,11 +93,26 @@ export class Answers {
       this.refuse(length);
       return;
     }
-    this.answer = Buffer.allocUnsafe(HEAD_BYTES + length);
+    this.answer = this.memoryFor(HEAD_BYTES + length);
     this.answer.set(this.head);
     this.size = HEAD_BYTES;
     this.headSize = 0;
     this.endIfWhole();
+  }
+
+  /**
+   * kafkajs 2.2.4 keeps the first answer of a connection as it is given; every other one it joins with the rest of the one
+   * before, which is empty, and thereby copies it at once. So these may all lie in the same memory.
+   */
+  private memoryFor(bytes: number): Buffer {
+    if (this.isFirst) {
+      this.isFirst = false;
+      return Buffer.allocUnsafeSlow(bytes);
+    }
+    if (this.memory.length < bytes) {
+      this.memory = Buffer.allocUnsafeSlow(Math.ceil(bytes / GRAIN_BYTES) * GRAIN_BYTES);
+    }
+    return this.memory.subarray(0, bytes);
   }
 
   private endIfWhole(): void {

@@ -67,7 +67,7 @@ export interface AssignedPartition {
 export interface RawSource extends AsyncDisposable {
   /**
    * Joins the group. `onAssigned` comes before any batch of the partition; no batch comes before `readFrom` was called.
-   * `onBatch` must return at once.
+   * `onBatch` must return at once, and has copied by then what it keeps: the bytes of the batch may be written over.
    */
   run(sink: {
     onAssigned(partition: AssignedPartition): void;

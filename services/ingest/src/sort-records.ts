@@ -255,7 +255,9 @@ export function park(
   why: { readonly reason: string; readonly field: string; readonly detail: string },
 ): Parked {
   const { offset, appendedAtMs: receivedAtMs } = record;
-  const value = recordValue(record)?.slice() ?? null;
+  const held = recordValue(record);
+  // A Buffer's own slice would be a view.
+  const value = held && new Uint8Array(held);
   const valueSha256 = hash('sha256', value ?? new Uint8Array(), 'hex');
   return {
     value,
