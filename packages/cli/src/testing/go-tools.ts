@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CACHE_DIRECTORY, REPOSITORY } from '@cairn/local';
 
@@ -30,8 +30,25 @@ export function fsck(directory: string, vkeyFile: string): Said {
 
 /** `tools/judge`: golang.org/x/mod/sumdb and torchwood. */
 export function judge(...args: readonly string[]): Said {
-  const { status, stdout, stderr } = spawnSync(judgeBinary(), args, { encoding: 'utf8', timeout: 60_000 });
+  const { status, stdout, stderr } = spawnSync(goBinary('judge'), args, {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
   return { accepts: status === 0, text: status === 0 ? stdout : stderr };
+}
+
+/** `tools/verifier-go`: the verdict of the second verifier, and its exit code. */
+export function secondVerifier(
+  where: string,
+  root: string,
+): { readonly code: number | null; readonly verdict: unknown } {
+  const args = ['--json', '--quiet', '--root-key', root, where];
+  const { status, stdout, stderr } = spawnSync(goBinary('verifier-go'), args, {
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+  });
+  if (stdout === '') throw new Error(`the second verifier gave no verdict: ${stderr}`);
+  return { code: status, verdict: JSON.parse(stdout) };
 }
 
 function fsckBinary(): string {
@@ -47,12 +64,13 @@ function fsckBinary(): string {
   return binary;
 }
 
-/** Built once per change of its source. */
-function judgeBinary(): string {
-  const source = join(REPOSITORY, 'tools', 'judge');
+/** A program of `tools`, built once per change of its sources. */
+function goBinary(name: string): string {
+  const source = join(REPOSITORY, 'tools', name);
   const hash = createHash('sha256');
-  for (const file of ['main.go', 'go.mod', 'go.sum']) hash.update(readFileSync(join(source, file)));
-  const binary = join(CACHE_DIRECTORY, `judge-${hash.digest('hex').slice(0, 16)}`);
+  for (const file of readdirSync(source).sort())
+    if (/\.go$|^go\.(mod|sum)$/.test(file)) hash.update(readFileSync(join(source, file)));
+  const binary = join(CACHE_DIRECTORY, `${name}-${hash.digest('hex').slice(0, 16)}`);
   if (existsSync(binary)) return binary;
   mkdirSync(CACHE_DIRECTORY, { recursive: true });
   // It gets its name when it is whole; two tests that build at once do not disturb each other.
