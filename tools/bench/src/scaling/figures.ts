@@ -4,22 +4,22 @@ export const FIGURES = {
   datumBytes: 634,
   /** Frame, offset, time and its share of a record batch, beside the datum. */
   recordBytes: 20,
-  /** Row in the table by system.parts, after merging 500,000 events of `tools/traffic`. */
-  rowBytes: 123,
+  /** Row in the table by bench `storage`. */
+  rowBytes: 90,
   /** CPU of one event, bench `ingest`; ClickHouse with the merges of a young table. */
-  ingestUs: 13.4,
+  ingestUs: 12,
   /** Of it on the thread that runs JavaScript, of which an instance has one; bench `sustained`. */
-  ingestMainUs: 11,
-  clickhouseUs: 20.8,
-  brokerUs: 0.8,
+  ingestMainUs: 10,
+  clickhouseUs: 15,
+  brokerUs: 1.8,
+  /** An archived event over its datum; bench `ledger`. */
+  coldRatio: 0.23,
 } as const;
 
 /** What nobody measured here. */
 export const ASSUMED = {
   /** Work of ClickHouse in a table of months, where a row is merged three to four times, over that of a young one. */
   oldTable: 2,
-  /** Datums with zstd over datums as they are. Archival does not exist yet. */
-  coldRatio: 0.42,
   kafkaDays: 7,
   kafkaReplicas: 3,
   hotDays: 93,
@@ -36,8 +36,8 @@ export const ASSUMED = {
   catchUp: 4,
   /** CAIRN_INGEST_CHUNK_AGE_MS_MAX as it comes. */
   chunkAgeMs: 500,
-  /** Records of a full chunk: 24 MiB of them. */
-  chunkRecords: 35_000,
+  /** Records of a full chunk: 48 MiB of them. */
+  chunkRecords: 72_000,
 } as const;
 
 /**

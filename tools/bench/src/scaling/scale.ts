@@ -71,7 +71,7 @@ export function scaleOf(eventsPerSecond: number): Scale {
     serverCores: atLeast(SERVER_CORES, old / shards / ASSUMED.busy),
     partsPerSecond: (partitions / shards) * chunksPerSecond,
     hotTb: hotTb / shards,
-    coldTb: (eventsPerSecond * FIGURES.datumBytes * ASSUMED.coldRatio * DAY_S * ASSUMED.coldDays) / 1e12,
+    coldTb: (eventsPerSecond * FIGURES.datumBytes * FIGURES.coldRatio * DAY_S * ASSUMED.coldDays) / 1e12,
   };
 }
 
