@@ -51,8 +51,8 @@ export interface AcceptancePartition {
 }
 
 /** Times beyond these are no times: 2000-01-01 and 2200-01-01, microseconds. */
-const TIMESTAMP_MIN = 946_684_800_000_000;
-const TIMESTAMP_MAX = 7_258_118_400_000_000;
+export const TIMESTAMP_MIN = 946_684_800_000_000;
+export const TIMESTAMP_MAX = 7_258_118_400_000_000;
 
 const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
 

@@ -11,7 +11,14 @@ import {
   walkDatum,
 } from '@cairn/event';
 import { Failure } from '@cairn/failure';
-import { type Placement, placeInStream, type StreamPosition } from '@cairn/ledger';
+import {
+  type Placement,
+  placeInStream,
+  type StreamPosition,
+  streamKey,
+  TIMESTAMP_MAX,
+  TIMESTAMP_MIN,
+} from '@cairn/ledger';
 import type { EventRow, EventRows } from '@cairn/native';
 import { type AssignedPartition, type Chunk, type LogRecord, recordValue } from '@cairn/runtime';
 import type { Anchor } from './event-table.ts';
@@ -64,12 +71,6 @@ export type Streams = Map<string, StreamPosition>;
 
 /** Our own id of the schema that a frame names; undefined when it is none of ours. */
 export type SchemaIdOf = (framedId: number) => number | undefined;
-
-export const streamKey = (orgId: string, gatewayId: string): string => `${orgId}\u0000${gatewayId}`;
-
-/** Times beyond these are no times: 2000-01-01 and 2200-01-01, microseconds. */
-const TIMESTAMP_MIN = 946_684_800_000_000;
-const TIMESTAMP_MAX = 7_258_118_400_000_000;
 
 /**
  * Decides what becomes of each record: a row, a duplicate that is dropped and declared, or parked with its reason. No

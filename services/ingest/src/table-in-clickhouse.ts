@@ -1,5 +1,5 @@
 import type { ClickHouse, Settings } from '@cairn/adapters';
-import { EPOCHS_REMEMBERED, HASHES_REMEMBERED } from '@cairn/ledger';
+import { EPOCHS_REMEMBERED, HASHES_REMEMBERED, streamKey } from '@cairn/ledger';
 import type { Body } from './encoder.ts';
 import {
   type Anchor,
@@ -11,7 +11,7 @@ import {
   type Range,
   type Refusal,
 } from './event-table.ts';
-import { type Gap, type StreamFinding, type Streams, streamKey } from './sort-records.ts';
+import type { Gap, StreamFinding, Streams } from './sort-records.ts';
 import { streamsFrom } from './streams-from.ts';
 
 /** The table of events in ClickHouse: cairn.events and what stands beside it, see deploy/clickhouse/0001_events.sql. */

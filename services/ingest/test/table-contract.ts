@@ -1,9 +1,10 @@
 import { FIELDS_MAX, leafHash, walkDatum } from '@cairn/event';
+import { streamKey } from '@cairn/ledger';
 import type { EventRows } from '@cairn/native';
 import { expect, test } from '@jest/globals';
 import type { Encoder } from '../src/encoder.ts';
 import type { EventTable, Owner } from '../src/event-table.ts';
-import { type Gap, streamKey } from '../src/sort-records.ts';
+import type { Gap } from '../src/sort-records.ts';
 import { GATEWAY, ORG, streamOf } from './stream.ts';
 
 const TOPIC = 'audit.events.standard';

@@ -1,6 +1,6 @@
 import { decodeDatum } from '@cairn/event';
 import { Failure } from '@cairn/failure';
-import { HASHES_REMEMBERED } from '@cairn/ledger';
+import { HASHES_REMEMBERED, streamKey } from '@cairn/ledger';
 import type { EventRow } from '@cairn/native';
 import type { Body } from '../src/encoder.ts';
 import {
@@ -12,7 +12,7 @@ import {
   type Range,
   type Refusal,
 } from '../src/event-table.ts';
-import { type Gap, type StreamFinding, type Streams, streamKey } from '../src/sort-records.ts';
+import type { Gap, StreamFinding, Streams } from '../src/sort-records.ts';
 import { streamsFrom } from '../src/streams-from.ts';
 
 export interface StoredRow {
