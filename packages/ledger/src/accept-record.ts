@@ -51,8 +51,8 @@ export interface AcceptancePartition {
 }
 
 /** Times beyond these are no times: 2000-01-01 and 2200-01-01, microseconds. */
-export const TIMESTAMP_MIN = 946_684_800_000_000;
-export const TIMESTAMP_MAX = 7_258_118_400_000_000;
+const TIMESTAMP_MIN = 946_684_800_000_000;
+const TIMESTAMP_MAX = 7_258_118_400_000_000;
 
 const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
 
@@ -81,8 +81,16 @@ export class Acceptance {
     this.#positions = positions;
   }
 
-  /** The leaf of the answer is a view on the record, and as good as its bytes. */
-  accept({ offset, appendedAtMs: receivedAtMs, bytes, start: frameAt, end }: PartitionRecord): Accepted {
+  /**
+   * The leaf of the answer is a view on the record, and as good as its bytes.
+   *
+   * @param places takes where the datum's fields begin, from `into` on: see `walkDatum`.
+   */
+  accept(
+    { offset, appendedAtMs: receivedAtMs, bytes, start: frameAt, end }: PartitionRecord,
+    places?: Uint16Array,
+    into = 0,
+  ): Accepted {
     const framedId = framedIdAt(bytes, frameAt, end);
     if (framedId < 0) {
       const unframed = unframe(frameAt < 0 ? null : bytes.subarray(frameAt, end));
@@ -94,7 +102,7 @@ export class Acceptance {
       return noEvent('schema.unknown', '', `schema id ${framedId}`);
     }
     const start = frameAt + FRAME_HEAD_BYTES;
-    const walked = walkDatum(bytes, schemaId, start, end);
+    const walked = walkDatum(bytes, schemaId, start, end, places, into);
     if (!walked.ok) return noEvent(walked.reason, walked.field, `byte ${walked.at - start} of the datum`);
     const { timestampMicros, orgId, gatewayId, epoch, seq } = walked;
     if (timestampMicros < TIMESTAMP_MIN || timestampMicros > TIMESTAMP_MAX) {

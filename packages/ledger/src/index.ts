@@ -5,8 +5,6 @@ export {
   type PartitionRecord,
   type StreamPositions,
   streamKey,
-  TIMESTAMP_MAX,
-  TIMESTAMP_MIN,
 } from './accept-record.ts';
 export { base64Of, bytesOfBase64 } from './base64.ts';
 export {

@@ -1,7 +1,7 @@
 import type { Hints } from './plan.ts';
 
 /** What the schema of events cannot say of its fields; the columns of the table say the same. */
-export const HINTS: Hints = {
+export const HINTS = {
   uuids: new Set(['parent_event_id']),
   dictionaries: new Set([
     'org_id',
@@ -34,4 +34,4 @@ export const HINTS: Hints = {
     ['parameters_hash', 16],
     ['response_hash', 16],
   ]),
-};
+} satisfies Hints;

@@ -1,5 +1,5 @@
 import { type ContainerRow, containerOf, ingestedSchema } from '@cairn/event';
-import { EVENT_COLUMNS, type EventRow, type EventRows, eventBlock, typeName } from '@cairn/native';
+import { EVENT_COLUMNS, type EventRow, type EventRows, eventBlock, HINTS, typeName } from '@cairn/native';
 
 /** A column of the table and what fills it. */
 export interface StoredColumn {
@@ -52,13 +52,10 @@ export const nativeEncoder: Encoder = {
   },
 };
 
-/** Keyed hashes of which the table keeps the first 16 bytes. */
-const CUT: ReadonlySet<string> = new Set(['parameters_hash', 'response_hash']);
-
 const NATIVE_STRUCTURE = EVENT_COLUMNS.map(({ name, plan }) => `${name} ${typeName(plan)}`).join(', ');
 const NATIVE_COLUMNS = EVENT_COLUMNS.flatMap(({ name, plan }): StoredColumn[] => {
   // Already as the table keeps them.
-  if (name === 'prev_hash' || plan.kind === 'rare' || CUT.has(name)) {
+  if (name === 'prev_hash' || plan.kind === 'rare' || HINTS.cut.has(name)) {
     return [{ name, field: name, expression: name }];
   }
   // A text, empty where there is none, is turned where each of the few stands once.
@@ -121,15 +118,15 @@ function storedColumns(field: string, value: string): StoredColumn[] {
       return [{ name: field, field, expression: `if(linked, '', ${value})` }];
     case 'signature':
       return [{ name: field, field, expression: `ifNull(${value}, '')` }];
-    case 'parameters_hash':
-    case 'response_hash':
-      return [{ name: field, field, expression: `toFixedString(substring(${value}, 1, 16), 16)` }];
     case 'event_id':
       return splitId(field, value, 'toUnixTimestamp64Milli(timestamp)');
     case 'call_id':
       return splitId(field, value, 'toUnixTimestamp64Milli(timestamp) - ifNull(latency_ms, 0)');
-    default:
-      return [{ name: field, field, expression: value }];
+    default: {
+      const kept = HINTS.cut.get(field);
+      const cut = kept === undefined ? value : `toFixedString(substring(${value}, 1, ${kept}), ${kept})`;
+      return [{ name: field, field, expression: cut }];
+    }
   }
 }
 

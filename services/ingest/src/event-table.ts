@@ -1,5 +1,6 @@
+import type { StreamPositions } from '@cairn/ledger';
 import type { Body } from './encoder.ts';
-import type { Gap, StreamFinding, Streams } from './sort-records.ts';
+import type { Gap, StreamFinding } from './sort-records.ts';
 
 export interface Place {
   readonly topic: string;
@@ -57,7 +58,7 @@ export interface EventTable {
    *
    * @param whole true when there is no row at or above `next`.
    */
-  streams(place: Place, next: number, whole: boolean): Promise<Streams>;
+  streams(place: Place, next: number, whole: boolean): Promise<StreamPositions>;
   /** The row with the highest offset below this one; undefined when there is none. */
   rowBelow(place: Place, offset: number): Promise<Anchor | undefined>;
   /** Inserts rows in order of offset, all or none, unless another owner has come since. */

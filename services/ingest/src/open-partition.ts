@@ -1,7 +1,7 @@
 import { Failure } from '@cairn/failure';
+import type { StreamPositions } from '@cairn/ledger';
 import type { AssignedPartition } from '@cairn/runtime';
 import { type Anchor, type EventTable, membership, type Owner } from './event-table.ts';
-import type { Streams } from './sort-records.ts';
 
 /** A partition that this process may load, and how far the table has come. */
 export interface OpenedPartition {
@@ -12,7 +12,7 @@ export interface OpenedPartition {
   readonly isCovered: (offset: number) => boolean;
   /** Last offset that it accounts for; below `start` when that is the next. */
   readonly coveredTo: number;
-  readonly streams: Streams;
+  readonly streams: StreamPositions;
   /** The last row before `start`, which the log must still hold: it is read again and compared, and what follows it too. */
   readonly anchor: Anchor | undefined;
   /** Offsets below Kafka's commit that are loaded again because the table lost them. */

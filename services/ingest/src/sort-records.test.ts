@@ -1,10 +1,10 @@
 import { frame, leafHash, partitionOf } from '@cairn/event';
-import { Acceptance } from '@cairn/ledger';
+import { Acceptance, type StreamPositions } from '@cairn/ledger';
 import { type Chunk, recordOf } from '@cairn/runtime';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { GATEWAY, ORG, streamOf } from '../test/stream.ts';
-import { type Sorted, type Streams, sortRecords } from './sort-records.ts';
+import { type Sorted, sortRecords } from './sort-records.ts';
 
 const PARTITIONS = 8;
 const PARTITION = partitionOf(ORG, GATEWAY, PARTITIONS);
@@ -27,7 +27,7 @@ const framed = (datums: readonly Uint8Array[], id = 1): Uint8Array[] =>
   datums.map((datum) => frame(id, datum));
 const sort = (
   values: readonly (Uint8Array | null | undefined)[],
-  streams: Streams = new Map(),
+  streams: StreamPositions = new Map(),
   isCovered: (offset: number) => boolean = uncovered,
 ): Sorted => sortRecords(HERE, chunkOf(values), streams, isCovered);
 const offsetsOf = (sorted: Sorted): number[] => sorted.rows.rows.map(({ offset }) => offset);
@@ -71,7 +71,7 @@ describe('records of a chunk', () => {
   });
 
   test('are found to be duplicates of events of an earlier chunk', () => {
-    const streams: Streams = new Map();
+    const streams: StreamPositions = new Map();
     const values = framed(streamOf(4));
     sort(values.slice(0, 3), streams);
     const sorted = sort(values.slice(1), streams);

@@ -1,24 +1,7 @@
 import { hash } from 'node:crypto';
-import {
-  FIELDS_MAX,
-  FRAME_HEAD_BYTES,
-  framedIdAt,
-  leafHashText,
-  partitionOf,
-  SCHEMAS,
-  unframe,
-  type Walked,
-  walkDatum,
-} from '@cairn/event';
+import { FIELDS_MAX } from '@cairn/event';
 import { Failure } from '@cairn/failure';
-import {
-  type Placement,
-  placeInStream,
-  type StreamPosition,
-  streamKey,
-  TIMESTAMP_MAX,
-  TIMESTAMP_MIN,
-} from '@cairn/ledger';
+import { Acceptance, type StreamPositions } from '@cairn/ledger';
 import type { EventRow, EventRows } from '@cairn/native';
 import { type AssignedPartition, type Chunk, type LogRecord, recordValue } from '@cairn/runtime';
 import type { Anchor } from './event-table.ts';
@@ -66,9 +49,6 @@ export interface Sorted {
   readonly findings: readonly StreamFinding[];
 }
 
-/** How far each stream of a partition has come, by `streamKey`. */
-export type Streams = Map<string, StreamPosition>;
-
 /** Our own id of the schema that a frame names; undefined when it is none of ours. */
 export type SchemaIdOf = (framedId: number) => number | undefined;
 
@@ -84,7 +64,7 @@ export type SchemaIdOf = (framedId: number) => number | undefined;
 export function sortRecords(
   { topic, partition, partitions }: Pick<AssignedPartition, 'topic' | 'partition' | 'partitions'>,
   chunk: Chunk,
-  streams: Streams,
+  streams: StreamPositions,
   isCovered: (offset: number) => boolean,
   releasedIdOf: SchemaIdOf = (id) => id,
   anchor?: Anchor,
@@ -96,49 +76,33 @@ export function sortRecords(
   const parked: Parked[] = [];
   const findings: StreamFinding[] = [];
   const places = placesFor(chunk.records.length);
-  const streamAt = streamsIn(streams, partitions);
+  const acceptance = new Acceptance({ partition, partitions, releasedIdOf }, streams);
 
   for (const record of chunk.records) {
-    const { offset, appendedAtMs: receivedAtMs, bytes } = record;
-    const checked = checkRecord(record, releasedIdOf, places, rows.length * FIELDS_MAX);
-    if (!checked.ok) {
-      if (offset === anchor?.offset) throw diverged(topic, partition, offset);
-      if (!isCovered(offset)) parked.push(park(record, checked));
-      continue;
-    }
-    const { walked, schemaId, start, end } = checked;
-    const { orgId, gatewayId, epoch, seq } = walked;
-    const stream = streamAt(orgId, gatewayId);
-    if (stream.partition !== partition) {
-      if (offset === anchor?.offset) throw diverged(topic, partition, offset);
-      const detail = `its stream belongs to partition ${stream.partition}`;
-      if (!isCovered(offset)) parked.push(park(record, { reason: 'partition.wrong', field: '', detail }));
-      continue;
-    }
-    const leafHash = leafHashText(schemaId, bytes, start, end);
+    const { offset } = record;
+    const accepted = acceptance.accept(record, places, rows.length * FIELDS_MAX);
     if (offset === anchor?.offset) {
-      if (leafHash !== anchor.leafHash) throw diverged(topic, partition, offset);
+      if (accepted.outcome === 'no-event' || accepted.leaf.hash !== anchor.leafHash)
+        throw diverged(topic, partition, offset);
       continue;
     }
-    const placed = stream.place({ epoch, seq, hash: leafHash, prevHash: text32(bytes, walked.prevHashAt) });
     if (isCovered(offset)) continue;
-    const facts = { orgId, gatewayId, receivedAtMs };
-    if (placed.verdict === 'duplicate') {
-      const detail = `epoch ${epoch} seq ${seq}`;
-      gaps.push({ ...NOTHING_KNOWN, ...facts, first: offset, last: offset, reason: 'duplicate', detail });
+    if (accepted.outcome === 'no-event') {
+      parked.push(park(record, accepted));
       continue;
     }
-    if (
-      placed.verdict === 'gap' ||
-      placed.verdict === 'fork' ||
-      placed.verdict === 'stale-epoch' ||
-      placed.missing
-    ) {
-      const finding = placed.verdict === 'fork' || placed.verdict === 'stale-epoch' ? placed.verdict : 'gap';
-      findings.push({ ...facts, finding, offset, epoch, seq, missing: placed.missing });
+    const { receivedAtMs, schemaId, bytes, start, end, walked, hash: leafHash } = accepted.leaf;
+    const { orgId, gatewayId, epoch, seq } = walked;
+    if (accepted.outcome === 'duplicate') {
+      const detail = `epoch ${epoch} seq ${seq}`;
+      const facts = { orgId, gatewayId, receivedAtMs, reason: 'duplicate', detail };
+      gaps.push({ ...NOTHING_KNOWN, ...facts, first: offset, last: offset });
+      continue;
     }
-    const linked = placed.verdict === 'next';
-    rows.push({ offset, receivedAtMs, leafHash, linked, schemaId, bytes, start, end });
+    const { verdict, missing } = accepted;
+    const finding = verdict === 'next' || verdict === 'new-epoch' ? missing && 'gap' : verdict;
+    if (finding) findings.push({ orgId, gatewayId, receivedAtMs, finding, offset, epoch, seq, missing });
+    rows.push({ offset, receivedAtMs, leafHash, linked: verdict === 'next', schemaId, bytes, start, end });
   }
   return { rows: { topic, partition, rows, places }, gaps, parked, findings };
 }
@@ -149,87 +113,6 @@ let places = new Uint16Array();
 function placesFor(records: number): Uint16Array {
   if (places.length < records * FIELDS_MAX) places = new Uint16Array(records * FIELDS_MAX);
   return places;
-}
-
-/** 32 bytes as a leaf hash is told: one character each. */
-function text32(bytes: Uint8Array, from: number): string {
-  return Buffer.prototype.toString.call(bytes, 'latin1', from, from + 32);
-}
-
-const RELEASED = new Set(SCHEMAS.map(({ id }) => id));
-
-interface StreamHere {
-  /** Where its events belong. */
-  readonly partition: number;
-  place(item: Parameters<typeof placeInStream>[1]): Placement;
-}
-
-/** Finds streams. Events of one gateway come together, so the last one is kept at hand. */
-function streamsIn(streams: Streams, partitions: number): (orgId: string, gatewayId: string) => StreamHere {
-  const found = new Map<string, StreamHere>();
-  let lastOrg = '';
-  let lastGateway = '';
-  let last: StreamHere | undefined;
-  return (orgId, gatewayId) => {
-    if (last && orgId === lastOrg && gatewayId === lastGateway) return last;
-    const key = streamKey(orgId, gatewayId);
-    let here = found.get(key);
-    if (!here) {
-      here = {
-        partition: partitionOf(orgId, gatewayId, partitions),
-        place(item) {
-          const placed = placeInStream(streams.get(key), item);
-          streams.set(key, placed.position);
-          return placed;
-        },
-      };
-      found.set(key, here);
-    }
-    lastOrg = orgId;
-    lastGateway = gatewayId;
-    last = here;
-    return here;
-  };
-}
-
-type Checked =
-  | {
-      readonly ok: true;
-      readonly schemaId: number;
-      readonly walked: Walked;
-      readonly start: number;
-      readonly end: number;
-    }
-  | { readonly ok: false; readonly reason: string; readonly field: string; readonly detail: string };
-
-/** @param places takes where the datum's fields begin, from `into` on. */
-function checkRecord(
-  record: LogRecord,
-  releasedIdOf: SchemaIdOf,
-  places: Uint16Array,
-  into: number,
-): Checked {
-  const { bytes, start: frameAt, end } = record;
-  const framedId = framedIdAt(bytes, frameAt, end);
-  if (framedId < 0) {
-    const unframed = unframe(recordValue(record));
-    return { ok: false, reason: unframed.ok ? '' : unframed.reason, field: '', detail: '' };
-  }
-  const schemaId = releasedIdOf(framedId);
-  if (schemaId === undefined || !RELEASED.has(schemaId)) {
-    return { ok: false, reason: 'schema.unknown', field: '', detail: `schema id ${framedId}` };
-  }
-  const start = frameAt + FRAME_HEAD_BYTES;
-  const walked = walkDatum(bytes, schemaId, start, end, places, into);
-  if (!walked.ok) {
-    const detail = `byte ${walked.at - start} of the datum`;
-    return { ok: false, reason: walked.reason, field: walked.field, detail };
-  }
-  const { timestampMicros } = walked;
-  if (timestampMicros < TIMESTAMP_MIN || timestampMicros > TIMESTAMP_MAX) {
-    return { ok: false, reason: 'timestamp.range', field: 'timestamp', detail: String(timestampMicros) };
-  }
-  return { ok: true, schemaId, walked, start, end };
 }
 
 const NOTHING_KNOWN = {
@@ -253,7 +136,7 @@ function diverged(topic: string, partition: number, offset: number): Failure {
 /** A record with the reason for which it has no row. */
 export function park(
   record: LogRecord,
-  why: { readonly reason: string; readonly field: string; readonly detail: string },
+  { reason, field, detail }: { readonly reason: string; readonly field: string; readonly detail: string },
 ): Parked {
   const { offset, appendedAtMs: receivedAtMs } = record;
   const held = recordValue(record);
@@ -262,6 +145,6 @@ export function park(
   const valueSha256 = hash('sha256', value ?? new Uint8Array(), 'hex');
   return {
     value,
-    gap: { ...NOTHING_KNOWN, ...why, first: offset, last: offset, receivedAtMs, valueSha256 },
+    gap: { ...NOTHING_KNOWN, reason, field, detail, first: offset, last: offset, receivedAtMs, valueSha256 },
   };
 }

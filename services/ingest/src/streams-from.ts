@@ -1,5 +1,4 @@
-import { type EpochPosition, RecentHashes, remembered } from '@cairn/ledger';
-import type { Streams } from './sort-records.ts';
+import { type EpochPosition, RecentHashes, remembered, type StreamPositions } from '@cairn/ledger';
 
 /** An event that the table holds, as far as its place in a stream goes. */
 export interface HeldEvent {
@@ -17,7 +16,7 @@ export interface HeldEvent {
  * @param heads the last event of each epoch of each stream, of the latest epochs, the latest first.
  * @param latest events whose hashes are remembered, in any order; those of other epochs are left out.
  */
-export function streamsFrom(heads: readonly HeldEvent[], latest: readonly HeldEvent[]): Streams {
+export function streamsFrom(heads: readonly HeldEvent[], latest: readonly HeldEvent[]): StreamPositions {
   const epochs = Map.groupBy(heads, ({ key }) => key);
   const positions = new Map(
     [...epochs].map(([key, ofStream]) => [

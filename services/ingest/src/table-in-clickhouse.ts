@@ -1,5 +1,5 @@
 import type { ClickHouse, Settings } from '@cairn/adapters';
-import { EPOCHS_REMEMBERED, HASHES_REMEMBERED, streamKey } from '@cairn/ledger';
+import { EPOCHS_REMEMBERED, HASHES_REMEMBERED, type StreamPositions, streamKey } from '@cairn/ledger';
 import type { Body } from './encoder.ts';
 import {
   type Anchor,
@@ -11,7 +11,7 @@ import {
   type Range,
   type Refusal,
 } from './event-table.ts';
-import type { Gap, StreamFinding, Streams } from './sort-records.ts';
+import type { Gap, StreamFinding } from './sort-records.ts';
 import { streamsFrom } from './streams-from.ts';
 
 /** The table of events in ClickHouse: cairn.events and what stands beside it, see deploy/clickhouse/0001_events.sql. */
@@ -96,7 +96,7 @@ async function loadStreams(
   { topic, partition }: Place,
   next: number,
   whole: boolean,
-): Promise<Streams> {
+): Promise<StreamPositions> {
   const below = whole ? '' : 'AND offset < {next:Int64}';
   const heads = await clickhouse.query<Head>(
     `SELECT org_id, gateway_id, epoch, max(seq) AS last_seq, lower(hex(argMax(leaf_hash, seq))) AS head

@@ -1,6 +1,6 @@
 import { decodeDatum } from '@cairn/event';
 import { Failure } from '@cairn/failure';
-import { HASHES_REMEMBERED, streamKey } from '@cairn/ledger';
+import { HASHES_REMEMBERED, type StreamPositions, streamKey } from '@cairn/ledger';
 import type { EventRow } from '@cairn/native';
 import type { Body } from '../src/encoder.ts';
 import {
@@ -12,7 +12,7 @@ import {
   type Range,
   type Refusal,
 } from '../src/event-table.ts';
-import type { Gap, StreamFinding, Streams } from '../src/sort-records.ts';
+import type { Gap, StreamFinding } from '../src/sort-records.ts';
 import { streamsFrom } from '../src/streams-from.ts';
 
 export interface StoredRow {
@@ -161,7 +161,7 @@ export class TableInMemory {
     return joined(ranges.filter(({ last }) => last >= from));
   }
 
-  private streams(place: Place, next: number): Streams {
+  private streams(place: Place, next: number): StreamPositions {
     const rows = this.rowsOf(place)
       .filter(({ offset }) => offset < next)
       .toSorted((left, right) => left.offset - right.offset);
