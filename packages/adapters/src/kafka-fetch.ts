@@ -32,6 +32,24 @@ export interface PseudoMessage {
 /** The version of Fetch that every broker since 2.3 speaks and kafkajs prefers. */
 const VERSION = 11;
 
+/**
+ * kafkajs joins each answer with what was left of the one before, and copies it even where nothing was: for fetches that is
+ * fresh memory of megabytes each time, which costs more than reading them.
+ */
+interface Connection {
+  bytesBuffered: number;
+  chunks: Buffer[];
+  processData(rawData: Buffer): unknown;
+}
+const { prototype: connection } = createRequire(import.meta.url)('kafkajs/src/network/connection') as {
+  readonly prototype: Connection;
+};
+const stockProcessData = connection.processData;
+connection.processData = function (this: Connection, rawData) {
+  if (this.bytesBuffered === 0) this.chunks = [];
+  return stockProcessData.call(this, rawData);
+};
+
 const MARK = 'record-batches:';
 
 /** The `rackId` of a consumer that wants record batches as they came. */

@@ -41,8 +41,10 @@ const READ_BYTES = 256 * 1024;
 const KEEP_ALIVE_MS = 60_000;
 const HEAD_BYTES = 4;
 
+/** Smaller answers have memory of their own. */
+const LARGE_BYTES = 64 * 1024;
 /** Memory grows by this, not by each larger answer. */
-const GRAIN_BYTES = 64 * 1024;
+const GRAIN_BYTES = 256 * 1024;
 
 /** Far beyond what a fetch may bring; whoever announces more is no broker. */
 const ANSWER_BYTES_MAX = 128 * 1024 ** 2;
@@ -52,15 +54,15 @@ export class Answers {
   private readonly give: (answer: Buffer) => void;
   private readonly refuse: (bytes: number) => void;
   private readonly head = new Uint8Array(HEAD_BYTES);
-  /** For all answers but the first. */
-  private memory = Buffer.alloc(0);
-  private isFirst = true;
+  /** For large answers in turn. */
+  private readonly memories = [Buffer.alloc(0), Buffer.alloc(0)];
+  private turn = 0;
   private headSize = 0;
   private answer: Buffer | undefined;
   private size = 0;
 
   /**
-   * @param give takes each answer with its length before it; all but the first are written over by the next.
+   * @param give takes each answer with its length before it; a large one is written over by the large one after the next.
    * @param refuse is told of a length that no answer has; nothing that comes after it is read.
    */
   constructor(give: (answer: Buffer) => void, refuse: (bytes: number) => void) {
@@ -101,18 +103,18 @@ export class Answers {
   }
 
   /**
-   * kafkajs 2.2.4 keeps the first answer of a connection as it is given; every other one it joins with the rest of the one
-   * before, which is empty, and thereby copies it at once. So these may all lie in the same memory.
+   * Of large answers only fetches have that size, and kafkajs fetches from a broker again when all records of the fetch
+   * before were handed on (`createFetcher`): so two places are one more than are in use at a time, and whatever is
+   * written over nevertheless fails its checksum.
    */
   private memoryFor(bytes: number): Buffer {
-    if (this.isFirst) {
-      this.isFirst = false;
-      return Buffer.allocUnsafeSlow(bytes);
-    }
-    if (this.memory.length < bytes) {
-      this.memory = Buffer.allocUnsafeSlow(Math.ceil(bytes / GRAIN_BYTES) * GRAIN_BYTES);
-    }
-    return this.memory.subarray(0, bytes);
+    if (bytes < LARGE_BYTES) return Buffer.allocUnsafe(bytes);
+    this.turn = 1 - this.turn;
+    const memory = this.memories[this.turn]!;
+    if (memory.length >= bytes) return memory.subarray(0, bytes);
+    const grown = Buffer.allocUnsafeSlow(Math.ceil(bytes / GRAIN_BYTES) * GRAIN_BYTES);
+    this.memories[this.turn] = grown;
+    return grown.subarray(0, bytes);
   }
 
   private endIfWhole(): void {

@@ -10,6 +10,7 @@ import avsc, { type Schema } from 'avsc';
 import fc from 'fast-check';
 import { locate } from '../test/locate.ts';
 import { blockOf } from './block.ts';
+import { Pages } from './pages.ts';
 import { type Hints, planOf, type SchemaField, typeName } from './plan.ts';
 import { openColumns, transpose, transpositionOf } from './transpose.ts';
 
@@ -101,6 +102,10 @@ function datumsOf(
   return { bytes: Buffer.concat(datums), starts };
 }
 
+/** Used again from block to block, as in ingest. */
+const pages = new Pages();
+const TOGETHER = 7;
+
 function nativeOf(
   writer: readonly SchemaField[],
   reader: readonly SchemaField[],
@@ -108,12 +113,27 @@ function nativeOf(
   rows: readonly unknown[],
 ): Buffer {
   const columns = planOf(reader, hints);
-  const streams = openColumns(columns, rows.length);
+  const streams = openColumns(columns, pages);
   const { bytes, starts } = datumsOf(writer, rows);
   const written = planOf(writer, hints);
-  const positions = Int32Array.from(starts.flatMap((start) => locate(written, bytes, start)));
-  transpose(transpositionOf(writer, reader, hints), bytes, positions, rows.length, streams);
-  return Buffer.concat(blockOf(columns, streams, rows.length));
+  const places = Uint16Array.from(
+    starts.flatMap((start) => locate(written, bytes, start).map((at) => at - start)),
+  );
+  for (let from = 0; from < rows.length; from += TOGETHER) {
+    const together = Math.min(TOGETHER, rows.length - from);
+    const datums = {
+      bytes,
+      starts: Int32Array.from(starts.slice(from, from + together)),
+      places: places.subarray(from * writer.length),
+      stride: writer.length,
+      rows: together,
+    };
+    transpose(transpositionOf(writer, reader, hints), datums, streams);
+  }
+  const block = Buffer.concat(blockOf(columns, streams, rows.length));
+  // What comes after is written over it, and must find zeros.
+  for (const stream of streams) stream.release();
+  return block;
 }
 
 async function containerOf(fields: readonly SchemaField[], rows: readonly unknown[]): Promise<Buffer> {

@@ -11,7 +11,7 @@
 import { Dictionary } from './dictionary.ts';
 import { streamCount } from './fill.ts';
 import { type Plan, type PlannedField, typeName } from './plan.ts';
-import { Stream } from './stream.ts';
+import type { Stream } from './stream.ts';
 
 /** The block of these columns: pieces to be sent one after the other. The streams must not be written to afterwards. */
 export function blockOf(
@@ -19,17 +19,11 @@ export function blockOf(
   streams: readonly (Stream | Dictionary)[],
   rows: number,
 ): Uint8Array<ArrayBuffer>[] {
-  const head = new Stream(64);
-  putVarint(head, columns.length);
-  putVarint(head, rows);
-  const pieces = [head.written];
+  const pieces = [Uint8Array.from([...varint(columns.length), ...varint(rows)])];
   let first = 0;
   for (const { name, plan } of columns) {
-    const title = new Stream(96);
-    putWord(title, name);
-    putWord(title, typeName(plan));
-    if (rows > 0) putPrefix(title, plan);
-    pieces.push(title.written);
+    const versions = rows > 0 ? versionsOf(plan) : [];
+    pieces.push(Uint8Array.from([...word(name), ...word(typeName(plan)), ...versions]));
     if (rows > 0) pieces.push(...bodyOf(plan, streams, first));
     first += streamCount(plan);
   }
@@ -37,10 +31,10 @@ export function blockOf(
 }
 
 /** Versions of the dictionaries in a column; they stand before all of its data. */
-function putPrefix(out: Stream, plan: Plan): void {
-  if (plan.kind === 'enum' || plan.kind === 'dictionary') out.int64(SHARED_DICTIONARIES);
-  if (plan.kind === 'array' || plan.kind === 'nullable') putPrefix(out, plan.of);
-  if (plan.kind === 'tuple') for (const field of plan.fields) putPrefix(out, field.plan);
+function versionsOf(plan: Plan): number[] {
+  if (plan.kind === 'enum' || plan.kind === 'dictionary') return int64(SHARED_DICTIONARIES);
+  if (plan.kind === 'array' || plan.kind === 'nullable') return versionsOf(plan.of);
+  return plan.kind === 'tuple' ? plan.fields.flatMap((field) => versionsOf(field.plan)) : [];
 }
 
 const SHARED_DICTIONARIES = 1;
@@ -53,14 +47,11 @@ function bodyOf(
   first: number,
 ): Uint8Array<ArrayBuffer>[] {
   const own = streams[first]!;
-  if (own instanceof Dictionary) {
-    const keys = Array.from({ length: own.size }, (_, number) => own.at(number));
-    return indexed(keys, own.indexBytes, own.count, own.numbers);
-  }
+  if (own instanceof Dictionary) return indexed(own.size, own.texts, own.indexBytes, own.count, own.numbers);
   switch (plan.kind) {
     case 'nullable':
     case 'array':
-      return [own.written, ...bodyOf(plan.of, streams, first + 1)];
+      return [...own.written, ...bodyOf(plan.of, streams, first + 1)];
     case 'tuple': {
       let at = first;
       return plan.fields.flatMap((field) => {
@@ -70,38 +61,38 @@ function bodyOf(
       });
     }
     case 'enum': {
-      const symbols = plan.symbols.map((symbol) => new TextEncoder().encode(symbol));
-      return indexed(symbols, 1, own.count, own.written);
+      const symbols = Uint8Array.from(plan.symbols.flatMap(word));
+      return indexed(plan.symbols.length, symbols, 1, own.count, own.written);
     }
     default:
-      return [own.written];
+      return [...own.written];
   }
 }
 
-/** A LowCardinality column's keys and indexes. */
+/** A LowCardinality column's keys, each behind its length, and its indexes. */
 function indexed(
-  keys: readonly Uint8Array[],
+  keys: number,
+  texts: Uint8Array<ArrayBuffer>,
   indexBytes: 1 | 2 | 4,
   count: number,
-  indexes: Uint8Array<ArrayBuffer>,
+  indexes: readonly Uint8Array<ArrayBuffer>[],
 ): Uint8Array<ArrayBuffer>[] {
   // Without a row nothing is written, not even the keys.
   if (count === 0) return [];
-  const head = new Stream(256);
-  head.int64(NEW_DICTIONARY | (indexBytes >> 1));
-  head.int64(keys.length);
-  for (const key of keys) head.text(key, 0, key.length);
-  head.int64(count);
-  return [head.written, indexes];
+  const head = Uint8Array.from([...int64(NEW_DICTIONARY | (indexBytes >> 1)), ...int64(keys)]);
+  return [head, texts, Uint8Array.from(int64(count)), ...indexes];
 }
 
-function putWord(out: Stream, text: string): void {
+function word(text: string): number[] {
   const bytes = new TextEncoder().encode(text);
-  out.text(bytes, 0, bytes.length);
+  return [...varint(bytes.length), ...bytes];
 }
 
-function putVarint(out: Stream, value: number): void {
-  let rest = value;
-  for (; rest > 127; rest = Math.floor(rest / 128)) out.byte((rest % 128) | 128);
-  out.byte(rest);
+function varint(value: number): number[] {
+  return value > 127 ? [(value % 128) | 128, ...varint(Math.floor(value / 128))] : [value];
+}
+
+/** Less than 2^32. */
+function int64(value: number): number[] {
+  return [value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24, 0, 0, 0, 0];
 }

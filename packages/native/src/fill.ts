@@ -3,13 +3,18 @@ import type { Plan } from './plan.ts';
 import { copy, putInt32, putInt64, putText, putUuid, type Stream } from './stream.ts';
 import { readVarint, varintEnd } from './varint.ts';
 
-/** Where the values of one field stand: for row r at `positions[field + r * stride]`. */
-export interface Places {
+/** Datums whose fields' places are known: field f of row r begins at `starts[r] + places[f + r * stride]`. */
+export interface Datums {
   readonly bytes: Uint8Array;
-  readonly positions: Int32Array;
+  readonly starts: Int32Array;
+  readonly places: Uint16Array;
   readonly stride: number;
-  readonly field: number;
   readonly rows: number;
+}
+
+/** The values of one field. */
+export interface Values extends Datums {
+  readonly field: number;
 }
 
 /**
@@ -20,7 +25,7 @@ export interface Places {
  */
 export function fill(
   plan: Plan,
-  from: Places,
+  from: Values,
   streams: readonly (Stream | Dictionary)[],
   first: number,
 ): void {
@@ -32,7 +37,8 @@ export function fill(
   else if (plan.kind === 'enum') fillEnum(from, own);
   else if (plan.kind === 'array' || plan.kind === 'tuple') {
     for (let row = 0; row < from.rows; row += 1) {
-      append(plan, from.bytes, from.positions[from.field + row * from.stride]!, streams, first);
+      const at = from.starts[row]! + from.places[from.field + row * from.stride]!;
+      append(plan, from.bytes, at, streams, first);
     }
   } else if (plan.kind === 'nullable') {
     own.reserve(from.rows);
@@ -42,7 +48,7 @@ export function fill(
 }
 
 /** @param nulls takes a byte for each row when the field may be absent; it has room. */
-function fillPlain(plan: Plan, from: Places, out: Stream, nulls: Stream | undefined): void {
+function fillPlain(plan: Plan, from: Values, out: Stream, nulls: Stream | undefined): void {
   switch (plan.kind) {
     case 'string':
       fillText(from, out, nulls);
@@ -69,12 +75,12 @@ function fillPlain(plan: Plan, from: Places, out: Stream, nulls: Stream | undefi
 }
 
 function fillText(
-  { bytes, positions, stride, field, rows }: Places,
+  { bytes, starts, places, stride, field, rows }: Values,
   out: Stream,
   nulls: Stream | undefined,
 ): void {
   for (let row = 0; row < rows; row += 1) {
-    let p = positions[field + row * stride]!;
+    let p = starts[row]! + places[field + row * stride]!;
     if (nulls && bytes[p++] === 0) {
       nulls.bytes[nulls.at++] = 1;
       out.zeros(1);
@@ -91,7 +97,7 @@ function fillText(
 }
 
 function fillFixed(
-  { bytes, positions, stride, field, rows }: Places,
+  { bytes, starts, places, stride, field, rows }: Values,
   out: Stream,
   size: number,
   nulls: Stream | undefined,
@@ -100,7 +106,7 @@ function fillFixed(
   const to = out.bytes;
   let { at } = out;
   for (let row = 0; row < rows; row += 1, at += size) {
-    let p = positions[field + row * stride]!;
+    let p = starts[row]! + places[field + row * stride]!;
     if (nulls) {
       const absent = bytes[p++] === 0;
       nulls.bytes[nulls.at++] = absent ? 1 : 0;
@@ -113,7 +119,7 @@ function fillFixed(
 }
 
 function fillUuid(
-  { bytes, positions, stride, field, rows }: Places,
+  { bytes, starts, places, stride, field, rows }: Values,
   out: Stream,
   nulls: Stream | undefined,
 ): void {
@@ -121,7 +127,7 @@ function fillUuid(
   const to = out.bytes;
   let { at } = out;
   for (let row = 0; row < rows; row += 1, at += 16) {
-    let p = positions[field + row * stride]!;
+    let p = starts[row]! + places[field + row * stride]!;
     if (nulls) {
       const absent = bytes[p++] === 0;
       nulls.bytes[nulls.at++] = absent ? 1 : 0;
@@ -134,7 +140,7 @@ function fillUuid(
 }
 
 function fillInt32(
-  { bytes, positions, stride, field, rows }: Places,
+  { bytes, starts, places, stride, field, rows }: Values,
   out: Stream,
   nulls: Stream | undefined,
 ): void {
@@ -142,7 +148,7 @@ function fillInt32(
   const to = out.bytes;
   let { at } = out;
   for (let row = 0; row < rows; row += 1, at += 4) {
-    let p = positions[field + row * stride]!;
+    let p = starts[row]! + places[field + row * stride]!;
     if (nulls) {
       const absent = bytes[p++] === 0;
       nulls.bytes[nulls.at++] = absent ? 1 : 0;
@@ -155,7 +161,7 @@ function fillInt32(
 }
 
 function fillInt64(
-  { bytes, positions, stride, field, rows }: Places,
+  { bytes, starts, places, stride, field, rows }: Values,
   out: Stream,
   nulls: Stream | undefined,
 ): void {
@@ -163,7 +169,7 @@ function fillInt64(
   const to = out.bytes;
   let { at } = out;
   for (let row = 0; row < rows; row += 1, at += 8) {
-    let p = positions[field + row * stride]!;
+    let p = starts[row]! + places[field + row * stride]!;
     if (nulls) {
       const absent = bytes[p++] === 0;
       nulls.bytes[nulls.at++] = absent ? 1 : 0;
@@ -176,20 +182,20 @@ function fillInt64(
 }
 
 /** The index of the symbol. Whose symbols differ from the column's is translated before: see `transpositionOf`. */
-function fillEnum({ bytes, positions, stride, field, rows }: Places, out: Stream): void {
+function fillEnum({ bytes, starts, places, stride, field, rows }: Values, out: Stream): void {
   out.reserve(rows);
   const to = out.bytes;
   for (let row = 0; row < rows; row += 1) {
-    const p = positions[field + row * stride]!;
+    const p = starts[row]! + places[field + row * stride]!;
     const short = bytes[p]!;
     to[out.at++] = short < 128 ? short >> 1 : readVarint(bytes, p) / 2;
   }
   out.count += rows;
 }
 
-function fillDictionary({ bytes, positions, stride, field, rows }: Places, out: Dictionary): void {
+function fillDictionary({ bytes, starts, places, stride, field, rows }: Values, out: Dictionary): void {
   for (let row = 0; row < rows; row += 1) {
-    const p = positions[field + row * stride]!;
+    const p = starts[row]! + places[field + row * stride]!;
     const short = bytes[p]!;
     if (short < 128) out.text(bytes, p + 1, short >> 1);
     else {
@@ -201,12 +207,12 @@ function fillDictionary({ bytes, positions, stride, field, rows }: Places, out: 
 
 /** Fixed bytes that may be absent, as texts that are empty then. */
 function fillAsText(
-  { bytes, positions, stride, field, rows }: Places,
+  { bytes, starts, places, stride, field, rows }: Values,
   out: Dictionary | Stream,
   size: number,
 ): void {
   for (let row = 0; row < rows; row += 1) {
-    const p = positions[field + row * stride]!;
+    const p = starts[row]! + places[field + row * stride]!;
     out.text(bytes, p + 1, bytes[p] === 0 ? 0 : size);
   }
 }
@@ -282,7 +288,7 @@ function append(
 }
 
 /** Items that the nested column of an array holds so far. */
-function itemsIn(plan: Plan, streams: readonly (Stream | Dictionary)[], first: number): number {
+export function itemsIn(plan: Plan, streams: readonly (Stream | Dictionary)[], first: number): number {
   return plan.kind === 'tuple' ? itemsIn(plan.fields[0]!.plan, streams, first) : streams[first]!.count;
 }
 

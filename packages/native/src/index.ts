@@ -1,3 +1,3 @@
-export { EVENT_COLUMNS, type EventBlock, type EventRow, type EventRows, eventBlock } from './event-block.ts';
+export { EVENT_COLUMNS, EventColumns, type EventRow } from './event-columns.ts';
 export { HINTS } from './hints.ts';
 export { type Plan, type PlannedField, typeName } from './plan.ts';

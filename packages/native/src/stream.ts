@@ -1,26 +1,53 @@
-/** The bytes of one stream of a column while rows are added; values are little-endian. */
+import type { Pages } from './pages.ts';
+
+/** The bytes of one stream of a column while rows are added; values are little-endian, and none lies on two pages. */
 export class Stream {
-  bytes: Uint8Array<ArrayBuffer>;
+  /** The page that is written to; what lies behind `at` is zeros. */
+  bytes: Uint8Array<ArrayBuffer> = NO_PAGE;
   at = 0;
   /** Values so far. */
   count = 0;
+  private readonly pages: Pages;
+  /** What is written of the pages before. */
+  private readonly full: Uint8Array<ArrayBuffer>[] = [];
+  private fullBytes = 0;
 
-  /** @param spare zeros to write to, when they are enough. */
-  constructor(capacity: number, spare?: Uint8Array<ArrayBuffer>) {
-    this.bytes = spare && spare.length >= capacity ? spare : new Uint8Array(capacity);
+  constructor(pages: Pages) {
+    this.pages = pages;
   }
 
-  /** The bytes written so far: a view. */
-  get written(): Uint8Array<ArrayBuffer> {
-    return this.bytes.subarray(0, this.at);
+  /** The bytes written so far, one piece after the other: views. */
+  get written(): readonly Uint8Array<ArrayBuffer>[] {
+    return this.at === 0 ? [...this.full] : [...this.full, this.bytes.subarray(0, this.at)];
   }
 
-  /** Makes room for so many bytes more. What lies behind `at` is zeros and stays so. */
+  /** Bytes of memory that it holds, about. */
+  get bytesHeld(): number {
+    return this.fullBytes + this.at;
+  }
+
+  /** Makes room for so many bytes more, one behind the other. What lies behind `at` is zeros and stays so. */
   reserve(more: number): void {
-    if (this.at + more <= this.bytes.length) return;
-    const grown = new Uint8Array(Math.max(Math.ceil(this.bytes.length * 1.5), this.at + more, 256));
-    grown.set(this.bytes.subarray(0, this.at));
-    this.bytes = grown;
+    if (this.at + more > this.bytes.length) this.turn(more);
+  }
+
+  /** Nobody reads what was written any more. */
+  release(): void {
+    for (const { buffer, length } of this.full) this.pages.giveBack(new Uint8Array(buffer), length);
+    if (this.bytes !== NO_PAGE) this.pages.giveBack(this.bytes, this.at);
+    this.full.length = 0;
+    this.fullBytes = 0;
+    this.bytes = NO_PAGE;
+    this.at = 0;
+  }
+
+  private turn(more: number): void {
+    if (this.at > 0) {
+      this.full.push(this.bytes.subarray(0, this.at));
+      this.fullBytes += this.at;
+    } else if (this.bytes !== NO_PAGE) this.pages.giveBack(this.bytes, 0);
+    this.bytes = this.pages.take(more, this.full.length);
+    this.at = 0;
   }
 
   byte(value: number): void {
@@ -84,6 +111,8 @@ export class Stream {
     this.count += 1;
   }
 }
+
+const NO_PAGE = new Uint8Array();
 
 export function putInt32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value;

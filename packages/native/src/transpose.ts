@@ -1,18 +1,17 @@
 import { Dictionary } from './dictionary.ts';
-import { fill, kindsOf, streamCount, zeroBytes } from './fill.ts';
+import { type Datums, fill, itemsIn, kindsOf, streamCount, zeroBytes } from './fill.ts';
+import type { Pages } from './pages.ts';
 import { type Hints, type Plan, type PlannedField, planOf, type SchemaField } from './plan.ts';
 import { Stream } from './stream.ts';
 
-/** How datums of one writer's schema become columns of the reader's. */
-export interface Transposition {
-  /** Fields of the writer. */
-  readonly fields: number;
-  /** For each of the reader's columns the writer's field, or what stands for it. */
-  readonly columns: readonly (
-    | { readonly from: number; readonly plan: Plan; readonly symbols: Uint8Array | undefined }
-    | { readonly from: undefined; readonly plan: Plan; readonly fallback: unknown }
-  )[];
-}
+/**
+ * How datums of one writer's schema become columns of the reader's: for each of these the writer's field, or what stands
+ * for it.
+ */
+export type Transposition = readonly (
+  | { readonly from: number; readonly plan: Plan; readonly symbols: Uint8Array | undefined }
+  | { readonly from: undefined; readonly plan: Plan; readonly fallback: unknown }
+)[];
 
 /**
  * @throws Error when a field has another type in the reader's schema, but for an int that became a long, a value that
@@ -25,12 +24,11 @@ export function transpositionOf(
 ): Transposition {
   const written = planOf(writer, NO_HINTS);
   const plainly = planOf(reader, NO_HINTS);
-  const columns = planOf(reader, hints).map(({ name, plan }, index) => {
+  return planOf(reader, hints).map(({ name, plan }, index) => {
     const from = written.findIndex((field) => field.name === name);
     if (from < 0) return { from: undefined, plan, fallback: reader[index]?.default };
     return { from, plan, symbols: symbolsFrom(name, written[from]!.plan, plainly[index]!.plan) };
   });
-  return { fields: written.length, columns };
 }
 
 const NO_HINTS: Hints = { uuids: new Set(), dictionaries: new Set() };
@@ -67,36 +65,24 @@ function shapeOf(plan: Plan): string {
 /** Rows that are taken apart together: their bytes stay in the processor's cache while column after column is filled. */
 export const TOGETHER = 256;
 
-const positionsByStride = new Map<number, Int32Array>();
-
-/** Room for the positions of `TOGETHER` datums of so many fields; the same one each time. */
-export function positionsFor(stride: number): Int32Array {
-  let positions = positionsByStride.get(stride);
-  if (!positions) positionsByStride.set(stride, (positions = new Int32Array(stride * TOGETHER)));
-  return positions;
-}
-
 /**
  * Takes datums apart: appends each field behind the others of its column.
  *
- * @param bytes holds the datums, each of which was walked.
- * @param positions where each field of the writer begins in `bytes`, datum after datum.
- * @param rows datums; best are as many as stay in the processor's cache.
+ * @param datums of one writer, each of which was walked; best are as many as stay in the processor's cache.
  * @param streams of all columns, one after the other, as `openColumns` made them.
  */
 export function transpose(
-  { fields: stride, columns }: Transposition,
-  bytes: Uint8Array,
-  positions: Int32Array,
-  rows: number,
+  columns: Transposition,
+  datums: Datums,
   streams: readonly (Stream | Dictionary)[],
 ): void {
+  const { rows } = datums;
   let first = 0;
   for (const column of columns) {
     if (column.from === undefined) {
       for (let row = 0; row < rows; row += 1) appendFallback(column.plan, column.fallback, streams, first);
     } else {
-      fill(column.plan, { bytes, positions, stride, field: column.from, rows }, streams, first);
+      fill(column.plan, { ...datums, field: column.from }, streams, first);
       if (column.symbols) translate(streams[first] as Stream, rows, column.symbols);
     }
     first += streamCount(column.plan);
@@ -127,7 +113,7 @@ function appendFallback(
       (streams[first + 1] as Stream).zeros(zeroBytes(plan.of));
       break;
     case 'array':
-      out.int64(itemsBefore(out));
+      out.int64(itemsIn(plan.of, streams, first + 1));
       break;
     case 'enum':
       out.byte(Math.max(0, plan.symbols.indexOf(String(fallback))));
@@ -146,29 +132,9 @@ function appendFallback(
   }
 }
 
-/** The last end of an array's rows: 8 bytes before the end of the stream. */
-function itemsBefore({ bytes, at }: Stream): number {
-  if (at === 0) return 0;
-  const view = new Uint32Array(bytes.slice(at - 8, at).buffer);
-  return view[0]! + view[1]! * 4_294_967_296;
-}
-
-/**
- * New streams for all columns.
- *
- * @param sizes bytes of a row in each stream, where they are known.
- * @param spareFor zeros for a stream to write to.
- */
-export function openColumns(
-  columns: readonly PlannedField[],
-  rows: number,
-  sizes: readonly number[] = [],
-  spareFor: (stream: number) => Uint8Array<ArrayBuffer> | undefined = () => undefined,
-): (Stream | Dictionary)[] {
+/** New streams for all columns. */
+export function openColumns(columns: readonly PlannedField[], pages: Pages): (Stream | Dictionary)[] {
   return columns
     .flatMap(({ plan }) => kindsOf(plan))
-    .map((kind, index) => {
-      if (kind === 'dictionary') return new Dictionary(rows);
-      return new Stream(Math.ceil((sizes[index] ?? 8) * rows) + 64, spareFor(index));
-    });
+    .map((kind) => (kind === 'dictionary' ? new Dictionary(pages) : new Stream(pages)));
 }

@@ -1,8 +1,7 @@
 import { isFailure, messageOf } from '@cairn/failure';
 import { type Clock, realClock } from './clock.ts';
 import { Intake } from './intake.ts';
-import { type Chunk, type ChunkLimits, Mailbox } from './mailbox.ts';
-import { Pages } from './pages.ts';
+import { type Chunk, type ChunkLimits, type ChunkMaking, type Gathering, Mailbox } from './mailbox.ts';
 import { Turns } from './turns.ts';
 
 /** One record of the log. Its value is told by its place: a view for each record would be the most of the work on it. */
@@ -75,36 +74,39 @@ export interface RawSource extends AsyncDisposable {
   }): Promise<void>;
 }
 
-/** What a service does with one partition. */
-export interface PartitionWork {
+/** What a service does with one partition. Whatever it throws means that the work is thrown away and opened again. */
+export interface PartitionWork<G extends Gathering> extends ChunkMaking<G> {
   /** First offset to read. */
   readonly start: number;
   /**
    * Brings every record of the chunk to its outcome. A rejection means that nobody knows how far that came: the work is
    * thrown away and opened again, which finds out: at once when the failure says `yes` to a retry, else after a pause.
    *
-   * @param release to be called when the chunk's records are needed no more: they are gone then.
+   * The loader releases what was gathered, once nothing needs it.
+   *
+   * @param letGo to be called when the chunk counts no longer among what waits, so that others are read in its place; else
+   *   it does until it is loaded.
    */
-  load(chunk: Chunk, release: () => void): Promise<void>;
-  /** Most records that the next chunk may have, where that is fewer than the limits say. */
-  fewer?(): number | undefined;
+  load(chunk: Chunk<G>, letGo: () => void): Promise<void>;
   /** Everything delivered so far is loaded and nothing waits. */
   idle?(): Promise<void>;
 }
 
-export interface ConsumeOptions {
+export interface ConsumeOptions<G extends Gathering> {
   readonly source: RawSource;
   /** Finds out how far the partition has been brought, and takes it from there. */
-  readonly open: (partition: AssignedPartition) => Promise<PartitionWork>;
+  readonly open: (partition: AssignedPartition) => Promise<PartitionWork<G>>;
   readonly limits: ChunkLimits;
   /** Bytes that wait, of all partitions together, from which on only one partition reads: see intake.ts. */
   readonly bufferBytesMax: number;
-  /** True when a chunk must not hold both. */
-  readonly splitBetween?: (left: LogRecord, right: LogRecord) => boolean;
+  /** True when a chunk must not hold records of both times, milliseconds since 1970. */
+  readonly splitBetween?: (leftAppendedAtMs: number, rightAppendedAtMs: number) => boolean;
   readonly onTrouble: (partition: AssignedPartition, error: unknown) => void;
   readonly retry?: { readonly firstMs: number; readonly mostMs: number };
-  /** Chunks that are loaded at the same time, of all partitions; default 2. It bounds memory. */
+  /** Chunks that are loaded at the same time, of all partitions; default 2. */
   readonly loadsAtOnce?: number;
+  /** Bytes of memory that these may hold together; one that holds more goes alone. Without it they are not counted. */
+  readonly loadBytesMax?: number;
   readonly clock?: Clock;
 }
 
@@ -118,26 +120,25 @@ export interface Consumption extends AsyncDisposable {
 }
 
 /**
- * The one consume loop. For each partition that this process is given: open the work, read from where it says, cut what
- * arrives into chunks, load one chunk at a time, in order. Any trouble leads back to opening, after a pause; losing the
+ * The one consume loop. For each partition that this process is given: open the work, read from where it says, gather what
+ * arrives in chunks, load one chunk at a time, in order. Any trouble leads back to opening, after a pause; losing the
  * partition ends it. Dispose loads what is in hand and leaves the group.
  */
-export async function consume(options: ConsumeOptions): Promise<Consumption> {
+export async function consume<G extends Gathering>(options: ConsumeOptions<G>): Promise<Consumption> {
   const { source, limits } = options;
-  const mailboxes = new Map<AssignedPartition, Mailbox>();
+  const mailboxes = new Map<AssignedPartition, Mailbox<G>>();
   const walks = new Set<Promise<void>>();
   const stopping = new AbortController();
   const retry = options.retry ?? { firstMs: 200, mostMs: 10_000 };
   const clock = options.clock ?? realClock;
-  const turns = new Turns(options.loadsAtOnce ?? 2);
-  const pages = new Pages(options.bufferBytesMax + limits.bytesMax);
+  const turns = new Turns(options.loadsAtOnce ?? 2, options.loadBytesMax);
   const intake = new Intake({ bufferBytesMax: options.bufferBytesMax, bytesMax: limits.bytesMax });
 
-  const walkPartition = async (partition: AssignedPartition, mailbox: Mailbox): Promise<void> => {
+  const walkPartition = async (partition: AssignedPartition, mailbox: Mailbox<G>): Promise<void> => {
     const over = AbortSignal.any([partition.lost, stopping.signal]);
     const reader = {
       get bytes() {
-        return mailbox.bytes;
+        return mailbox.bytesHeld;
       },
       get isFull() {
         return mailbox.isFull;
@@ -149,19 +150,19 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
       try {
         const work = await options.open(partition);
         if (over.aborted) return;
-        mailbox.restart(work.start, () => work.fewer?.());
+        mailbox.restart(work.start, work);
         partition.readFrom(work.start);
         intake.add(reader);
         for (;;) {
           const chunk = await mailbox.take(over);
           if (chunk === undefined) return;
-          const release = (): void => {
-            mailbox.release(chunk);
+          const letGo = (): void => {
+            mailbox.letGo(chunk);
             intake.settle();
           };
-          await turns.take(() => work.load(chunk, release));
+          await turns.take(chunk.gathered.bytesHeld, () => work.load(chunk, letGo));
           attempt = 0;
-          release();
+          letGo();
           if (mailbox.isEmpty) await work.idle?.();
         }
       } catch (error) {
@@ -174,6 +175,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
         const mostMs = Math.min(retry.mostMs, retry.firstMs * 2 ** attempt);
         await clock.pause(mostMs * (0.5 + clock.random() / 2), over);
       } finally {
+        mailbox.close();
         intake.remove(reader);
       }
     }
@@ -182,7 +184,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
   await source.run({
     onAssigned(partition) {
       partition.pause();
-      const mailbox = new Mailbox(limits, options.splitBetween ?? (() => false), clock, pages);
+      const mailbox = new Mailbox<G>(limits, options.splitBetween ?? (() => false), clock);
       mailboxes.set(partition, mailbox);
       const walk = walkPartition(partition, mailbox).finally(() => {
         mailboxes.delete(partition);
@@ -201,7 +203,7 @@ export async function consume(options: ConsumeOptions): Promise<Consumption> {
       return mailboxes.size;
     },
     get bufferedBytes() {
-      return [...mailboxes.values()].reduce((sum, mailbox) => sum + mailbox.bytes, 0);
+      return [...mailboxes.values()].reduce((sum, mailbox) => sum + mailbox.bytesHeld, 0);
     },
     reopen(topic, number, why) {
       for (const [{ topic: name, partition }, mailbox] of mailboxes) {

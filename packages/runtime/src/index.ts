@@ -13,7 +13,7 @@ export {
 } from './consume.ts';
 export { type HealthOptions, type HealthServer, listen, type Readiness, serveHealth } from './health.ts';
 export { createLog, type Logger, type LogOptions } from './log.ts';
-export type { Chunk, ChunkLimits } from './mailbox.ts';
+export type { Chunk, ChunkLimits, ChunkMaking, Gathering } from './mailbox.ts';
 export {
   type CounterMetric,
   createMetrics,
@@ -22,6 +22,7 @@ export {
   type Labels,
   type Metrics,
 } from './metrics.ts';
+export { type KeptRecords, Pages, Shelf } from './pages.ts';
 export { type EnvironmentNames, type ReadConfigOptions, readConfig } from './read-config.ts';
 export { readRetention, readRetentionFile } from './read-retention.ts';
 export { type RunOptions, runService, type ServiceContext } from './run-service.ts';

@@ -57,6 +57,18 @@ describe('an intake', () => {
     expect(partitions.every(({ reads }) => reads)).toBe(true);
   });
 
+  test('turns from a partition that has nothing to the one that waits for the rest of its chunk', () => {
+    const { intake, partitions } = intakeOf(0, 60, 40);
+    partitions[2]!.bytes = 50;
+    intake.settle();
+    // The others have whole chunks; one of them is loaded, and what it has read beyond that is half a chunk.
+    expect(partitions.map(({ reads }) => reads)).toEqual([true, false, false]);
+    partitions[1]!.bytes = 110;
+    partitions[2]!.bytes = 30;
+    intake.settle();
+    expect(partitions.map(({ reads }) => reads)).toEqual([false, false, true]);
+  });
+
   test('pauses a partition that is taken out, and goes on with another', () => {
     const { intake, partitions } = intakeOf(45, 40, 40);
     intake.remove(partitions[0]!);

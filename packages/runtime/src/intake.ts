@@ -15,7 +15,6 @@ export interface Reader {
  */
 export class Intake {
   private readonly reading = new Map<Reader, boolean>();
-  private favoured: Reader | undefined;
   private readonly limits: { readonly bufferBytesMax: number; readonly bytesMax: number };
 
   constructor(limits: { readonly bufferBytesMax: number; readonly bytesMax: number }) {
@@ -46,8 +45,7 @@ export class Intake {
     const { bufferBytesMax, bytesMax } = this.limits;
     const waiting = this.bytes;
     const everyone = waiting < bufferBytesMax;
-    this.favoured = everyone ? undefined : this.favourite();
-    const one = waiting < bufferBytesMax + bytesMax ? this.favoured : undefined;
+    const one = !everyone && waiting < bufferBytesMax + bytesMax ? this.favourite() : undefined;
     for (const [reader, reads] of this.reading) {
       const may = everyone || reader === one;
       if (may === reads) continue;
@@ -57,8 +55,8 @@ export class Intake {
     }
   }
 
+  /** Whoever reads grows, so that it stays the same one until it has a whole chunk. */
   private favourite(): Reader | undefined {
-    if (this.favoured && this.reading.has(this.favoured) && !this.favoured.isFull) return this.favoured;
     let most: Reader | undefined;
     for (const reader of this.reading.keys()) {
       if (!reader.isFull && (most === undefined || reader.bytes > most.bytes)) most = reader;

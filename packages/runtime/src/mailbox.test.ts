@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { realClock } from './clock.ts';
 import { type LogBatch, type LogRecord, recordOf, recordValue } from './consume.ts';
 import { type Chunk, Mailbox } from './mailbox.ts';
-import { Pages } from './pages.ts';
+import { type KeptRecords, Pages, Shelf } from './pages.ts';
 
 const LIMITS = { recordsMax: 7, bytesMax: 1_000, ageMsMax: 0 };
 const never = new AbortController().signal;
@@ -35,14 +35,27 @@ const logs: fc.Arbitrary<LogBatch[]> = fc
 const copyOf = (record: LogRecord): LogRecord =>
   recordOf(record.offset, recordValue(record)?.slice() ?? null, record.appendedAtMs);
 
-async function drain(mailbox: Mailbox): Promise<Chunk[]> {
-  const chunks: Chunk[] = [];
+/** Chunks of records that are kept as they came. */
+function keeping(): { readonly gather: () => KeptRecords } {
+  const shelf = new Shelf(new Pages(0));
+  return { gather: () => shelf.gather() };
+}
+
+interface Drained extends Omit<Chunk, 'gathered'> {
+  readonly records: readonly LogRecord[];
+}
+
+async function drain(mailbox: Mailbox<KeptRecords>): Promise<Drained[]> {
+  const chunks: Drained[] = [];
   while (!mailbox.isEmpty) {
     const chunk = await mailbox.take(never);
     if (chunk === undefined) break;
+    const { gathered, ...rest } = chunk;
     // Released, a chunk has no records any more, and their bytes are written over.
-    chunks.push({ ...chunk, records: chunk.records.map(copyOf) });
-    mailbox.release(chunk);
+    chunks.push({ ...rest, records: gathered.records.map(copyOf) });
+    expect(rest.count).toBe(gathered.records.length);
+    gathered.release();
+    mailbox.letGo(chunk);
   }
   return chunks;
 }
@@ -56,19 +69,19 @@ describe('a mailbox', () => {
   });
 
   test('takes no offsets that were passed over for holes: whoever waits for a chunk fails', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock, new Pages(0));
-    mailbox.restart(0);
+    const mailbox = new Mailbox<KeptRecords>({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
+    mailbox.restart(0, keeping());
     mailbox.put(fetched(0, 2));
     mailbox.put(fetched(5, 6));
     await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
-    mailbox.restart(3);
+    mailbox.restart(3, keeping());
     mailbox.put(fetched(3, 9));
     expect((await mailbox.take(never))?.holes).toEqual([]);
   });
 
   test('a log that ends before the position is noticed', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock, new Pages(0));
-    mailbox.restart(10);
+    const mailbox = new Mailbox<KeptRecords>({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
+    mailbox.restart(10, keeping());
     mailbox.put(fetched(0, 3));
     await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
   });
@@ -76,9 +89,9 @@ describe('a mailbox', () => {
   test('cuts what arrives into chunks that cover every offset once, as a record or as a hole', async () => {
     await fc.assert(
       fc.asyncProperty(logs, fc.boolean(), async (batches, atOnce) => {
-        const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
-        mailbox.restart(0);
-        const chunks: Chunk[] = [];
+        const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+        mailbox.restart(0, keeping());
+        const chunks: Drained[] = [];
         for (const batch of batches) {
           mailbox.put(batch);
           if (!atOnce) chunks.push(...(await drain(mailbox)));
@@ -101,19 +114,18 @@ describe('a mailbox', () => {
         }
         const records = batches.flatMap((batch) => batch.records);
         expect(chunks.flatMap((chunk) => chunk.records)).toEqual(records.map(copyOf));
-        expect(mailbox.bytes).toBe(0);
+        expect(mailbox.bytesHeld).toBe(0);
       }),
     );
   });
 
   test('never puts two records into one chunk that must not meet', async () => {
-    const mailbox = new Mailbox(
+    const mailbox = new Mailbox<KeptRecords>(
       LIMITS,
-      (left, right) => Math.floor(left.offset / 3) !== Math.floor(right.offset / 3),
+      (left, right) => Math.floor((left - 1_000) / 3) !== Math.floor((right - 1_000) / 3),
       realClock,
-      new Pages(0),
     );
-    mailbox.restart(0);
+    mailbox.restart(0, keeping());
     mailbox.put({
       first: 0,
       last: 7,
@@ -129,10 +141,10 @@ describe('a mailbox', () => {
   });
 
   test('ignores a batch that was fetched before it began again', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
-    mailbox.restart(0);
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 1, records: [record(0), record(1)], highWatermark: 4 });
-    mailbox.restart(2);
+    mailbox.restart(2, keeping());
     mailbox.put({ first: 0, last: 1, records: [record(0), record(1)], highWatermark: 4 });
     mailbox.put({ first: 0, last: 3, records: [0, 1, 2, 3].map((at) => record(at)), highWatermark: 4 });
     const [chunk] = await drain(mailbox);
@@ -140,35 +152,35 @@ describe('a mailbox', () => {
     expect(chunk?.first).toBe(2);
   });
 
-  test('counts the bytes of records until they are released, and of no record after that', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
-    mailbox.restart(0);
+  test('counts what a chunk holds until it was let go, and leaves it to whoever took it', async () => {
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 1, records: [record(0, 500), record(1, 500)], highWatermark: 2 });
-    const held = mailbox.bytes;
+    const held = mailbox.bytesHeld;
     expect(held).toBeGreaterThan(1_000);
     const chunk = await mailbox.take(never);
-    expect(mailbox.bytes).toBe(held);
-    mailbox.release(chunk!);
-    mailbox.release(chunk!);
-    expect(chunk?.records).toEqual([]);
-    expect(mailbox.bytes).toBe(held / 2);
+    expect(mailbox.bytesHeld).toBe(held);
+    mailbox.letGo(chunk!);
+    mailbox.letGo(chunk!);
+    expect(mailbox.bytesHeld).toBe(held / 2);
+    expect(chunk?.gathered.records).toHaveLength(1);
+    chunk?.gathered.release();
+    expect(chunk?.gathered.records).toEqual([]);
   });
 
-  test('cuts smaller chunks while whoever loads them wants fewer records', async () => {
-    let fewer: number | undefined = 2;
-    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
-    mailbox.restart(0, () => fewer);
+  test('cuts smaller chunks up to an offset to which whoever loads them wants fewer records', async () => {
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    mailbox.restart(0, { ...keeping(), fewer: (first) => (first < 4 ? 2 : undefined) });
     const records = Array.from({ length: 8 }, (_, at) => record(at));
     mailbox.put({ first: 0, last: 7, records, highWatermark: 8 });
-    const taken = async (): Promise<number> => (await mailbox.take(never))?.records.length ?? 0;
+    const taken = async (): Promise<number> => (await mailbox.take(never))?.count ?? 0;
     expect([await taken(), await taken()]).toEqual([2, 2]);
-    fewer = undefined;
     expect(await taken()).toBe(4);
   });
 
   test('waits for a whole chunk, however old its records are, while the log holds one more', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
-    mailbox.restart(0);
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 100 });
     const taken = mailbox.take(never);
     expect(await Promise.race([taken, new Promise((resolve) => setTimeout(resolve, 30, 'waits'))])).toBe(
@@ -176,36 +188,54 @@ describe('a mailbox', () => {
     );
     const more = Array.from({ length: 6 }, (_, at) => record(1 + at));
     mailbox.put({ first: 1, last: 6, records: more, highWatermark: 100 });
-    expect((await taken)?.records).toHaveLength(7);
+    expect((await taken)?.gathered.records).toHaveLength(7);
   });
 
   test('lets a record wait for company no longer than it may', async () => {
-    const mailbox = new Mailbox({ ...LIMITS, ageMsMax: 30 }, () => false, realClock, new Pages(0));
-    mailbox.restart(0);
+    const mailbox = new Mailbox<KeptRecords>({ ...LIMITS, ageMsMax: 30 }, () => false, realClock);
+    mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
     const began = performance.now();
     const chunk = await mailbox.take(never);
-    expect(chunk?.records).toHaveLength(1);
+    expect(chunk?.gathered.records).toHaveLength(1);
     expect(performance.now() - began).toBeGreaterThanOrEqual(25);
+  });
+
+  test('hands on what whoever gathers throws, and takes nothing in until it begins anew', async () => {
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    const { gather } = keeping();
+    const refusing = (): KeptRecords => ({
+      ...gather(),
+      add() {
+        throw new Error('not this log');
+      },
+    });
+    mailbox.restart(0, { gather: refusing });
+    mailbox.put(fetched(0, 2));
+    mailbox.put(fetched(3, 4));
+    await expect(mailbox.take(never)).rejects.toThrow('not this log');
+    mailbox.restart(0, { gather });
+    mailbox.put(fetched(0, 2));
+    expect((await mailbox.take(never))?.count).toBe(3);
   });
 
   test('gives nothing once it is over', async () => {
     const over = new AbortController();
-    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
-    mailbox.restart(0);
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    mailbox.restart(0, keeping());
     const taken = mailbox.take(over.signal);
     over.abort();
     expect(await taken).toBeUndefined();
   });
 
   test('that is told to fail fails whoever takes the next chunk, and begins anew after that', async () => {
-    const mailbox = new Mailbox(LIMITS, () => false, realClock, new Pages(0));
-    mailbox.restart(0);
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    mailbox.restart(0, keeping());
     const taken = mailbox.take(never);
     mailbox.fail(new Error('look again'));
     await expect(taken).rejects.toThrow('look again');
-    mailbox.restart(0);
+    mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
-    expect((await mailbox.take(never))?.records).toHaveLength(1);
+    expect((await mailbox.take(never))?.gathered.records).toHaveLength(1);
   });
 });

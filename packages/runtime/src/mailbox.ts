@@ -1,7 +1,6 @@
 import { Failure } from '@cairn/failure';
 import type { Clock } from './clock.ts';
 import type { LogBatch, LogRecord } from './consume.ts';
-import { type Pages, Shelf } from './pages.ts';
 
 export interface ChunkLimits {
   readonly recordsMax: number;
@@ -10,13 +9,27 @@ export interface ChunkLimits {
   readonly ageMsMax: number;
 }
 
+/** What the records of a chunk are gathered in while they come. */
+export interface Gathering {
+  /** Bytes of memory that it holds, about. */
+  readonly bytesHeld: number;
+  /**
+   * Takes the next records of the chunk, in order of offset. Their bytes may be written over as soon as it returns, so it
+   * has copied by then what it keeps.
+   */
+  add(records: readonly LogRecord[]): void;
+  /** Nobody needs what was gathered any more: its memory may be used again. */
+  release(): void;
+}
+
 /** Consecutive offsets of one partition. */
-export interface Chunk {
+export interface Chunk<G extends Gathering = Gathering> {
   readonly first: number;
   /** Inclusive. */
   readonly last: number;
-  /** Empty once the mailbox was told that they are needed no more. */
-  readonly records: readonly LogRecord[];
+  /** Its records. */
+  readonly count: number;
+  readonly gathered: G;
   /** Of the first record; undefined when there is none. */
   readonly oldestAppendedAtMs: number | undefined;
   /** Offsets in [first, last] that the log holds no record for. */
@@ -25,81 +38,98 @@ export interface Chunk {
   readonly behind: number;
 }
 
-/** What a fetch brought and nobody has loaded yet, of one partition, cut into chunks. intake.ts bounds it. */
-export class Mailbox {
-  private records: LogRecord[] = [];
+/** How chunks of a partition are made, from where on. */
+export interface ChunkMaking<G extends Gathering> {
+  /** Begins what the records of the next chunk are gathered in. */
+  readonly gather: () => G;
+  /** Most records of the chunk that begins at this offset, where that is fewer than the limits say. */
+  readonly fewer?: (first: number) => number | undefined;
+}
+
+interface Filling<G> {
+  readonly first: number;
+  readonly gathered: G;
+  readonly recordsMax: number;
+  readonly begunAtMs: number;
+  readonly oldestAppendedAtMs: number;
+  latestAppendedAtMs: number;
+  count: number;
+  /** Offset behind its last record. */
+  next: number;
+  readonly holes: { first: number; last: number }[];
+}
+
+/** Bytes of records that are handed on together: a chunk grows beyond its limit by less. */
+const TOGETHER_BYTES = 256 * 1024;
+
+/** What fetches brought and nobody has loaded yet, of one partition, cut into chunks. intake.ts bounds it. */
+export class Mailbox<G extends Gathering> {
+  /** Cut, the first of them first. */
+  private ready: Chunk<G>[] = [];
+  private filling: Filling<G> | undefined;
+  /** Whoever loads them has not let go of them. */
+  private taken = new Set<Chunk<G>>();
+  private making: ChunkMaking<G> | undefined;
   private next = 0;
   /** First offset that no chunk holds yet. */
   private from = 0;
-  private open = false;
   private highWatermark = 0;
-  private oldestAt = 0;
   private wake: () => void = () => {};
   private trouble: unknown;
-  bytes = 0;
 
   private readonly limits: ChunkLimits;
-  private readonly splitBetween: (left: LogRecord, right: LogRecord) => boolean;
+  private readonly splitBetween: (leftAppendedAtMs: number, rightAppendedAtMs: number) => boolean;
   private readonly clock: Clock;
-  private readonly pages: Pages;
-  private shelf: Shelf;
-  /** Records of a chunk, where whoever loads them wants fewer than the limits say. */
-  private fewer: () => number | undefined = () => undefined;
 
   constructor(
     limits: ChunkLimits,
-    splitBetween: (left: LogRecord, right: LogRecord) => boolean,
+    splitBetween: (leftAppendedAtMs: number, rightAppendedAtMs: number) => boolean,
     clock: Clock,
-    pages: Pages,
   ) {
     this.limits = limits;
     this.splitBetween = splitBetween;
     this.clock = clock;
-    this.pages = pages;
-    this.shelf = new Shelf(pages);
   }
 
-  /**
-   * Forgets everything and expects this offset next.
-   *
-   * @param fewer asked before each chunk is cut.
-   */
-  restart(offset: number, fewer: () => number | undefined = () => undefined): void {
-    this.shelf.release(this.records);
-    // A chunk that is on its way may still be read: its pages are left to the collector.
-    this.shelf = new Shelf(this.pages);
-    this.records = [];
-    this.bytes = 0;
+  /** Forgets everything, and expects this offset next. What is on its way is left to whoever loads it. */
+  restart(offset: number, making: ChunkMaking<G>): void {
+    this.close();
+    this.making = making;
     this.next = offset;
     this.from = offset;
-    this.open = true;
-    this.fewer = fewer;
-    this.trouble = undefined;
   }
 
-  /** Forgets everything and takes nothing in until it is restarted. */
+  /** Forgets everything, and takes nothing in until it is restarted. */
   close(): void {
-    this.restart(0);
-    this.open = false;
+    for (const { gathered } of this.ready) gathered.release();
+    this.filling?.gathered.release();
+    this.ready = [];
+    this.filling = undefined;
+    this.taken = new Set();
+    this.making = undefined;
+    this.trouble = undefined;
   }
 
   /**
    * Takes a batch in; one that was fetched for an earlier position is ignored. When offsets were passed over, or the log
    * ends before the position, it is not the log that was read until now: whoever takes the next chunk fails.
    */
-  put(batch: LogBatch): void {
-    if (!this.open) return;
-    if (batch.first > this.next || batch.highWatermark < this.next) {
-      this.fail(logMoved(this.next, batch));
+  put({ first, last, records, highWatermark }: LogBatch): void {
+    const { making } = this;
+    if (making === undefined || this.trouble !== undefined) return;
+    if (first > this.next || highWatermark < this.next) {
+      this.fail(logMoved(this.next, first, highWatermark));
       return;
     }
-    if (batch.last < this.next) return;
-    const fresh = this.shelf.keep(batch.records.filter((record) => record.offset >= this.next));
-    if (this.records.length === 0 && fresh.length > 0) this.oldestAt = this.clock.nowMs();
-    for (const record of fresh) this.records.push(record);
-    this.bytes += fresh.reduce((sum, record) => sum + sizeOf(record), 0);
-    this.next = batch.last + 1;
-    this.highWatermark = batch.highWatermark;
+    if (last < this.next) return;
+    this.highWatermark = highWatermark;
+    try {
+      this.gather(making, records);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.next = last + 1;
     this.wake();
   }
 
@@ -109,71 +139,111 @@ export class Mailbox {
     this.wake();
   }
 
+  /** Bytes of memory that what waits holds, chunks that were taken and not let go included. */
+  get bytesHeld(): number {
+    let held = this.filling?.gathered.bytesHeld ?? 0;
+    for (const { gathered } of this.ready) held += gathered.bytesHeld;
+    for (const { gathered } of this.taken) held += gathered.bytesHeld;
+    return held;
+  }
+
   get isEmpty(): boolean {
-    return this.records.length === 0;
+    return this.filling === undefined && this.ready.length === 0;
   }
 
   /** A whole chunk waits. */
   get isFull(): boolean {
-    return this.records.length >= this.recordsMax || this.bytes >= this.limits.bytesMax;
+    return this.ready.length > 0 || (this.filling !== undefined && this.isWhole(this.filling));
   }
 
   /** The next chunk, once it is full or old enough; undefined when the signal says that it is over. */
-  async take(over: AbortSignal): Promise<Chunk | undefined> {
+  async take(over: AbortSignal): Promise<Chunk<G> | undefined> {
     for (;;) {
       if (over.aborted) return undefined;
       if (this.trouble !== undefined) throw this.trouble;
       const waitMs = this.waitMs();
-      if (waitMs <= 0) return this.cut();
+      if (waitMs <= 0) {
+        if (this.ready.length === 0) this.cut(this.next - 1);
+        const chunk = this.ready.shift()!;
+        this.taken.add(chunk);
+        return chunk;
+      }
       await this.change(waitMs, over);
     }
   }
 
-  /** The records of a chunk are needed no more: other ones take their place. */
-  release({ records }: Chunk): void {
-    this.shelf.release(records);
-    this.bytes -= records.reduce((sum, record) => sum + sizeOf(record), 0);
-    (records as LogRecord[]).length = 0;
+  /** A chunk that was taken counts no longer among what waits. */
+  letGo(chunk: Chunk<G>): void {
+    this.taken.delete(chunk);
   }
 
-  private get recordsMax(): number {
-    return Math.min(this.limits.recordsMax, this.fewer() ?? Number.POSITIVE_INFINITY);
+  private gather(making: ChunkMaking<G>, records: readonly LogRecord[]): void {
+    let at = records.findIndex(({ offset }) => offset >= this.next);
+    if (at < 0) return;
+    while (at < records.length) {
+      const { appendedAtMs } = records[at]!;
+      if (this.filling && !this.fits(this.filling, records[at]!)) this.cut(this.filling.next - 1);
+      const filling = (this.filling ??= {
+        first: this.from,
+        gathered: making.gather(),
+        recordsMax: Math.min(this.limits.recordsMax, making.fewer?.(this.from) ?? Number.POSITIVE_INFINITY),
+        begunAtMs: this.clock.nowMs(),
+        oldestAppendedAtMs: appendedAtMs,
+        latestAppendedAtMs: appendedAtMs,
+        count: 0,
+        next: this.from,
+        holes: [],
+      });
+      const room = Math.min(TOGETHER_BYTES, this.limits.bytesMax - filling.gathered.bytesHeld);
+      const begin = at;
+      for (let bytes = 0; at < records.length && filling.count < filling.recordsMax; at += 1) {
+        const record = records[at]!;
+        bytes += sizeOf(record);
+        if (
+          at > begin &&
+          (bytes > room || this.splitBetween(filling.latestAppendedAtMs, record.appendedAtMs))
+        )
+          break;
+        if (record.offset > filling.next)
+          filling.holes.push({ first: filling.next, last: record.offset - 1 });
+        filling.next = record.offset + 1;
+        filling.latestAppendedAtMs = record.appendedAtMs;
+        filling.count += 1;
+      }
+      filling.gathered.add(begin === 0 && at === records.length ? records : records.slice(begin, at));
+    }
+  }
+
+  /** Whether the record may join the chunk. */
+  private fits(filling: Filling<G>, record: LogRecord): boolean {
+    const { gathered, count, recordsMax, latestAppendedAtMs } = filling;
+    return (
+      count < recordsMax &&
+      gathered.bytesHeld + sizeOf(record) <= this.limits.bytesMax &&
+      !this.splitBetween(latestAppendedAtMs, record.appendedAtMs)
+    );
+  }
+
+  private isWhole({ count, recordsMax, gathered }: Filling<G>): boolean {
+    return count >= recordsMax || gathered.bytesHeld >= this.limits.bytesMax;
   }
 
   private waitMs(): number {
-    if (this.records.length === 0) return Number.POSITIVE_INFINITY;
     if (this.isFull) return 0;
+    if (this.filling === undefined) return Number.POSITIVE_INFINITY;
     // Far behind, a chunk that waits for the rest of it costs no time that is not lost already.
-    if (this.highWatermark - this.next >= this.recordsMax) return Number.POSITIVE_INFINITY;
-    return this.limits.ageMsMax - (this.clock.nowMs() - this.oldestAt);
+    if (this.highWatermark - this.next >= this.filling.recordsMax) return Number.POSITIVE_INFINITY;
+    return this.limits.ageMsMax - (this.clock.nowMs() - this.filling.begunAtMs);
   }
 
-  private cut(): Chunk {
-    let count = 0;
-    let bytes = 0;
-    const { recordsMax } = this;
-    while (count < this.records.length && count < recordsMax) {
-      const record = this.records[count]!;
-      const before = this.records[count - 1];
-      if (before && (bytes + sizeOf(record) > this.limits.bytesMax || this.splitBetween(before, record)))
-        break;
-      bytes += sizeOf(record);
-      count += 1;
-    }
-    const records = this.records.slice(0, count);
-    this.records = this.records.slice(count);
-    this.oldestAt = this.clock.nowMs();
-    const first = this.from;
-    const last = this.records[0] ? records.at(-1)!.offset : this.next - 1;
+  /** Ends the chunk that is being filled. @param last offset that is known to hold no record behind it. */
+  private cut(last: number): void {
+    const { first, count, gathered, holes, next, oldestAppendedAtMs } = this.filling!;
+    if (next <= last) holes.push({ first: next, last });
+    this.filling = undefined;
     this.from = last + 1;
-    return {
-      first,
-      last,
-      records,
-      oldestAppendedAtMs: records[0]?.appendedAtMs,
-      holes: holesOf(first, last, records),
-      behind: this.highWatermark - last - 1,
-    };
+    const behind = this.highWatermark - last - 1;
+    this.ready.push({ first, last, count, gathered, oldestAppendedAtMs, holes, behind });
   }
 
   private change(waitMs: number, over: AbortSignal): Promise<void> {
@@ -191,7 +261,7 @@ export class Mailbox {
   }
 }
 
-function logMoved(next: number, { first, highWatermark }: LogBatch): Failure {
+function logMoved(next: number, first: number, highWatermark: number): Failure {
   return new Failure({
     code: 'log.moved',
     retry: 'later',
@@ -201,21 +271,6 @@ function logMoved(next: number, { first, highWatermark }: LogBatch): Failure {
 }
 
 /** A record's value and what holding it costs. */
-function sizeOf(record: LogRecord): number {
+export function sizeOf(record: LogRecord): number {
   return record.end - record.start + 64;
-}
-
-function holesOf(
-  first: number,
-  last: number,
-  records: readonly LogRecord[],
-): { first: number; last: number }[] {
-  const holes: { first: number; last: number }[] = [];
-  let next = first;
-  for (const { offset } of records) {
-    if (offset > next) holes.push({ first: next, last: offset - 1 });
-    next = offset + 1;
-  }
-  if (next <= last) holes.push({ first: next, last });
-  return holes;
 }

@@ -1,4 +1,5 @@
 import type { LogRecord } from './consume.ts';
+import { type Gathering, sizeOf } from './mailbox.ts';
 
 /** Holds hundreds of records; a record that is larger gets a page of its own. */
 const PAGE_BYTES = 256 * 1024;
@@ -47,7 +48,13 @@ export class Pages {
   }
 }
 
-/** The pages of one partition. */
+/** The records of a chunk, kept as they came. */
+export interface KeptRecords extends Gathering {
+  /** Empty once they were released. */
+  readonly records: readonly LogRecord[];
+}
+
+/** The pages of one partition, from one opening of it to the next. */
 export class Shelf {
   private readonly pages: Pages;
   private writing: Page | undefined;
@@ -55,6 +62,29 @@ export class Shelf {
 
   constructor(pages: Pages) {
     this.pages = pages;
+  }
+
+  /** Begins a chunk whose records are kept here. */
+  gather(): KeptRecords {
+    const records: LogRecord[] = [];
+    let bytesHeld = 0;
+    return {
+      records,
+      get bytesHeld() {
+        return bytesHeld;
+      },
+      add: (more) => {
+        for (const record of this.keep(more)) {
+          records.push(record);
+          bytesHeld += sizeOf(record);
+        }
+      },
+      release: () => {
+        this.release(records);
+        records.length = 0;
+        bytesHeld = 0;
+      },
+    };
   }
 
   /** Copies the values of records here. @returns the records, where they are now. */

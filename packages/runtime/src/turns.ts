@@ -1,21 +1,40 @@
-/** Lets so many at once do something; the others wait in the order in which they came. */
+/** Lets so many at once do something, as long as they hold no more than so many bytes together; the others wait in order. */
 export class Turns {
   private free: number;
-  private readonly waiting: (() => void)[] = [];
+  private bytesFree: number;
+  private readonly bytesMax: number;
+  private readonly waiting: { readonly bytes: number; readonly begin: () => void }[] = [];
 
-  constructor(atOnce: number) {
+  /** @param bytesMax who holds more goes alone. */
+  constructor(atOnce: number, bytesMax: number = Number.MAX_SAFE_INTEGER) {
     this.free = atOnce;
+    this.bytesFree = bytesMax;
+    this.bytesMax = bytesMax;
   }
 
-  async take<T>(act: () => Promise<T>): Promise<T> {
-    if (this.free > 0) this.free -= 1;
-    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+  /** @param bytes that are held meanwhile. */
+  async take<T>(bytes: number, act: () => Promise<T>): Promise<T> {
+    const held = Math.min(bytes, this.bytesMax);
+    await new Promise<void>((begin) => {
+      this.waiting.push({ bytes: held, begin });
+      this.admit();
+    });
     try {
       return await act();
     } finally {
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.free += 1;
+      this.free += 1;
+      this.bytesFree += held;
+      this.admit();
+    }
+  }
+
+  private admit(): void {
+    for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
+      if (this.free === 0 || next.bytes > this.bytesFree) return;
+      this.waiting.shift();
+      this.free -= 1;
+      this.bytesFree -= next.bytes;
+      next.begin();
     }
   }
 }

@@ -8,7 +8,7 @@ import type {
   PartitionWork,
   RawSource,
 } from '@cairn/runtime';
-import { consume, realClock } from '@cairn/runtime';
+import { consume, type KeptRecords, Pages, realClock, Shelf } from '@cairn/runtime';
 import type { Finding } from './finding.ts';
 import { type OpenLog, type OpenOptions, openPartition } from './open-partition.ts';
 import { type Taken, takeRecords } from './take-records.ts';
@@ -24,7 +24,7 @@ export interface ArchivePartitionsOptions extends OpenOptions, Omit<SegmentOptio
   readonly retry?: { readonly firstMs: number; readonly mostMs: number };
   readonly clock?: Clock;
   readonly onOpened: (partition: AssignedPartition, log: OpenLog) => void;
-  readonly onTaken: (partition: AssignedPartition, chunk: Chunk, taken: Taken) => void;
+  readonly onTaken: (partition: AssignedPartition, chunk: Chunk<KeptRecords>, taken: Taken) => void;
   readonly onStored: (partition: AssignedPartition, stored: StoredSegment, tookMs: number) => void;
   readonly onFinding: (finding: Finding) => void;
   readonly onTrouble: (partition: AssignedPartition, error: unknown) => void;
@@ -40,16 +40,17 @@ export async function archivePartitions(options: ArchivePartitionsOptions): Prom
   const clock = options.clock ?? realClock;
   /** The latest work on each partition. It goes on by its own clock, so it is ended before another one begins. */
   const works = new Map<string, LogWork>();
+  const pages = new Pages(options.bufferBytesMax + options.limits.bytesMax);
   let consumption: Consumption | undefined;
 
-  const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
+  const open = async (partition: AssignedPartition): Promise<LogWork> => {
     const { topic, partition: number } = partition;
     const key = `${topic} ${number}`;
     await works.get(key)?.end();
     const log = await openPartition(options, partition);
     for (const finding of log.findings) options.onFinding(finding);
     options.onOpened(partition, log);
-    const work = logWork(options, clock, partition, log, (error) =>
+    const work = logWork(options, clock, partition, log, new Shelf(pages), (error) =>
       consumption?.reopen(topic, number, error),
     );
     works.set(key, work);
@@ -85,7 +86,7 @@ export async function archivePartitions(options: ArchivePartitionsOptions): Prom
   };
 }
 
-interface LogWork extends PartitionWork {
+interface LogWork extends PartitionWork<KeptRecords> {
   readonly unarchivedSinceMs: number | undefined;
   /** Afterwards this work does nothing any more. What it has taken and not written is taken again by the next. */
   end(): Promise<void>;
@@ -97,6 +98,7 @@ function logWork(
   clock: Clock,
   partition: AssignedPartition,
   log: OpenLog,
+  shelf: Shelf,
   onTrouble: (error: unknown) => void,
 ): LogWork {
   const { segmentAgeMsMax, nowMs } = options;
@@ -157,6 +159,7 @@ function logWork(
 
   return {
     start: log.start,
+    gather: () => shelf.gather(),
     get unarchivedSinceMs() {
       return isOver ? undefined : begun?.receivedAtMs;
     },
@@ -164,6 +167,7 @@ function logWork(
       inTurn(async () => {
         const { oldestAppendedAtMs: receivedAtMs } = chunk;
         const taken = await takeRecords(log, chunk, endSegment, options.onFinding);
+        chunk.gathered.release();
         isCaughtUp = chunk.behind <= 0;
         if (log.segment === undefined) begun = undefined;
         else begun ??= { takenAtMs: clock.nowMs(), receivedAtMs: receivedAtMs ?? nowMs() };

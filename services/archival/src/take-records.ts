@@ -1,5 +1,5 @@
 import { type Accepted, SegmentWriter } from '@cairn/ledger';
-import type { Chunk } from '@cairn/runtime';
+import type { Chunk, KeptRecords } from '@cairn/runtime';
 import type { Finding } from './finding.ts';
 import { type OpenLog, rolledBack } from './open-partition.ts';
 
@@ -20,7 +20,7 @@ export interface Taken {
  */
 export async function takeRecords(
   log: OpenLog,
-  chunk: Chunk,
+  chunk: Chunk<KeptRecords>,
   end: () => Promise<void>,
   onFinding: (finding: Finding) => void,
 ): Promise<Taken> {
@@ -33,7 +33,7 @@ export async function takeRecords(
     chunk.holes.some(({ first, last }) => first <= anchor.offset && anchor.offset <= last)
   )
     throw rolledBack(origin, `Kafka has no record at offset ${anchor.offset} any more`);
-  for (const record of chunk.records) {
+  for (const record of chunk.gathered.records) {
     const { offset } = record;
     const accepted = acceptance.accept(record);
     if (offset === anchor?.offset) {

@@ -2,7 +2,7 @@
 import type { ObjectStore } from '@cairn/adapters';
 import { frame } from '@cairn/event';
 import { gatewaySubject, type LogReport, originOf } from '@cairn/ledger';
-import { type LogRecord, recordOf } from '@cairn/runtime';
+import { type LogRecord, Pages, recordOf, Shelf } from '@cairn/runtime';
 import { ObjectStoreInMemory } from '../../../packages/adapters/test/object-store-in-memory.ts';
 import type { Gateway } from '../../../packages/ledger/test/deployment.ts';
 import { KnownKeys, readKeyHistory } from '../src/known-keys.ts';
@@ -79,10 +79,13 @@ export class Rig {
 
   async take(log: OpenLog, records: readonly LogRecord[], end: () => Promise<void>) {
     const findings: { reason: string; detail: string }[] = [];
+    const gathered = new Shelf(new Pages(0)).gather();
+    gathered.add(records);
     const chunk = {
       first: records[0]!.offset,
       last: records.at(-1)!.offset,
-      records,
+      count: records.length,
+      gathered,
       oldestAppendedAtMs: records[0]!.appendedAtMs,
       holes: [],
       behind: 0,

@@ -23,25 +23,27 @@ const schema = z.object({
     .string()
     .default('standard')
     .transform((text) => text.split(',').map((name) => name.trim())),
+  /** A chunk is loaded when it has so many records, holds so many bytes, or is so old. */
   chunk: z
     .object({
       recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(100_000),
+      /** Of its columns, which are about half of its records; and of all chunks together that are loaded at a time. */
       bytesMax: z.coerce
         .number()
         .int()
         .min(65_536)
-        .default(48 * 1024 ** 2),
+        .default(32 * 1024 ** 2),
       ageMsMax: z.coerce.number().int().min(1).max(60_000).default(500),
     })
     .prefault({}),
-  /** Bytes of records that wait, of all partitions together, from which on one partition at a time is read. */
+  /** Bytes of chunks that wait, of all partitions together, from which on one partition at a time is read. */
   bufferBytesMax: z.coerce
     .number()
     .int()
     .min(65_536)
     .default(8 * 1024 ** 2),
-  /** Chunks loaded at the same time. Each costs about its bytes of memory while it is. */
-  loadsAtOnce: z.coerce.number().int().min(1).max(64).default(2),
+  /** Chunks loaded at the same time, as far as `chunk.bytesMax` has room for them. */
+  loadsAtOnce: z.coerce.number().int().min(1).max(64).default(4),
   verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
   health: z
     .object({

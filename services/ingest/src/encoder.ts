@@ -1,5 +1,6 @@
-import { type ContainerRow, containerOf, ingestedSchema } from '@cairn/event';
-import { EVENT_COLUMNS, type EventRow, type EventRows, eventBlock, HINTS, typeName } from '@cairn/native';
+import { type ContainerRow, containerOf, FIELDS_MAX, ingestedSchema } from '@cairn/event';
+import { EVENT_COLUMNS, EventColumns, type EventRow, HINTS, typeName } from '@cairn/native';
+import type { Place } from './event-table.ts';
 
 /** A column of the table and what fills it. */
 export interface StoredColumn {
@@ -25,13 +26,32 @@ export interface Body {
   readonly last: number;
   /** Rows. */
   readonly count: number;
-  /** To be called when the body was sent whole and nothing will read it any more: its memory is used again. */
-  release?(): void;
 }
 
-/** Turns rows into what ClickHouse reads: one body for one insert, or more when the format cannot hold them together. */
+/** Turns rows into what ClickHouse reads. */
 export interface Encoder {
-  bodies(rows: EventRows): Body[];
+  /** Begins the rows of a chunk. */
+  open(place: Place): OpenRows;
+}
+
+/** The rows of a chunk while they come, in order of offset. */
+export interface OpenRows {
+  /** Rows so far. */
+  readonly count: number;
+  /** Bytes of memory that they hold, about. */
+  readonly bytesHeld: number;
+  /** Where the walk of the next row's datum notes the places of its fields, from `placesAt` on. */
+  readonly places: Uint16Array;
+  readonly placesAt: number;
+  add(row: EventRow): void;
+  /** From now on the datums of the rows that were added may be written over. */
+  settle(): void;
+  /** The leaf hashes of all rows, one behind the other. */
+  readonly leafHashes: readonly Uint8Array[];
+  /** One body for one insert, or more when the format cannot hold all rows together; none when there is no row. */
+  bodies(): Body[];
+  /** Nobody needs the rows, nor their bodies, any more: their memory is used again. */
+  release(): void;
 }
 
 /**
@@ -39,16 +59,38 @@ export interface Encoder {
  * tools/bench/README.md says what this costs and saves.
  */
 export const nativeEncoder: Encoder = {
-  bodies(rows) {
-    return [
-      {
-        format: 'Native',
-        structure: NATIVE_STRUCTURE,
-        columns: NATIVE_COLUMNS,
-        ...eventBlock(rows),
-        ...spanOf(rows.rows),
+  open({ topic, partition }) {
+    const columns = new EventColumns(topic, partition);
+    let first = -1;
+    let last = -1;
+    return {
+      get count() {
+        return columns.count;
       },
-    ];
+      get bytesHeld() {
+        return columns.bytesHeld;
+      },
+      places: columns.places,
+      get placesAt() {
+        return columns.placesAt;
+      },
+      add(row) {
+        if (columns.count === 0) first = row.offset;
+        last = row.offset;
+        columns.add(row);
+      },
+      settle: () => columns.settle(),
+      get leafHashes() {
+        return columns.leafHashes;
+      },
+      bodies() {
+        const { count } = columns;
+        if (count === 0) return [];
+        const head = { format: 'Native', structure: NATIVE_STRUCTURE, columns: NATIVE_COLUMNS };
+        return [{ ...head, pieces: columns.block(), first, last, count }];
+      },
+      release: () => columns.release(),
+    };
   },
 };
 
@@ -65,32 +107,46 @@ const NATIVE_COLUMNS = EVENT_COLUMNS.flatMap(({ name, plan }): StoredColumn[] =>
   return storedColumns(name, name);
 });
 
-const spanOf = (rows: readonly EventRow[]): Pick<Body, 'first' | 'last' | 'count'> => ({
-  first: rows[0]?.offset ?? 0,
-  last: rows.at(-1)?.offset ?? 0,
-  count: rows.length,
-});
-
 /** One Avro container for each schema, datums undecoded, one block each. */
 export const avroEncoder: Encoder = {
-  bodies({ topic, partition, rows }) {
-    return [...Map.groupBy(rows, ({ schemaId }) => schemaId)].map(([schemaId, ofSchema]) => {
-      const contained = ofSchema.map(
-        (row): ContainerRow => ({
-          topic,
-          partition,
-          offset: row.offset,
-          receivedAtMs: row.receivedAtMs,
-          leafHash: Buffer.from(row.leafHash, 'latin1'),
-          linked: row.linked,
-          datum: row.bytes.subarray(row.start, row.end),
-        }),
-      );
-      const pieces = [containerOf(schemaId, contained)];
-      return { format: 'Avro', ...avroColumns(schemaId), pieces, ...spanOf(ofSchema) };
-    });
+  open({ topic, partition }) {
+    const rows: (ContainerRow & { readonly schemaId: number })[] = [];
+    let bytesHeld = 0;
+    return {
+      get count() {
+        return rows.length;
+      },
+      get bytesHeld() {
+        return bytesHeld;
+      },
+      places: new Uint16Array(FIELDS_MAX),
+      placesAt: 0,
+      add({ offset, receivedAtMs, leafHash: hash, linked, schemaId, bytes, start, end }) {
+        const datum = new Uint8Array(bytes.subarray(start, end));
+        const leafHash = Buffer.from(hash, 'latin1');
+        rows.push({ topic, partition, offset, receivedAtMs, leafHash, linked, datum, schemaId });
+        bytesHeld += datum.length + ROW_BYTES;
+      },
+      settle() {},
+      get leafHashes() {
+        return rows.map(({ leafHash }) => leafHash);
+      },
+      bodies: () =>
+        [...Map.groupBy(rows, ({ schemaId }) => schemaId)].map(([schemaId, ofSchema]) => ({
+          format: 'Avro',
+          ...avroColumns(schemaId),
+          pieces: [containerOf(schemaId, ofSchema)],
+          first: ofSchema[0]!.offset,
+          last: ofSchema.at(-1)!.offset,
+          count: ofSchema.length,
+        })),
+      release() {},
+    };
   },
 };
+
+/** What a row that waits holds beside its datum, about. */
+const ROW_BYTES = 512;
 
 /** How ClickHouse's Avro reader reads a container of events of a schema. */
 export function avroColumns(schemaId: number): Pick<Body, 'structure' | 'columns'> {

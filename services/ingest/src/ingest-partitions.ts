@@ -1,12 +1,12 @@
 import type { Kafka } from '@cairn/adapters';
 import { isFailure } from '@cairn/failure';
+import { Acceptance } from '@cairn/ledger';
 import type {
   AssignedPartition,
   Chunk,
   ChunkLimits,
   Clock,
   Consumption,
-  LogRecord,
   PartitionWork,
   RawSource,
 } from '@cairn/runtime';
@@ -15,7 +15,7 @@ import type { Encoder } from './encoder.ts';
 import type { EventTable } from './event-table.ts';
 import { type Loaded, loadChunk } from './load-chunk.ts';
 import { type OpenedPartition, openPartition } from './open-partition.ts';
-import type { SchemaIdOf } from './sort-records.ts';
+import { openSorted, type SchemaIdOf, type Sorted } from './sort-records.ts';
 
 export interface IngestPartitionsOptions {
   readonly source: RawSource;
@@ -41,29 +41,33 @@ export async function ingestPartitions(options: IngestPartitionsOptions): Promis
   const suspects = new Map<string, Suspect>();
   let openings = 0;
 
-  const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
+  const open = async (partition: AssignedPartition): Promise<PartitionWork<Sorted>> => {
     openings += 1;
     const opened = await openPartition(table, partition, `${options.instance}-${openings}`);
     options.onOpened(partition, opened);
-    const key = `${partition.topic} ${partition.partition}`;
+    const { topic, partition: number, partitions } = partition;
+    const { releasedIdOf } = options;
+    const acceptance = new Acceptance({ partition: number, partitions, releasedIdOf }, opened.streams);
+    const sorting = { ...opened, topic, partition: number, acceptance };
+    const key = `${topic} ${number}`;
     let next = opened.start;
-    const suspect = (): Suspect | undefined => {
-      const found = suspects.get(key);
-      return found !== undefined && next <= found.last ? found : undefined;
-    };
     return {
       start: opened.anchor?.offset ?? opened.start,
-      fewer: () => suspect()?.recordsMax,
-      async load(chunk, release) {
-        const records = chunk.records.length;
+      gather: () => openSorted(sorting, options.encoder.open(sorting)),
+      fewer(first) {
+        const suspect = suspects.get(key);
+        return suspect !== undefined && first <= suspect.last ? suspect.recordsMax : undefined;
+      },
+      async load(chunk, letGo) {
+        letGo();
         try {
-          const loaded = await loadChunk(options, partition, opened, chunk, release);
+          const loaded = await loadChunk(options, partition, opened, chunk);
           next = chunk.last + 1;
           options.onLoaded(partition, chunk, loaded);
         } catch (error) {
           if (isFailure(error, 'ingest.rows-refused')) {
-            const last = Math.max(chunk.last, suspect()?.last ?? 0);
-            suspects.set(key, { last, recordsMax: Math.ceil(records / 2) });
+            const last = Math.max(chunk.last, suspects.get(key)?.last ?? 0);
+            suspects.set(key, { last, recordsMax: Math.ceil(chunk.count / 2) });
           }
           throw error;
         }
@@ -79,6 +83,7 @@ export async function ingestPartitions(options: IngestPartitionsOptions): Promis
     limits,
     bufferBytesMax: options.bufferBytesMax,
     loadsAtOnce: options.loadsAtOnce,
+    loadBytesMax: limits.bytesMax,
     splitBetween: onDifferentDays,
     onTrouble: options.onTrouble,
     ...(options.retry ? { retry: options.retry } : {}),
@@ -94,9 +99,7 @@ interface Suspect {
 }
 
 /** An insert is one part of the table, and the table's parts are cut by the broker's day. */
-function onDifferentDays(left: LogRecord, right: LogRecord): boolean {
-  return dayOf(left) !== dayOf(right);
-}
+const onDifferentDays = (leftMs: number, rightMs: number): boolean =>
+  Math.floor(leftMs / DAY_MS) !== Math.floor(rightMs / DAY_MS);
 
 const DAY_MS = 86_400_000;
-const dayOf = ({ appendedAtMs }: LogRecord): number => Math.floor(appendedAtMs / DAY_MS);

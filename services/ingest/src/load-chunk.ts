@@ -2,19 +2,16 @@ import { crc32 } from 'node:zlib';
 import type { Kafka } from '@cairn/adapters';
 import { PARKED_TOPIC } from '@cairn/event';
 import { Failure, isFailure } from '@cairn/failure';
-import type { EventRow } from '@cairn/native';
 import type { AssignedPartition, Chunk } from '@cairn/runtime';
-import type { Body, Encoder } from './encoder.ts';
+import type { Body, OpenRows } from './encoder.ts';
 import type { EventTable, Refusal } from './event-table.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
-import { type Gap, type Parked, park, type SchemaIdOf, sortRecords } from './sort-records.ts';
+import { type Gap, gapsOfHoles, type Parked, type Sorted } from './sort-records.ts';
 
 export interface Loader {
   readonly table: EventTable;
   readonly kafka: Pick<Kafka, 'appendWithHeaders'>;
-  readonly encoder: Encoder;
-  readonly releasedIdOf: SchemaIdOf;
 }
 
 /** What a chunk came to. */
@@ -27,10 +24,9 @@ export interface Loaded {
 }
 
 /**
- * Brings every record of a chunk to its outcome. Steps that are durable are numbered; after a crash between any two, the
- * next owner reads what the table accounts for and does the rest.
+ * Brings every record of a chunk to the outcome for which it was sorted. Steps that are durable are numbered; after a crash
+ * between any two, the next owner reads what the table accounts for and does the rest.
  *
- * @param release is called when the records are taken apart and needed no more.
  * @throws Failure of Kafka or ClickHouse; then nobody knows how far it came, and the partition is opened again. Failure
  *   `ingest.rows-refused` when the table cannot read one of several rows: the chunk must come again in smaller ones.
  */
@@ -38,48 +34,35 @@ export async function loadChunk(
   loader: Loader,
   partition: AssignedPartition,
   opened: OpenedPartition,
-  chunk: Chunk,
-  release: () => void,
+  chunk: Chunk<Sorted>,
 ): Promise<Loaded> {
   const began = performance.now();
   const { table } = loader;
   const { owner } = opened;
-  const { first, last } = chunk;
-  const records = chunk.records.length;
-  const sorted = sortRecords(
-    partition,
-    chunk,
-    opened.streams,
-    opened.isCovered,
-    loader.releasedIdOf,
-    opened.anchor,
-  );
-  const { rows } = sorted.rows;
-  const bodies = rows.length === 0 ? [] : loader.encoder.bodies(sorted.rows);
-  // A single row keeps its record: should the table refuse it, it is parked.
-  const single =
-    rows.length === 1 ? chunk.records.find(({ offset }) => offset === rows[0]?.offset) : undefined;
-  const spare = single && park(single, { reason: 'table.refused', field: '', detail: '' });
-  release();
+  const { first, last, count: records, gathered: sorted } = chunk;
+  const { rows } = sorted;
 
   // 1. Intent. The offset stays; a partition that was given away is noticed here, before anything is written.
   await partition.commit(
     first,
-    formatIntent({ first, last, records, crc: checksum(rows), owner: owner.name }),
+    formatIntent({ first, last, records, crc: checksum(rows.leafHashes), owner: owner.name }),
   );
 
   // 2. The bytes of records that cannot become rows. Repeated after a crash: the parked topic may hold one twice.
   await parkRecords(loader, partition, sorted.parked);
 
   // 3. What has no row, and why; what is wrong with streams. Repetition is harmless.
-  const gaps = [...sorted.gaps, ...sorted.parked.map(({ gap }) => gap)];
+  const gaps = [...gapsOfHoles(chunk, opened), ...sorted.gaps, ...sorted.parked.map(({ gap }) => gap)];
   await table.insertGaps(owner, gaps);
   await table.insertFindings(owner, sorted.findings);
 
   // 4. The rows. COMMIT POINT of the chunk.
-  const refused = await insertRows(loader, partition, opened, first, bodies, rows, spare);
+  const refused = await insertRows(loader, partition, opened, first, rows.bodies(), sorted.single);
+  const loaded = rows.count - refused.length;
+  // Only now: after a failure the connection may still be reading them.
+  rows.release();
   return {
-    rows: rows.length - refused.length,
+    rows: loaded,
     duplicates: gaps.filter(({ reason }) => reason === 'duplicate').length,
     parked: [...sorted.parked, ...refused].map(({ gap }) => gap),
     findings: sorted.findings.length,
@@ -99,21 +82,16 @@ async function insertRows(
   opened: OpenedPartition,
   first: number,
   bodies: readonly Body[],
-  rows: readonly EventRow[],
   single: Parked | undefined,
 ): Promise<Parked[]> {
   // Several bodies interleave: then the second lies below the highest offset of the first.
   const refusal: Refusal = bodies.length === 1 && first > opened.coveredTo ? 'above-highest' : 'one-by-one';
   try {
-    for (const body of bodies) {
-      await loader.table.insertBody(opened.owner, refusal, body);
-      // Only now: after a failure the connection may still be reading it.
-      body.release?.();
-    }
+    for (const body of bodies) await loader.table.insertBody(opened.owner, refusal, body);
     return [];
   } catch (error) {
     if (!isFailure(error, 'clickhouse.bad-rows')) throw error;
-    if (single === undefined) throw rowsRefused(partition, rows, error);
+    if (single === undefined) throw rowsRefused(partition, bodies, error);
     const parked = { ...single, gap: { ...single.gap, detail: error.message.slice(0, 400) } };
     await parkRecords(loader, partition, [parked]);
     await loader.table.insertGaps(opened.owner, [parked.gap]);
@@ -123,13 +101,14 @@ async function insertRows(
 
 function rowsRefused(
   { topic, partition }: AssignedPartition,
-  rows: readonly EventRow[],
+  bodies: readonly Body[],
   cause: Failure,
 ): Failure {
+  const rows = bodies.reduce((sum, { count }) => sum + count, 0);
   return new Failure({
     code: 'ingest.rows-refused',
     retry: 'yes',
-    message: `the table refuses one of ${rows.length} rows of partition ${partition} of ${topic} from offset ${rows[0]?.offset} on: ${cause.message}`,
+    message: `the table refuses one of ${rows} rows of partition ${partition} of ${topic} from offset ${bodies[0]?.first} on: ${cause.message}`,
     cause,
   });
 }
@@ -159,6 +138,5 @@ async function parkRecords(
   );
 }
 
-function checksum(rows: readonly EventRow[]): number {
-  return crc32(Buffer.from(rows.map(({ leafHash }) => leafHash).join(''), 'latin1'));
-}
+const checksum = (pieces: OpenRows['leafHashes']): number =>
+  pieces.reduce((crc, piece) => crc32(piece, crc), 0);

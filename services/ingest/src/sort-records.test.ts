@@ -1,10 +1,13 @@
 import { frame, leafHash, partitionOf } from '@cairn/event';
 import { Acceptance, type StreamPositions } from '@cairn/ledger';
-import { type Chunk, recordOf } from '@cairn/runtime';
+import type { EventRow } from '@cairn/native';
+import { type LogRecord, recordOf } from '@cairn/runtime';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { GATEWAY, ORG, streamOf } from '../test/stream.ts';
-import { type Sorted, sortRecords } from './sort-records.ts';
+import { nativeEncoder } from './encoder.ts';
+import type { Anchor } from './event-table.ts';
+import { type Gap, gapsOfHoles, openSorted, type Sorted } from './sort-records.ts';
 
 const PARTITIONS = 8;
 const PARTITION = partitionOf(ORG, GATEWAY, PARTITIONS);
@@ -13,14 +16,49 @@ const HERE = { topic: TOPIC, partition: PARTITION, partitions: PARTITIONS };
 const uncovered = () => false;
 
 /** A chunk whose record n lies at offset 100 + n; undefined leaves a hole. */
-function chunkOf(values: readonly (Uint8Array | null | undefined)[]): Chunk {
+interface Arrived {
+  readonly records: readonly LogRecord[];
+  readonly holes: readonly { readonly first: number; readonly last: number }[];
+}
+
+function chunkOf(values: readonly (Uint8Array | null | undefined)[]): Arrived {
   const records = values.flatMap((value, index) =>
     value === undefined ? [] : [recordOf(100 + index, value, 1_795_000_000_000)],
   );
   const holes = values.flatMap((value, index) =>
     value === undefined ? [{ first: 100 + index, last: 100 + index }] : [],
   );
-  return { first: 100, last: 99 + values.length, records, holes, oldestAppendedAtMs: undefined, behind: 0 };
+  return { records, holes };
+}
+
+/** A chunk and what became of it. */
+interface Outcome extends Pick<Sorted, 'parked' | 'findings' | 'single'> {
+  readonly rows: readonly EventRow[];
+  /** Those of the holes first. */
+  readonly gaps: readonly Gap[];
+}
+
+function sortChunk(
+  { records, holes }: Arrived,
+  streams: StreamPositions,
+  isCovered: (offset: number) => boolean,
+  releasedIdOf: (id: number) => number | undefined = (id) => id,
+  anchor?: Anchor,
+): Outcome {
+  const acceptance = new Acceptance({ ...HERE, releasedIdOf }, streams);
+  const sorting = { ...HERE, acceptance, isCovered, anchor };
+  const open = nativeEncoder.open(HERE);
+  const rows: EventRow[] = [];
+  const sorted = openSorted(sorting, {
+    ...open,
+    get count() {
+      return rows.length;
+    },
+    add: (row) => void rows.push(row),
+  });
+  sorted.add(records);
+  const { gaps, parked, findings, single } = sorted;
+  return { rows, gaps: [...gapsOfHoles({ holes }, sorting), ...gaps], parked, findings, single };
 }
 
 const framed = (datums: readonly Uint8Array[], id = 1): Uint8Array[] =>
@@ -29,11 +67,11 @@ const sort = (
   values: readonly (Uint8Array | null | undefined)[],
   streams: StreamPositions = new Map(),
   isCovered: (offset: number) => boolean = uncovered,
-): Sorted => sortRecords(HERE, chunkOf(values), streams, isCovered);
-const offsetsOf = (sorted: Sorted): number[] => sorted.rows.rows.map(({ offset }) => offset);
+): Outcome => sortChunk(chunkOf(values), streams, isCovered);
+const offsetsOf = ({ rows }: Outcome): number[] => rows.map(({ offset }) => offset);
 
 /** Every offset of the chunk, once, under the outcome that it came to. */
-function accountOf(sorted: Sorted): number[] {
+function accountOf(sorted: Outcome): number[] {
   const ranges = [...sorted.gaps, ...sorted.parked.map(({ gap }) => gap)].flatMap(({ first, last }) =>
     Array.from({ length: last - first + 1 }, (_, index) => first + index),
   );
@@ -60,12 +98,12 @@ describe('records of a chunk', () => {
   test('carry the leaf hash of their entry, and say whether they are linked to the event before', () => {
     const datums = streamOf(3);
     const { rows } = sort(framed(datums));
-    expect(rows.rows.map(({ leafHash }) => leafHash)).toEqual(
+    expect(rows.map(({ leafHash }) => leafHash)).toEqual(
       datums.map((datum) => Buffer.from(leafHash(1, datum)).toString('latin1')),
     );
     // The first names the genesis hash, which no row holds.
-    expect(rows.rows.map(({ linked }) => linked)).toEqual([false, true, true]);
-    for (const [index, { bytes, start, end }] of rows.rows.entries()) {
+    expect(rows.map(({ linked }) => linked)).toEqual([false, true, true]);
+    for (const [index, { bytes, start, end }] of rows.entries()) {
       expect(Buffer.from(bytes.subarray(start, end))).toEqual(Buffer.from(datums[index] ?? []));
     }
   });
@@ -138,10 +176,10 @@ describe('records of a chunk', () => {
   test('are not loaded when the one before them is not what the table has', () => {
     const values = framed(streamOf(3));
     const chunk = chunkOf(values);
-    const hash = sort(values).rows.rows[0]?.leafHash ?? '';
+    const hash = sort(values).rows[0]?.leafHash ?? '';
     const after = (leafHash: string, of = chunk) =>
-      sortRecords(HERE, of, new Map(), uncovered, (id) => id, { offset: 100, leafHash });
-    expect(after(hash).rows.rows.map(({ offset }) => offset)).toEqual([101, 102]);
+      sortChunk(of, new Map(), uncovered, (id) => id, { offset: 100, leafHash });
+    expect(after(hash).rows.map(({ offset }) => offset)).toEqual([101, 102]);
     expect(() => after('another')).toThrow('not the one that the table has');
     expect(() => after(hash, chunkOf([new Uint8Array([9]), ...values]))).toThrow(
       'not the one that the table has',
@@ -150,9 +188,9 @@ describe('records of a chunk', () => {
 
   test('are read under our own ids when a registry outside gave them others', () => {
     const chunk = chunkOf(framed(streamOf(1), 40_001));
-    const known = sortRecords(HERE, chunk, new Map(), uncovered, (id) => (id === 40_001 ? 1 : undefined));
-    expect(known.rows.rows.map(({ schemaId }) => schemaId)).toEqual([1]);
-    const unknown = sortRecords(HERE, chunkOf(framed(streamOf(1))), new Map(), uncovered, (id) =>
+    const known = sortChunk(chunk, new Map(), uncovered, (id) => (id === 40_001 ? 1 : undefined));
+    expect(known.rows.map(({ schemaId }) => schemaId)).toEqual([1]);
+    const unknown = sortChunk(chunkOf(framed(streamOf(1))), new Map(), uncovered, (id) =>
       id === 40_001 ? 1 : undefined,
     );
     expect(unknown.parked).toMatchObject([{ gap: { reason: 'schema.unknown', detail: 'schema id 1' } }]);
@@ -187,7 +225,7 @@ describe('the rows of a partition', () => {
           if (accepted.outcome === 'leaf') leaves.push([offset, accepted.leaf.hash]);
           else others.push([offset, accepted.outcome === 'duplicate' ? 'duplicate' : accepted.reason]);
         }
-        expect(leaves).toEqual(sorted.rows.rows.map((row) => [row.offset, row.leafHash]));
+        expect(leaves).toEqual(sorted.rows.map((row) => [row.offset, row.leafHash]));
         const unloaded = [...sorted.gaps, ...sorted.parked.map(({ gap }) => gap)];
         expect(others).toEqual(
           unloaded.map(({ first, reason }) => [first, reason]).sort(([a], [b]) => Number(a) - Number(b)),

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { events as anyWholeEvent } from '../../../packages/event/test/events.ts';
 import { streamOf } from '../test/stream.ts';
-import { holdTableToItsPromises, rowsOf } from '../test/table-contract.ts';
+import { bodiesOf, holdTableToItsPromises } from '../test/table-contract.ts';
 import { avroEncoder, nativeEncoder } from './encoder.ts';
 import type { EventTable } from './event-table.ts';
 import { tableIn } from './table-in-clickhouse.ts';
@@ -82,7 +82,7 @@ describe.each([
       }),
     );
     await table.becomeOwner(owner);
-    for (const body of encoder.bodies(rowsOf(owner.partition, datums, 0, owner.topic)))
+    for (const body of bodiesOf(encoder, owner, datums, 0))
       await table.insertBody(owner, 'above-highest', body);
   });
   const read = (columns: string) =>
@@ -150,8 +150,8 @@ describe('an insert', () => {
           timestamp: 1_795_000_000_000_000 + hour * 3_600_000_000,
         }),
       );
-      const rows = rowsOf(0, hours.flat(), before * 10_000, owner.topic);
-      for (const body of encoder.bodies(rows)) await table.insertBody(owner, 'above-highest', body);
+      for (const body of bodiesOf(encoder, owner, hours.flat(), before * 10_000))
+        await table.insertBody(owner, 'above-highest', body);
       expect(await parts()).toBe(before + 1);
       expect(await table.held(owner, before * 10_000)).toMatchObject({ highest: before * 10_000 + 2_999 });
       await clickhouse.exec('SYSTEM START MERGES cairn.events');
@@ -168,10 +168,8 @@ test('columns and Avro leave the very same rows of any events, linked or not', a
     ['same-avro', avroEncoder],
   ] as const) {
     const owner = { topic: `audit.events.${name}`, partition: 0, name };
-    const rows = rowsOf(owner.partition, datums, 0, owner.topic);
-    const alternating = rows.rows.map((row, index) => ({ ...row, linked: index % 3 > 0 }));
     await table.becomeOwner(owner);
-    for (const body of encoder.bodies({ ...rows, rows: alternating }))
+    for (const body of bodiesOf(encoder, owner, datums, 0, (index) => index % 3 > 0))
       await table.insertBody(owner, 'above-highest', body);
     dumps.push(
       await clickhouse.query(

@@ -1,40 +1,48 @@
-import { FIELDS_MAX, leafHash, walkDatum } from '@cairn/event';
+import { leafHash, walkDatum } from '@cairn/event';
 import { streamKey } from '@cairn/ledger';
-import type { EventRows } from '@cairn/native';
 import { expect, test } from '@jest/globals';
-import type { Encoder } from '../src/encoder.ts';
-import type { EventTable, Owner } from '../src/event-table.ts';
+import type { Body, Encoder } from '../src/encoder.ts';
+import type { EventTable, Owner, Place } from '../src/event-table.ts';
 import type { Gap } from '../src/sort-records.ts';
 import { GATEWAY, ORG, streamOf } from './stream.ts';
 
 const TOPIC = 'audit.events.standard';
 
-/** Rows of a stream from an offset on. */
-export function rowsOf(
-  partition: number,
+/** Datums that a fetch brings together, in one buffer that the next fetch writes over. */
+const FETCHED = 300;
+
+/** The bodies of rows from an offset on: event after event, as fetches bring them. */
+export function bodiesOf(
+  encoder: Encoder,
+  { topic, partition }: Place,
   datums: readonly Uint8Array[],
   offset: number,
-  topic = TOPIC,
-): EventRows {
-  const places = new Uint16Array(datums.length * FIELDS_MAX);
-  const bytes = Buffer.concat(datums);
-  let at = 0;
-  const rows = datums.map((datum, index) => {
-    const start = at;
-    at += datum.length;
-    walkDatum(bytes, 1, start, at, places, index * FIELDS_MAX);
-    return {
-      offset: offset + index,
-      receivedAtMs: 1_795_000_000_000 + index,
-      leafHash: Buffer.from(leafHash(1, datum)).toString('latin1'),
-      linked: index > 0,
-      schemaId: 1,
-      bytes,
-      start,
-      end: at,
-    };
-  });
-  return { topic, partition, rows, places };
+  isLinked: (index: number) => boolean = (index) => index > 0,
+): Body[] {
+  const rows = encoder.open({ topic, partition });
+  for (let from = 0; from < datums.length; from += FETCHED) {
+    const fetched = datums.slice(from, from + FETCHED);
+    const bytes = Buffer.concat(fetched);
+    let end = 0;
+    for (const [index, datum] of fetched.entries()) {
+      const start = end;
+      end += datum.length;
+      walkDatum(bytes, 1, start, end, rows.places, rows.placesAt);
+      rows.add({
+        offset: offset + from + index,
+        receivedAtMs: 1_795_000_000_000 + from + index,
+        leafHash: Buffer.from(leafHash(1, datum)).toString('latin1'),
+        linked: isLinked(from + index),
+        schemaId: 1,
+        bytes,
+        start,
+        end,
+      });
+    }
+    rows.settle();
+    bytes.fill(0xee);
+  }
+  return rows.bodies();
 }
 
 const gap = (first: number, last: number): Gap => ({
@@ -70,8 +78,7 @@ export function holdTableToItsPromises(
       by: Owner = owner,
       refusal: 'above-highest' | 'one-by-one' = 'above-highest',
     ): Promise<void> => {
-      for (const body of encoder.bodies(rowsOf(partition, datums, offset)))
-        await table.insertBody(by, refusal, body);
+      for (const body of bodiesOf(encoder, owner, datums, offset)) await table.insertBody(by, refusal, body);
     };
     return { table, owner, insert };
   };

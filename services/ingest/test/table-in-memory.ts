@@ -1,8 +1,7 @@
-import { decodeDatum } from '@cairn/event';
+import { decodeDatum, FIELDS_MAX } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { HASHES_REMEMBERED, type StreamPositions, streamKey } from '@cairn/ledger';
-import type { EventRow } from '@cairn/native';
-import type { Body } from '../src/encoder.ts';
+import type { Body, Encoder } from '../src/encoder.ts';
 import {
   type EventTable,
   type Held,
@@ -185,23 +184,33 @@ const killed = (): Failure =>
   new Failure({ code: 'clickhouse.busy', retry: 'later', message: 'the query was killed' });
 
 /** Rows as the table in memory takes them. */
-export const rowsEncoder = {
-  bodies({ rows }: { readonly rows: readonly EventRow[] }): RowsBody[] {
-    const stored = rows.map(({ offset, leafHash, bytes, start, end }): StoredRow => {
-      const { org_id, gateway_id, epoch, seq } = decodeDatum(bytes.subarray(start, end));
-      return { offset, leafHash, orgId: org_id, gatewayId: gateway_id, epoch, seq };
-    });
-    return [
-      {
-        format: 'rows',
-        structure: '',
-        columns: [],
-        pieces: [],
-        first: stored[0]?.offset ?? 0,
-        last: stored.at(-1)?.offset ?? 0,
-        count: stored.length,
-        stored,
+export const rowsEncoder: Encoder = {
+  open() {
+    const stored: StoredRow[] = [];
+    return {
+      get count() {
+        return stored.length;
       },
-    ];
+      get bytesHeld() {
+        return stored.length * 600;
+      },
+      places: new Uint16Array(FIELDS_MAX),
+      placesAt: 0,
+      add({ offset, leafHash, bytes, start, end }) {
+        const { org_id, gateway_id, epoch, seq } = decodeDatum(bytes.subarray(start, end));
+        stored.push({ offset, leafHash, orgId: org_id, gatewayId: gateway_id, epoch, seq });
+      },
+      settle() {},
+      get leafHashes() {
+        return stored.map(({ leafHash }) => Buffer.from(leafHash, 'latin1'));
+      },
+      bodies(): RowsBody[] {
+        const [first] = stored;
+        if (first === undefined) return [];
+        const span = { first: first.offset, last: stored.at(-1)!.offset, count: stored.length };
+        return [{ format: 'rows', structure: '', columns: [], pieces: [], ...span, stored }];
+      },
+      release() {},
+    };
   },
 };

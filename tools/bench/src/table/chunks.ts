@@ -1,5 +1,5 @@
-import { AUDIT_EVENT_SCHEMA_ID, FIELDS_MAX, leafHash, partitionOf, walkDatum } from '@cairn/event';
-import type { EventRow, EventRows } from '@cairn/native';
+import { AUDIT_EVENT_SCHEMA_ID, leafHash, partitionOf, walkDatum } from '@cairn/event';
+import type { EventRow } from '@cairn/native';
 import { streamsOf } from '@cairn/traffic';
 
 export interface ChunkOptions {
@@ -17,6 +17,13 @@ const BATCH_EVENTS = 20;
 /** From the last event of a batch to the broker's time of it. */
 const ON_THE_WAY_MS = 12;
 
+/** Rows of one partition, in order of offset. */
+export interface SortedRows {
+  readonly topic: string;
+  readonly partition: number;
+  readonly rows: readonly EventRow[];
+}
+
 interface Filling {
   readonly partition: number;
   next: number;
@@ -33,13 +40,13 @@ export function* chunksOf({
   partitions = 4,
   gateways = 32,
   eventsPerSecond = 50,
-}: ChunkOptions): Generator<EventRows> {
+}: ChunkOptions): Generator<SortedRows> {
   const filling = Array.from(
     { length: partitions },
     (_, partition): Filling => ({ partition, next: 0, rows: [] }),
   );
   const batches = new Map<string, { org: string; seq: number; datum: Uint8Array }[]>();
-  const deliver = (gateway: string): EventRows | undefined => {
+  const deliver = (gateway: string): SortedRows | undefined => {
     const batch = batches.get(gateway) ?? [];
     batches.delete(gateway);
     const here = filling[partitionOf(batch[0]!.org, gateway, partitions)]!;
@@ -75,11 +82,8 @@ export function* chunksOf({
   for (const here of filling) if (here.rows.length > 0) yield chunkOf(here);
 }
 
-function chunkOf(here: Filling): EventRows {
+function chunkOf(here: Filling): SortedRows {
   const { partition, rows } = here;
   here.rows = [];
-  const places = new Uint16Array(rows.length * FIELDS_MAX);
-  for (const [index, { bytes, start, end }] of rows.entries())
-    walkDatum(bytes, AUDIT_EVENT_SCHEMA_ID, start, end, places, index * FIELDS_MAX);
-  return { topic: 'audit.events.standard', partition, rows, places };
+  return { topic: 'audit.events.standard', partition, rows };
 }

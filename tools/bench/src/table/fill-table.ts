@@ -1,4 +1,5 @@
 import type { ClickHouse } from '@cairn/adapters';
+import { walkDatum } from '@cairn/event';
 import { nativeEncoder, type Owner, tableIn } from '@cairn/ingest';
 import { type ChunkOptions, chunksOf } from './chunks.ts';
 
@@ -15,7 +16,13 @@ export async function fillTable(clickhouse: ClickHouse, options: ChunkOptions): 
       owners.set(partition, owner);
       await table.becomeOwner(owner);
     }
-    for (const body of nativeEncoder.bodies(chunk)) await table.insertBody(owner, 'above-highest', body);
+    const open = nativeEncoder.open(chunk);
+    for (const row of chunk.rows) {
+      walkDatum(row.bytes, row.schemaId, row.start, row.end, open.places, open.placesAt);
+      open.add(row);
+    }
+    for (const body of open.bodies()) await table.insertBody(owner, 'above-highest', body);
+    open.release();
     rows += chunk.rows.length;
   }
   return rows;
