@@ -13,6 +13,7 @@ import { readGatewayConfig } from '../../services/gateway/src/config.ts';
 import { readIngestConfig } from '../../services/ingest/src/config.ts';
 import { readRegistryConfig } from '../../services/registry/src/config.ts';
 import { IMAGES } from '../local/src/images.ts';
+import { NODE_OPTIONS } from '../local/src/service-process.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
@@ -162,6 +163,11 @@ describe('docker-compose.yml', () => {
     for (const name of ['ingest', 'archival', 'all']) {
       expect(services[name]?.depends_on?.['migrate']?.condition).toBe('service_completed_successfully');
     }
+  });
+
+  test('each service has the options of Node with which it is tested and measured', async () => {
+    for (const [name, { environment }] of Object.entries(await readAll()))
+      expect([name, environment?.['NODE_OPTIONS']]).toEqual([name, NODE_OPTIONS[name]]);
   });
 
   test('every file that is run or mounted is in the repository', async () => {

@@ -19,4 +19,4 @@ export {
   stopParts,
 } from './parts.ts';
 export { freePort } from './running-process.ts';
-export { REPOSITORY, type ServiceProcess, startServiceProcess } from './service-process.ts';
+export { NODE_OPTIONS, REPOSITORY, type ServiceProcess, startServiceProcess } from './service-process.ts';

@@ -7,6 +7,12 @@ import { Failure } from '@cairn/failure';
 /** The root of the repository. */
 export const REPOSITORY = join(import.meta.dirname, '..', '..', '..');
 
+/**
+ * Options of Node for a service as a process of its own; docker-compose.yml gives the same. What ingest makes is dead at
+ * once, and a young generation of 24 MiB in the place of 48 costs it nothing.
+ */
+export const NODE_OPTIONS: Readonly<Record<string, string>> = { ingest: '--max-semi-space-size=8' };
+
 export interface ServiceProcessOptions {
   /** Folder under `services/`; also the name of the log file. */
   readonly name: string;
@@ -54,7 +60,12 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
     const started = spawn(process.execPath, [main, ...(options.args ?? [])], {
       cwd: REPOSITORY,
       stdio: ['ignore', log, log],
-      env: { PATH: dirname(process.execPath) + PATH_REST, HOME: '/nonexistent', ...options.env },
+      env: {
+        PATH: dirname(process.execPath) + PATH_REST,
+        HOME: '/nonexistent',
+        NODE_OPTIONS: NODE_OPTIONS[options.name] ?? '',
+        ...options.env,
+      },
     });
     closeSync(log);
     child = started;

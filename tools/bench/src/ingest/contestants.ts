@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { freePort, REPOSITORY } from '@cairn/local';
+import { freePort, NODE_OPTIONS, REPOSITORY } from '@cairn/local';
 import type { Contestant } from './contestant.ts';
 import { kafkaEngine } from './kafka-engine.ts';
 import { startProcess } from './node-process.ts';
@@ -32,7 +32,7 @@ const ours = (name: string, main: string, more: Readonly<Record<string, string>>
       CAIRN_INGEST_HEALTH_PORT: String(await freePort()),
       CAIRN_LOG_LEVEL: 'warn',
       // For profiles: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=/tmp/profiles'.
-      NODE_OPTIONS: process.env['BENCH_NODE_OPTIONS'] ?? '',
+      NODE_OPTIONS: `${NODE_OPTIONS['ingest']} ${process.env['BENCH_NODE_OPTIONS'] ?? ''}`,
       ...more,
     });
   },
