@@ -16,6 +16,25 @@ test.each([-1, 2 ** 31 - 1])('an answer of %d bytes is refused, and nothing afte
   expect(refused).toEqual([length]);
 });
 
+test('a large answer stays as it was given until the second large one after it, whatever comes between', () => {
+  const answerOf = (size: number, fill: number): Buffer => {
+    const answer = Buffer.alloc(4 + size, fill);
+    answer.writeInt32BE(size);
+    return answer;
+  };
+  const large = [1, 2, 3, 4, 5].map((fill) => answerOf(100_000 + fill * 40_000, fill));
+  const small = answerOf(500, 9);
+  const given: Buffer[] = [];
+  const answers = new Answers((answer) => void given.push(answer), never);
+  for (const [index, answer] of large.entries()) {
+    answers.add(answer);
+    answers.add(small);
+    expect(given.at(-2)).toEqual(answer);
+    if (index > 0) expect(given.at(-4)).toEqual(large[index - 1]);
+  }
+  for (let index = 1; index < given.length; index += 2) expect(given[index]).toEqual(small);
+});
+
 test('answers are given whole and in order, however the connection cuts them', () => {
   const bodies = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 8 });
   const cuts = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 40 });
