@@ -145,6 +145,7 @@ export class EventColumns {
   /** Nobody reads the block or the leaf hashes any more, and none is added: the memory is used again. */
   release(): void {
     for (const stream of this.streams) stream.release();
+    this.bytesHeld = 0;
   }
 }
 
