@@ -153,18 +153,24 @@ export async function consume<G extends Gathering>(options: ConsumeOptions<G>): 
         mailbox.restart(work.start, work);
         partition.readFrom(work.start);
         intake.add(reader);
-        for (;;) {
-          const chunk = await mailbox.take(over);
-          if (chunk === undefined) return;
-          const letGo = (): void => {
-            mailbox.letGo(chunk);
-            intake.settle();
-          };
-          await turns.take(chunk.gathered.bytesHeld, () => work.load(chunk, letGo));
+        while (await mailbox.due(over)) {
+          // Cut in its turn and not before: what comes while others load is not left for the chunk after it.
+          await turns.take(
+            () => mailbox.dueBytes,
+            async () => {
+              const chunk = mailbox.take();
+              const letGo = (): void => {
+                mailbox.letGo(chunk);
+                intake.settle();
+              };
+              await work.load(chunk, letGo);
+              letGo();
+            },
+          );
           attempt = 0;
-          letGo();
           if (mailbox.isEmpty) await work.idle?.();
         }
+        return;
       } catch (error) {
         mailbox.close();
         intake.remove(reader);

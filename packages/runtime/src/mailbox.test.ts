@@ -45,10 +45,14 @@ interface Drained extends Omit<Chunk, 'gathered'> {
   readonly records: readonly LogRecord[];
 }
 
+async function next(mailbox: Mailbox<KeptRecords>): Promise<Chunk<KeptRecords> | undefined> {
+  return (await mailbox.due(never)) ? mailbox.take() : undefined;
+}
+
 async function drain(mailbox: Mailbox<KeptRecords>): Promise<Drained[]> {
   const chunks: Drained[] = [];
   while (!mailbox.isEmpty) {
-    const chunk = await mailbox.take(never);
+    const chunk = await next(mailbox);
     if (chunk === undefined) break;
     const { gathered, ...rest } = chunk;
     // Released, a chunk has no records any more, and their bytes are written over.
@@ -73,17 +77,17 @@ describe('a mailbox', () => {
     mailbox.restart(0, keeping());
     mailbox.put(fetched(0, 2));
     mailbox.put(fetched(5, 6));
-    await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
+    await expect(next(mailbox)).rejects.toMatchObject({ code: 'log.moved' });
     mailbox.restart(3, keeping());
     mailbox.put(fetched(3, 9));
-    expect((await mailbox.take(never))?.holes).toEqual([]);
+    expect((await next(mailbox))?.holes).toEqual([]);
   });
 
   test('a log that ends before the position is noticed', async () => {
     const mailbox = new Mailbox<KeptRecords>({ ...LIMITS, ageMsMax: 60_000 }, () => false, realClock);
     mailbox.restart(10, keeping());
     mailbox.put(fetched(0, 3));
-    await expect(mailbox.take(never)).rejects.toMatchObject({ code: 'log.moved' });
+    await expect(next(mailbox)).rejects.toMatchObject({ code: 'log.moved' });
   });
 
   test('cuts what arrives into chunks that cover every offset once, as a record or as a hole', async () => {
@@ -158,7 +162,7 @@ describe('a mailbox', () => {
     mailbox.put({ first: 0, last: 1, records: [record(0, 500), record(1, 500)], highWatermark: 2 });
     const held = mailbox.bytesHeld;
     expect(held).toBeGreaterThan(1_000);
-    const chunk = await mailbox.take(never);
+    const chunk = await next(mailbox);
     expect(mailbox.bytesHeld).toBe(held);
     mailbox.letGo(chunk!);
     mailbox.letGo(chunk!);
@@ -173,7 +177,7 @@ describe('a mailbox', () => {
     mailbox.restart(0, { ...keeping(), fewer: (first) => (first < 4 ? 2 : undefined) });
     const records = Array.from({ length: 8 }, (_, at) => record(at));
     mailbox.put({ first: 0, last: 7, records, highWatermark: 8 });
-    const taken = async (): Promise<number> => (await mailbox.take(never))?.count ?? 0;
+    const taken = async (): Promise<number> => (await next(mailbox))?.count ?? 0;
     expect([await taken(), await taken()]).toEqual([2, 2]);
     expect(await taken()).toBe(4);
   });
@@ -182,7 +186,7 @@ describe('a mailbox', () => {
     const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
     mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 100 });
-    const taken = mailbox.take(never);
+    const taken = next(mailbox);
     expect(await Promise.race([taken, new Promise((resolve) => setTimeout(resolve, 30, 'waits'))])).toBe(
       'waits',
     );
@@ -196,9 +200,29 @@ describe('a mailbox', () => {
     mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
     const began = performance.now();
-    const chunk = await mailbox.take(never);
+    const chunk = await next(mailbox);
     expect(chunk?.gathered.records).toHaveLength(1);
     expect(performance.now() - began).toBeGreaterThanOrEqual(25);
+  });
+
+  test('what comes after a chunk is due and before it is taken goes with it', async () => {
+    const mailbox = new Mailbox<KeptRecords>({ ...LIMITS, bytesMax: 10_000 }, () => false, realClock);
+    mailbox.restart(0, keeping());
+    mailbox.put(fetched(0, 2));
+    expect(await mailbox.due(never)).toBe(true);
+    mailbox.put(fetched(3, 8));
+    const chunk = mailbox.take();
+    expect(chunk).toMatchObject({ first: 0, last: 6, count: 7, behind: 2 });
+    expect(mailbox.take()).toMatchObject({ first: 7, last: 8, count: 2, behind: 0 });
+  });
+
+  test('a chunk that was due is not taken after something went wrong', async () => {
+    const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
+    mailbox.restart(0, keeping());
+    mailbox.put(fetched(0, 2));
+    expect(await mailbox.due(never)).toBe(true);
+    mailbox.put(fetched(5, 6));
+    expect(() => mailbox.take()).toThrow('offset 3 was asked for');
   });
 
   test('hands on what whoever gathers throws, and takes nothing in until it begins anew', async () => {
@@ -213,29 +237,29 @@ describe('a mailbox', () => {
     mailbox.restart(0, { gather: refusing });
     mailbox.put(fetched(0, 2));
     mailbox.put(fetched(3, 4));
-    await expect(mailbox.take(never)).rejects.toThrow('not this log');
+    await expect(next(mailbox)).rejects.toThrow('not this log');
     mailbox.restart(0, { gather });
     mailbox.put(fetched(0, 2));
-    expect((await mailbox.take(never))?.count).toBe(3);
+    expect((await next(mailbox))?.count).toBe(3);
   });
 
   test('gives nothing once it is over', async () => {
     const over = new AbortController();
     const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
     mailbox.restart(0, keeping());
-    const taken = mailbox.take(over.signal);
+    const taken = mailbox.due(over.signal);
     over.abort();
-    expect(await taken).toBeUndefined();
+    expect(await taken).toBe(false);
   });
 
   test('that is told to fail fails whoever takes the next chunk, and begins anew after that', async () => {
     const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
     mailbox.restart(0, keeping());
-    const taken = mailbox.take(never);
+    const taken = next(mailbox);
     mailbox.fail(new Error('look again'));
     await expect(taken).rejects.toThrow('look again');
     mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
-    expect((await mailbox.take(never))?.gathered.records).toHaveLength(1);
+    expect((await next(mailbox))?.gathered.records).toHaveLength(1);
   });
 });

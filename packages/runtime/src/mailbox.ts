@@ -156,20 +156,29 @@ export class Mailbox<G extends Gathering> {
     return this.ready.length > 0 || (this.filling !== undefined && this.isWhole(this.filling));
   }
 
-  /** The next chunk, once it is full or old enough; undefined when the signal says that it is over. */
-  async take(over: AbortSignal): Promise<Chunk<G> | undefined> {
+  /** Resolves true once a chunk is full or old enough, false when the signal says that it is over. */
+  async due(over: AbortSignal): Promise<boolean> {
     for (;;) {
-      if (over.aborted) return undefined;
+      if (over.aborted) return false;
       if (this.trouble !== undefined) throw this.trouble;
       const waitMs = this.waitMs();
-      if (waitMs <= 0) {
-        if (this.ready.length === 0) this.cut(this.next - 1);
-        const chunk = this.ready.shift()!;
-        this.taken.add(chunk);
-        return chunk;
-      }
+      if (waitMs <= 0) return true;
       await this.change(waitMs, over);
     }
+  }
+
+  /** Bytes of memory that the chunk holds which is due. */
+  get dueBytes(): number {
+    return (this.ready[0] ?? this.filling)?.gathered.bytesHeld ?? 0;
+  }
+
+  /** The chunk that is due, with whatever came until now and has room in it. Throws what went wrong meanwhile. */
+  take(): Chunk<G> {
+    if (this.trouble !== undefined) throw this.trouble;
+    if (this.ready.length === 0) this.cut(this.next - 1);
+    const chunk = this.ready.shift()!;
+    this.taken.add(chunk);
+    return chunk;
   }
 
   /** A chunk that was taken counts no longer among what waits. */

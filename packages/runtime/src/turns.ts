@@ -3,7 +3,7 @@ export class Turns {
   private free: number;
   private bytesFree: number;
   private readonly bytesMax: number;
-  private readonly waiting: { readonly bytes: number; readonly begin: () => void }[] = [];
+  private readonly waiting: { readonly bytes: () => number; readonly begin: (held: number) => void }[] = [];
 
   /** @param bytesMax who holds more goes alone. */
   constructor(atOnce: number, bytesMax: number = Number.MAX_SAFE_INTEGER) {
@@ -12,11 +12,10 @@ export class Turns {
     this.bytesMax = bytesMax;
   }
 
-  /** @param bytes that are held meanwhile. */
-  async take<T>(bytes: number, act: () => Promise<T>): Promise<T> {
-    const held = Math.min(bytes, this.bytesMax);
-    await new Promise<void>((begin) => {
-      this.waiting.push({ bytes: held, begin });
+  /** @param bytes that are held meanwhile; asked when the turn may come. */
+  async take<T>(bytes: () => number, act: () => Promise<T>): Promise<T> {
+    const held = await new Promise<number>((begin) => {
+      this.waiting.push({ bytes, begin });
       this.admit();
     });
     try {
@@ -30,11 +29,12 @@ export class Turns {
 
   private admit(): void {
     for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
-      if (this.free === 0 || next.bytes > this.bytesFree) return;
+      const held = Math.min(next.bytes(), this.bytesMax);
+      if (this.free === 0 || held > this.bytesFree) return;
       this.waiting.shift();
       this.free -= 1;
-      this.bytesFree -= next.bytes;
-      next.begin();
+      this.bytesFree -= held;
+      next.begin(held);
     }
   }
 }
