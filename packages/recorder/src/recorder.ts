@@ -139,7 +139,7 @@ export interface RecorderParts {
  */
 const PACE = {
   retryMs: 250,
-  cursorMs: 1_000,
+  cursorMs: 500,
   lingerMs: 20,
   backoff: { firstMs: 100, mostMs: 10_000 },
 };
