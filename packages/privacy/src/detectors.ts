@@ -1,4 +1,4 @@
-import { bounded, linear, type Search } from './search.ts';
+import { around, bounded, linear, linearWithin, type Search } from './search.ts';
 
 /**
  * What is looked for in texts: credentials by the forms that their issuers publish, personal values by form and, where
@@ -78,8 +78,7 @@ export const DETECTORS: readonly Detector[] = [
   },
   {
     rule: 'pii.email',
-    // At most 64 attempts begin before one `@`, and what they read behind it holds no other.
-    search: bounded(/[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2,24}/g, /@/),
+    search: around('@', /[A-Za-z0-9._%+'-]/, 64, /[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2,24}/y),
   },
   {
     rule: 'pii.iban',
@@ -100,10 +99,11 @@ export const DETECTORS: readonly Detector[] = [
   },
   {
     rule: 'pii.phone',
-    // Digits can be grouped in thousands of ways, all of which would be tried.
-    search: linear(
+    // Digits can be grouped in thousands of ways, all of which would be tried. No attempt reads beyond the next `+`.
+    search: linearWithin(
       /\+[0-9]{1,3}[ .-]?\(?[0-9]|\([0-9]{3}\) ?[0-9]/g,
       '(?:\\+[0-9]{1,3}[ .-]?(?:\\(?[0-9]{1,4}\\)?[ .-]?){2,6}[0-9]{1,4}\\b|\\([0-9]{3}\\) ?[0-9]{3}[ .-][0-9]{4}\\b)',
+      51,
     ),
     confirm: isPhone,
   },

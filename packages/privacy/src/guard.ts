@@ -55,7 +55,7 @@ const SCRUBBED_BYTES_MAX = 1_024;
 
 export function createPrivacyGuard({ keys, rules = [] }: PrivacyOptions): PrivacyGuard {
   const token = (orgId: string, valueClass: string, value: string): string =>
-    value === '' ? '' : tokenOf(keys.keyFor(orgId, 'token'), orgId, valueClass, value);
+    value === '' ? '' : tokenOf(keys.macFor(orgId, 'token'), orgId, valueClass, value);
 
   return {
     parameters(orgId, service, tool, value, sizeBytes) {

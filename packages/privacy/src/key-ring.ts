@@ -2,13 +2,14 @@ import { hkdfSync, randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '@cairn/failure';
+import { hmacSha256Of, type Mac } from './hmac-sha256.ts';
 
 export type KeyPurpose = 'hash' | 'token';
 
 /** The keys under which values are hashed: one for each organisation and purpose, so that none can be compared across. */
 export interface KeyRing {
-  /** 32 bytes. */
-  keyFor(orgId: string, purpose: KeyPurpose): Uint8Array;
+  /** HMAC-SHA256 under the key of this organisation and purpose: 32 bytes for any text. */
+  macFor(orgId: string, purpose: KeyPurpose): Mac;
 }
 
 const MASTER_BYTES = 32;
@@ -29,15 +30,15 @@ export async function openKeyRing({ directory }: { readonly directory: string })
 
 /** The ring of a master key that is kept elsewhere. HKDF-SHA256 (RFC 5869), the organisation and purpose as its info. */
 export function keyRingOf(master: Uint8Array): KeyRing {
-  const known = new Map<string, Uint8Array>();
+  const known = new Map<string, Mac>();
   return {
-    keyFor(orgId, purpose) {
+    macFor(orgId, purpose) {
       const info = `audit-privacy/v1\n${purpose}\n${orgId}`;
       const cached = known.get(info);
       if (cached) return cached;
-      const key = new Uint8Array(hkdfSync('sha256', master, new Uint8Array(), info, 32));
-      if (known.size < ORGANISATIONS_CACHED) known.set(info, key);
-      return key;
+      const mac = hmacSha256Of(new Uint8Array(hkdfSync('sha256', master, new Uint8Array(), info, 32)));
+      if (known.size < ORGANISATIONS_CACHED) known.set(info, mac);
+      return mac;
     },
   };
 }

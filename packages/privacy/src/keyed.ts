@@ -1,5 +1,5 @@
-import { createHmac } from 'node:crypto';
 import canonicalize from 'canonicalize';
+import type { Mac } from './hmac-sha256.ts';
 import type { KeyRing } from './key-ring.ts';
 
 /**
@@ -7,7 +7,7 @@ import type { KeyRing } from './key-ring.ts';
  * hashes, whatever the order of their names, and without the key nobody can test a guess.
  */
 export function keyedHash(keys: KeyRing, orgId: string, value: unknown): Uint8Array {
-  return createHmac('sha256', keys.keyFor(orgId, 'hash')).update(canonicalJson(value)).digest();
+  return keys.macFor(orgId, 'hash')(canonicalJson(value));
 }
 
 /**
@@ -43,7 +43,7 @@ function mended(value: unknown): unknown {
  *
  * @param valueClass what the value is, such as `user` or `ip`: equal texts of different classes give different tokens.
  */
-export function tokenOf(key: Uint8Array, orgId: string, valueClass: string, value: string): string {
-  const mac = createHmac('sha256', key).update(`audit-token/v1\n${orgId}\n${valueClass}\n${value}`).digest();
-  return `t1_${mac.subarray(0, 16).toString('base64url')}`;
+export function tokenOf(mac: Mac, orgId: string, valueClass: string, value: string): string {
+  const bytes = mac(`audit-token/v1\n${orgId}\n${valueClass}\n${value}`);
+  return `t1_${bytes.subarray(0, 16).toString('base64url')}`;
 }

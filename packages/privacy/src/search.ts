@@ -41,3 +41,49 @@ export function linear(beginning: RegExp, pattern: string): Search {
     return matcher.find(begun.index) ? { start: matcher.start(), end: matcher.end() } : undefined;
   };
 }
+
+/**
+ * Searches with RE2 for what has a bounded length, and looks at nothing but so many characters behind each beginning. Linear
+ * as long as no character is read by more than a bounded number of attempts.
+ *
+ * @param beginning global and bounded; every match begins with it.
+ * @param pattern in RE2's syntax.
+ * @param charactersMax of a match.
+ */
+export function linearWithin(beginning: RegExp, pattern: string, charactersMax: number): Search {
+  const compiled = RE2JS.compile(pattern);
+  return (text, from) => {
+    beginning.lastIndex = from;
+    for (let begun = beginning.exec(text); begun; begun = beginning.exec(text)) {
+      const start = begun.index;
+      // One more, which tells whether a word ends there.
+      const matcher = compiled.matcher(text.slice(start, start + charactersMax + 1));
+      if (matcher.lookingAt()) return { start, end: start + matcher.end() };
+      beginning.lastIndex = start + 1;
+    }
+    return undefined;
+  };
+}
+
+/**
+ * Searches for what stands around a rare character: as many characters of a class as there are before it, at least one, and
+ * what a pattern matches behind it. A backtracking engine would begin at each character of the class anew.
+ *
+ * @param anchor a character that is neither in the class nor in what the pattern matches: so the time is linear.
+ * @param before one character of the class, which is ASCII.
+ * @param behind sticky.
+ */
+export function around(anchor: string, before: RegExp, beforeMax: number, behind: RegExp): Search {
+  const isBefore = Array.from({ length: 128 }, (_, code) => before.test(String.fromCharCode(code)));
+  return (text, from) => {
+    for (let at = text.indexOf(anchor, from); at >= 0; at = text.indexOf(anchor, at + 1)) {
+      const least = Math.max(from, at - beforeMax);
+      let start = at;
+      while (start > least && isBefore[text.charCodeAt(start - 1)] === true) start -= 1;
+      if (start === at) continue;
+      behind.lastIndex = at + 1;
+      if (behind.test(text)) return { start, end: behind.lastIndex };
+    }
+    return undefined;
+  };
+}

@@ -56,7 +56,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 const ORGS = ['acme', 'globex', 'initech'];
-const PACE = { retryMs: 1, cursorMs: 1, backoff: { firstMs: 1, mostMs: 2 } };
+const PACE = { retryMs: 1, cursorMs: 1, lingerMs: 0, backoff: { firstMs: 1, mostMs: 2 } };
 
 class Life {
   readonly disk = new SimulatedDisk();

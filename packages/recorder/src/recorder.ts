@@ -120,15 +120,29 @@ const FULL_PACE_MS = 60_000;
 /** What tests put in the place of the real disk and the real waiting. */
 export interface RecorderParts {
   readonly disk?: Disk;
-  /** Waits, in milliseconds: before a failed write is tried again, before the moved cursor is stored, between sends. */
+  /**
+   * Waits, in milliseconds: before a failed write is tried again, before the moved cursor is stored, for a batch to fill,
+   * between sends.
+   */
   readonly pace?: {
     readonly retryMs: number;
     readonly cursorMs: number;
+    readonly lingerMs: number;
     readonly backoff: { readonly firstMs: number; readonly mostMs: number };
   };
 }
 
-const PACE = { retryMs: 250, cursorMs: 100, backoff: { firstMs: 100, mostMs: 10_000 } };
+/**
+ * The cursor is a file that is renamed: it commits the file system's journal twice, and the events that are written
+ * meanwhile wait for that. A crash sends what was sent since it was stored again, and readers drop it by its place in the
+ * stream.
+ */
+const PACE = {
+  retryMs: 250,
+  cursorMs: 500,
+  lingerMs: 20,
+  backoff: { firstMs: 100, mostMs: 10_000 },
+};
 
 /**
  * Opens the recorder in its directory. Everything an earlier run left is sent first-come; each stream known from then
@@ -226,6 +240,7 @@ async function open(
         if (stream !== undefined) stream.counts.shipped += 1;
       }
     },
+    lingerMs: pace.lingerMs,
     backoff: pace.backoff,
     onRefused: (error) => onEvent?.({ type: 'ship-refused', error }),
   });

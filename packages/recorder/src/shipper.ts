@@ -34,6 +34,8 @@ export interface ShipperOptions {
   readonly onShipped: (parcels: readonly Parcel[]) => void;
   /** A batch was refused and will be sent again, or the spool could not be read. */
   readonly onRefused: (error: unknown) => void;
+  /** How long the first event of a batch waits for others. One of two events costs the log nearly what one of hundreds does. */
+  readonly lingerMs: number;
   /** Full jitter between nothing and a cap that doubles from `firstMs` to `mostMs`. */
   readonly backoff: { readonly firstMs: number; readonly mostMs: number };
 }
@@ -150,6 +152,8 @@ export class Shipper {
   async #move(lane: Lane): Promise<void> {
     lane.moving = true;
     while (lane.waiting.length > 0 && !this.#closing.signal.aborted) {
+      if (batchLength(lane.waiting) === lane.waiting.length) await this.#rest(this.#options.lingerMs);
+      if (this.#closing.signal.aborted) return;
       const batch = lane.waiting.splice(0, batchLength(lane.waiting));
       if (!(await this.#send(lane, batch))) return;
       for (const parcel of batch) parcel.sent = true;
@@ -193,7 +197,11 @@ export class Shipper {
   async #pause(attempt: number): Promise<void> {
     const { firstMs, mostMs } = this.#options.backoff;
     const capMs = Math.min(mostMs, firstMs * 2 ** Math.min(attempt, 20));
-    const waitMs = firstMs / 2 + Math.random() * (capMs - firstMs / 2);
+    await this.#rest(firstMs / 2 + Math.random() * (capMs - firstMs / 2));
+  }
+
+  /** Waits, or until the shipper is closed. */
+  async #rest(waitMs: number): Promise<void> {
     await sleep(waitMs, undefined, { signal: this.#closing.signal }).catch(() => {});
   }
 

@@ -181,8 +181,8 @@ export class Spool {
   }
 
   /**
-   * Resolves with the number of the first body when all of them are durable: one write, one sync. A file whose write
-   * or sync failed is never tried again (the kernel may have dropped the pages and report success the next time);
+   * Resolves with the number of the first body when all of them are durable: one durable write. A file whose
+   * write failed is never tried again (the kernel may have dropped the pages and report success the next time);
    * the bodies go to a new file. When that fails too it throws, and the caller must append the same bodies again
    * before any other: some of them may be on disk.
    *
@@ -215,7 +215,6 @@ export class Spool {
     const current = this.#files.at(-1);
     if (this.#writing !== undefined && current !== undefined && this.#takesMore(current, bytes.length)) {
       await this.#writing.append(bytes);
-      await this.#writing.sync();
       current.bytes += bytes.length;
     } else {
       await this.#begin(first, bytes, snapshot());
@@ -245,10 +244,9 @@ export class Spool {
     const priorEnd = this.#durable;
     const headBytes = encodeHead(first, { begunMs, snapshot });
     const name = fileNameOf(first, priorEnd);
-    const file = await disk.create(join(directory, name));
+    const file = await disk.createDurable(join(directory, name));
     try {
       await file.append(Buffer.concat([headBytes, bytes]));
-      await file.sync();
       await disk.syncDirectory(directory);
     } catch (error) {
       await file.close().catch(() => {});

@@ -125,6 +125,13 @@ export class SimulatedDisk {
         }),
       close: () => read(() => {}),
     });
+    const create = (path: string): Promise<DiskFile> =>
+      run('create', path, () => {
+        if (this.#names.has(path)) throw ioError('create', path, 'EEXIST');
+        const inode = { written: Buffer.alloc(0), durable: Buffer.alloc(0), dropped: [] };
+        this.#change(dirname(path), (names) => names.set(path, inode));
+        return fileOf(path, inode);
+      });
     return {
       stopped,
       lock: () => {
@@ -147,13 +154,16 @@ export class SimulatedDisk {
           const inode = this.#names.get(path);
           return inode === undefined ? undefined : Buffer.from(inode.written);
         }),
-      create: (path) =>
-        run('create', path, () => {
-          if (this.#names.has(path)) throw ioError('create', path, 'EEXIST');
-          const inode = { written: Buffer.alloc(0), durable: Buffer.alloc(0), dropped: [] };
-          this.#change(dirname(path), (names) => names.set(path, inode));
-          return fileOf(path, inode);
-        }),
+      create,
+      createDurable: async (path) => {
+        const file = await create(path);
+        // Written and not yet durable is a state that a crash can find, as between a write and a sync of their own.
+        const append = async (bytes: Uint8Array): Promise<void> => {
+          await file.append(bytes);
+          await file.sync();
+        };
+        return { ...file, append };
+      },
       open: (path) => read(() => fileOf(path, this.#inodeOf(path))),
       rename: (from, to) =>
         run('rename', to, () => {

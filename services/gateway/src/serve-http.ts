@@ -92,7 +92,9 @@ async function handleRequest(
 
   const gone = new AbortController();
   // A reason of its own, since the usual one carries a stack.
-  response.once('close', () => gone.abort(CLIENT_GONE));
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort(CLIENT_GONE);
+  });
   const base = { request, response, caller, gone: gone.signal };
   if (request.method === 'GET' || request.method === 'DELETE') {
     const modern = isModern(headerOf(request, 'mcp-protocol-version') ?? '');

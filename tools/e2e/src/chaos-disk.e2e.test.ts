@@ -25,7 +25,7 @@ afterAll(() => {
 
 describe('the disk under a gateway', () => {
   let rig: ChaosRig;
-  /** Of the test in which every sync fails. */
+  /** Of the test in which every write and sync fails. */
   let refusals = { refused: 0, declared: 0 };
   beforeAll(async () => {
     rig = await startChaosRig(join(directory, 'rig'));
@@ -83,13 +83,13 @@ describe('the disk under a gateway', () => {
     expect((await declared(gateway)).refused).toBe(total(refused));
   }, 120_000);
 
-  test('with one failing sync: its events are written again, and none is lost or doubled', async () => {
+  test('with one failing write: its events are written again, and none is lost or doubled', async () => {
     const gateway = 'gw-eio-once';
     await using producer = await rig.startProducer(gateway, { orgs: ['acme', 'borealis'] });
     await until('it records', async () => (await producer.stats()).acknowledged > 100);
     // The count is of each thread of the process.
-    const fault = await inject(producer.process.pid, 'fdatasync:error=EIO:when=3');
-    await until('a sync failed', async () => ((await producer.stats()).told['spool.write-failed'] ?? 0) > 0);
+    const fault = await inject(producer.process.pid, 'pwrite64:error=EIO:when=3');
+    await until('a write failed', async () => ((await producer.stats()).told['spool.write-failed'] ?? 0) > 0);
     await sleep(FAULT_MS);
     await fault.end();
     const { acknowledged } = await producer.stats();
@@ -98,11 +98,11 @@ describe('the disk under a gateway', () => {
     await holds(gateway);
   }, 120_000);
 
-  test('with every sync failing: calls are refused, nothing acknowledged is lost, and a signed gap event owns up to every refused call', async () => {
+  test('with every write and sync failing: calls are refused, nothing acknowledged is lost, and a signed gap event owns up to every refused call', async () => {
     const gateway = 'gw-eio';
     await using producer = await rig.startProducer(gateway, { orgs: ['acme', 'borealis'] });
     await until('it records', async () => (await producer.stats()).acknowledged > 100);
-    const fault = await inject(producer.process.pid, 'fdatasync,fsync:error=EIO');
+    const fault = await inject(producer.process.pid, 'pwrite64,fdatasync,fsync:error=EIO');
     await until('calls are refused', async () => total((await producer.stats()).refused) > 20);
     const { acknowledged: stuck } = await producer.stats();
     await sleep(FAULT_MS);
@@ -116,7 +116,7 @@ describe('the disk under a gateway', () => {
     expect(refusals.declared).toBeGreaterThanOrEqual(refusals.refused);
   }, 120_000);
 
-  test('with every sync failing, each refused call is declared once', () => {
+  test('with every write and sync failing, each refused call is declared once', () => {
     expect(refusals.refused).toBeGreaterThan(0);
     expect(refusals.declared).toBe(refusals.refused);
   });

@@ -13,7 +13,7 @@ import type { Made, Target, Task } from './make-calls.ts';
 export interface Stage extends AsyncDisposable {
   readonly direct: Target;
   readonly through: Target;
-  readonly gatewayPid: number;
+  readonly pids: Readonly<Record<'gateway' | 'server' | 'caller' | 'kafka', number>>;
   make(task: Task): Promise<Made>;
   /** Resolves when everything that was recorded is in Kafka, with how many events that are. */
   shipped(): Promise<number>;
@@ -55,7 +55,12 @@ export async function openStage(profileDirectory?: string): Promise<Stage> {
     return {
       direct: { port: server.port, path: '/mcp', credential: undefined },
       through: { port, path: '/mcp/echo', credential: CREDENTIAL },
-      gatewayPid: gateway.pid,
+      pids: {
+        gateway: gateway.pid,
+        server: server.pid,
+        caller: caller.pid,
+        kafka: parts.part('kafka').pid ?? NaN,
+      },
       make: caller.make,
       shipped: () => shipped(gateway),
       [Symbol.asyncDispose]: () => own.disposeAsync(),
@@ -105,7 +110,9 @@ function writeConfig(
   return file;
 }
 
-async function startServer(): Promise<AsyncDisposable & { readonly port: number; readonly url: string }> {
+async function startServer(): Promise<
+  AsyncDisposable & { readonly port: number; readonly url: string; readonly pid: number }
+> {
   const port = await freePort();
   const child = spawn(process.execPath, [join(import.meta.dirname, 'echo-server.ts')], {
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -123,16 +130,17 @@ async function startServer(): Promise<AsyncDisposable & { readonly port: number;
     }
     await sleep(50);
   }
-  return { port, url, [Symbol.asyncDispose]: stop };
+  return { port, url, pid: child.pid ?? NaN, [Symbol.asyncDispose]: stop };
 }
 
-function startCaller(): AsyncDisposable & { make(task: Task): Promise<Made> } {
+function startCaller(): AsyncDisposable & { readonly pid: number; make(task: Task): Promise<Made> } {
   const child = fork(join(import.meta.dirname, 'make-calls.ts'), { stdio: 'inherit' });
   const gone = new Promise<never>((_, reject) => {
     child.once('exit', () => reject(new Error('the process that calls has ended')));
   });
   gone.catch(() => {});
   return {
+    pid: child.pid ?? NaN,
     make(task) {
       const made = new Promise<Made>((resolve) => child.once('message', (said) => resolve(said as Made)));
       child.send(task);

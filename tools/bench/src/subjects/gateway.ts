@@ -36,14 +36,17 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
       figures.through[name].push(behind[name]);
       figures.added[name].push(behind[name] - alone[name]);
     }
-    figures.through.gateway_us.push(behind.gateway_us);
+    for (const name of PROCESSES) {
+      figures.direct[`${name}_us`].push(alone[`${name}_us`]);
+      figures.through[`${name}_us`].push(behind[`${name}_us`]);
+    }
     for (const [into, from] of [
       [full.direct, fullAlone],
       [full.through, fullBehind],
     ] as const) {
       for (const name of ['p50_ms', 'p99_ms', 'p999_ms', 'calls_s'] as const) into[name].push(from[name]);
+      for (const name of PROCESSES) into[`${name}_us`].push(from[`${name}_us`]);
     }
-    full.through.gateway_us.push(fullBehind.gateway_us);
   }
 
   return {
@@ -53,7 +56,10 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
       { name: 'p99_ms', heading: 'p99 ms', digits: 2 },
       { name: 'p999_ms', heading: 'p99.9 ms', digits: 2 },
       { name: 'calls_s', heading: 'calls/s', digits: 0 },
-      { name: 'gateway_us', heading: 'CPU µs/call', digits: 0 },
+      { name: 'gateway_us', heading: 'gateway µs', digits: 0 },
+      { name: 'server_us', heading: 'server µs', digits: 0 },
+      { name: 'caller_us', heading: 'caller µs', digits: 0 },
+      { name: 'kafka_us', heading: 'Kafka µs', digits: 0 },
     ],
     rows: [
       { name: `added at ${CALLS_S} calls/s`, figures: figures.added },
@@ -80,17 +86,22 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
       'The caller, the server, the gateway and Kafka share the cores of one machine: what is added holds their contention too.',
       `At ${CALLS_S} calls/s arrivals are open-loop, at random moments fixed beforehand (exponential gaps, the same for both), for ${seconds} s; a wait counts from when the call was due.`,
       'The gateway runs from its main.ts: a bearer credential, the shipped Cedar policies, the privacy guard with one rule, the spool on disk, Kafka. Two events a call: the decision is on disk before the server is asked, the outcome before the caller is answered.',
-      'The server is a plain one on the official SDK, protocol 2026-07-28, one tool that echoes. CPU is that of the gateway process, user and system, its sync and shipping included.',
+      'The server is a plain one on the official SDK, protocol 2026-07-28, one tool that echoes. CPU is that of each process for a call, user and system; of the gateway its sync and shipping included.',
+      `Cores taken are the sum of the last four columns times the rate: at ${CALLS_S} calls/s a sum of ${2_000_000 / CALLS_S} µs fills two. The nearer, the longer each waits for a core.`,
     ],
   };
 }
 
-interface Run {
+const PROCESSES = ['gateway', 'server', 'caller', 'kafka'] as const;
+
+/** CPU of each process for one call, user and system. */
+type Cpu = Readonly<Record<`${(typeof PROCESSES)[number]}_us`, number>>;
+
+interface Run extends Cpu {
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly p999_ms: number;
   readonly calls_s: number;
-  readonly gateway_us: number;
 }
 
 const empty = (): Record<keyof Run, number[]> => ({
@@ -99,6 +110,9 @@ const empty = (): Record<keyof Run, number[]> => ({
   p999_ms: [],
   calls_s: [],
   gateway_us: [],
+  server_us: [],
+  caller_us: [],
+  kafka_us: [],
 });
 
 const paced = (stage: Stage, target: Target, seconds: number, seed: number): Promise<Run> =>
@@ -110,10 +124,13 @@ const closed = (stage: Stage, target: Target, seconds: number): Promise<Run> =>
 /** Runs, with the gateway idle before and everything it recorded shipped after; a call that failed fails the bench. */
 async function measured(stage: Stage, make: () => Promise<Made>): Promise<Run> {
   const recordedBefore = await stage.shipped();
-  const cpuBefore = cpuSecondsOf(stage.gatewayPid) ?? NaN;
+  const secondsOf = (name: (typeof PROCESSES)[number]): number => cpuSecondsOf(stage.pids[name]) ?? NaN;
+  const before = PROCESSES.map(secondsOf);
   const { waitsMs, failed, seconds } = await make();
   const recorded = (await stage.shipped()) - recordedBefore;
-  const cpuSeconds = (cpuSecondsOf(stage.gatewayPid) ?? NaN) - cpuBefore;
+  const [gateway_us, server_us, caller_us, kafka_us] = PROCESSES.map(
+    (name, index) => ((secondsOf(name) - (before[index] ?? NaN)) / waitsMs.length) * 1e6,
+  ) as [number, number, number, number];
   if (failed > 0) throw new Error(`${failed} of ${waitsMs.length} calls failed`);
   if (recorded > 0 && recorded !== 2 * waitsMs.length)
     throw new Error(`${recorded} events of ${waitsMs.length} calls`);
@@ -122,7 +139,10 @@ async function measured(stage: Stage, make: () => Promise<Made>): Promise<Run> {
     p99_ms: quantileOf(waitsMs, 0.99),
     p999_ms: quantileOf(waitsMs, 0.999),
     calls_s: waitsMs.length / seconds,
-    gateway_us: (cpuSeconds / waitsMs.length) * 1e6,
+    gateway_us,
+    server_us,
+    caller_us,
+    kafka_us,
   };
 }
 

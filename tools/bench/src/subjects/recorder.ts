@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openRecorder, type Recorder } from '@cairn/recorder';
+import { type Disk, realDisk } from '../../../../packages/recorder/src/disk.ts';
 import { MemoryLog } from '../../../../packages/recorder/test/memory-log.ts';
 import { arrive, monotonicMs } from '../arrivals.ts';
 import { type Measured, quantileOf, type SubjectOptions, spreadOf } from '../measured.ts';
@@ -29,6 +30,12 @@ export default async function recorder({ quick, flags, say }: SubjectOptions): P
     p999_ms: [] as number[],
     most_ms: [] as number[],
   };
+  const writes = {
+    p50_ms: [] as number[],
+    p99_ms: [] as number[],
+    p999_ms: [] as number[],
+    most_ms: [] as number[],
+  };
   const directory = mkdtempSync(join(parent, 'cairn-bench-'));
   try {
     say('warming up');
@@ -41,10 +48,17 @@ export default async function recorder({ quick, flags, say }: SubjectOptions): P
         full.events_s.push(rates.events_s);
       });
       spread(bare, await syncAlone(directory, quick ? 200 : 2_000));
-      await withRecorder(directory, async (recorder) => {
-        await recordPaced(recorder, 1);
-        spread(paced, await recordPaced(recorder, seconds));
-      });
+      const timed = timedDisk();
+      await withRecorder(
+        directory,
+        async (recorder) => {
+          await recordPaced(recorder, 1);
+          timed.tookMs.length = 0;
+          spread(paced, await recordPaced(recorder, seconds));
+          spread(writes, Float64Array.from(timed.tookMs));
+        },
+        timed.disk,
+      );
     }
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -62,6 +76,7 @@ export default async function recorder({ quick, flags, say }: SubjectOptions): P
     rows: [
       { name: `record(), ${OPEN_CALLS} calls open`, figures: full },
       { name: `record(), ${ARRIVALS_S} arrivals/s`, figures: paced },
+      { name: 'its durable writes', figures: writes },
       { name: 'write and fdatasync alone', figures: bare },
     ],
     claims: [
@@ -80,7 +95,7 @@ export default async function recorder({ quick, flags, say }: SubjectOptions): P
     ],
     notes: [
       `${events} events a repeat in ${parent}; decisions and outcomes of one organisation, 377 bytes a datum, a seal every 256 events.`,
-      'Every record() resolves after fdatasync. CPU time is that of the whole process: user and system, the pool that syncs, the collector, the shipper, the log in memory and the maker of the load.',
+      'Every record() resolves after a write that is synced (O_DSYNC). Its durable writes are those of the paced run, each with the turn of the event loop that notices it: what the disk and the loop leave of a wait. CPU time is that of the whole process: user and system, the pool that syncs, the collector, the shipper, the log in memory and the maker of the load.',
       `Arrivals are open-loop, ${1000 / ARRIVALS_S} ms apart for ${seconds} s; a wait counts from when the event was due, not from when it was handed over.`,
       'The write and fdatasync alone is one after the other, 2 KiB each: what this disk gives.',
     ],
@@ -88,20 +103,27 @@ export default async function recorder({ quick, flags, say }: SubjectOptions): P
 }
 
 /** Runs with a recorder of its own that has recorded nothing yet; the log must have had no misuse. */
-async function withRecorder(parent: string, work: (recorder: Recorder) => Promise<unknown>): Promise<void> {
+async function withRecorder(
+  parent: string,
+  work: (recorder: Recorder) => Promise<unknown>,
+  disk: Disk = realDisk,
+): Promise<void> {
   const directory = mkdtempSync(join(parent, 'recorder-'));
   const log = new MemoryLog();
-  const recorder = await openRecorder({
-    directory,
-    deployment: 'acme-prod',
-    gatewayId: 'gw-7',
-    gatewayVersion: '1.4.0',
-    environment: 'prod',
-    capture: 'gateway',
-    log: log.session(),
-    topicOf: () => 'audit.events.standard',
-    partitions: 4,
-  });
+  const recorder = await openRecorder(
+    {
+      directory,
+      deployment: 'acme-prod',
+      gatewayId: 'gw-7',
+      gatewayVersion: '1.4.0',
+      environment: 'prod',
+      capture: 'gateway',
+      log: log.session(),
+      topicOf: () => 'audit.events.standard',
+      partitions: 4,
+    },
+    { disk },
+  );
   try {
     await work(recorder);
     const { recorded, seals, refused } = recorder.stats();
@@ -156,6 +178,21 @@ async function recordPaced(recorder: Recorder, seconds: number): Promise<Float64
     }, fail);
   });
   return waits;
+}
+
+/** The real disk, with what each durable write took. */
+function timedDisk(): { readonly disk: Disk; readonly tookMs: number[] } {
+  const tookMs: number[] = [];
+  const createDurable: Disk['createDurable'] = async (path) => {
+    const file = await realDisk.createDurable(path);
+    const append = async (bytes: Uint8Array): Promise<void> => {
+      const beganMs = performance.now();
+      await file.append(bytes);
+      tookMs.push(performance.now() - beganMs);
+    };
+    return { ...file, append };
+  };
+  return { disk: { ...realDisk, createDurable }, tookMs };
 }
 
 async function syncAlone(parent: string, times: number): Promise<Float64Array> {
