@@ -39,6 +39,7 @@ import { reconcileTable } from './reconcile-table.ts';
 import { decisionEvents, findingEvent, jobEvent, probeEvent } from './record-events.ts';
 import { type Job, runJob, scheduleJobs } from './schedule-jobs.ts';
 import { openSigningKeys } from './signing-keys.ts';
+import { type SizesSeen, verifyNotes } from './verify-notes.ts';
 import { verifySegments } from './verify-segments.ts';
 import type { LogRetention } from './write-segment.ts';
 
@@ -49,6 +50,8 @@ export interface ArchivalParts {
   readonly store?: ObjectStore;
   readonly stampers?: readonly Stamper[];
   readonly cosigners?: readonly Cosigner[];
+  /** Milliseconds since 1970. */
+  readonly nowMs?: () => number;
 }
 
 export interface Archival extends AsyncDisposable {
@@ -84,7 +87,7 @@ async function startArchival(
   own: AsyncDisposableStack,
 ): Promise<Archival> {
   const { deployment, org } = config;
-  const nowMs = Date.now;
+  const nowMs = parts.nowMs ?? Date.now;
   const policyNow = (): RetentionPolicy => readRetention(config.retentionFile);
   const policy = policyNow();
   const retentions = new Map(config.classes.map((name) => [topicOf(name), retentionOf(policy, name)]));
@@ -202,30 +205,41 @@ async function startArchival(
     count.anchored(round, nowMs());
     return round;
   };
-  // Two jobs ask for rounds; they share what is known of the anchor log.
+  // Jobs share what is known of the anchor log.
   let anchoring: Promise<unknown> = Promise.resolve();
-  const anchor = (): Promise<AnchorRound> => {
-    const round = anchoring.then(runAnchor);
-    anchoring = round.catch(() => {});
-    return round;
+  const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
+    const done = anchoring.then(act);
+    anchoring = done.catch(() => {});
+    return done;
   };
+  const anchor = (): Promise<AnchorRound> => inTurn(runAnchor);
   const table = hotTableIn(clickhouse);
   const verifiedTo = { after: '' };
+  const sizesSeen: SizesSeen = new Map();
   const all: readonly Job[] = [
     { name: 'anchor', when: config.jobs.anchor, run: async () => ({ ...(await anchor()) }) },
     {
       name: 'verify',
       when: config.jobs.verify,
       run: async () => {
-        const options = {
-          store,
-          keys: await keys(),
-          origins,
-          count: config.verifySegments,
-          nowMs,
-          onFinding,
+        const known = await keys();
+        let found = 0;
+        const find = (finding: Finding): void => {
+          found += 1;
+          onFinding(finding);
         };
-        return { ...(await verifySegments(options, verifiedTo)) };
+        await inTurn(() => anchors.catchUp(store, known)).catch((error: unknown) => {
+          if (!isFailure(error, 'archive.broken')) throw error;
+          find({
+            reason: 'checkpoint-form',
+            origin: anchors.origin,
+            at: anchors.size,
+            detail: messageOf(error),
+          });
+        });
+        const notes = await verifyNotes({ store, keys: known, origins, anchors, onFinding: find }, sizesSeen);
+        const options = { store, keys: known, origins, count: config.verifySegments, nowMs, onFinding: find };
+        return { ...(await verifySegments(options, verifiedTo)), notes, found };
       },
     },
     {
