@@ -26,6 +26,8 @@ export interface ProbeOptions {
   readonly prefix?: string;
   /** How long they are locked; default 4,000, at least 3,000. */
   readonly lockMs?: number;
+  /** The clock that the store's is compared with, milliseconds since 1970; default the machine's. */
+  readonly nowMs?: () => number;
 }
 
 /** How many puts race for one key. */
@@ -40,14 +42,14 @@ const RACERS = 20;
  * @throws Failure as the store's methods: nothing can be said of a store that does not answer
  */
 export async function probeLocks(store: ObjectStore, options: ProbeOptions = {}): Promise<LockReport> {
-  const { prefix = 'probe/', lockMs = 4_000 } = options;
+  const { prefix = 'probe/', lockMs = 4_000, nowMs = Date.now } = options;
   const probe: Probe = {
     store,
     folder: `${prefix}${randomBytes(8).toString('hex')}/`,
     bytes: randomBytes(1_024),
     lockMs: Math.max(lockMs, 3_000),
   };
-  const clockAheadMs = await compareClocks(probe);
+  const clockAheadMs = await compareClocks(probe, nowMs);
   // Beside each other, so that the locks are waited for once. They share nothing but the store.
   const looks = await Promise.allSettled(
     BEHAVIOURS.map(async ({ name, reliedOn, look }): Promise<LockBehaviour> => {
@@ -93,8 +95,8 @@ const BEHAVIOURS = [
 }[];
 
 /** The store stamps whole seconds: less than two apart is equal. */
-async function compareClocks(probe: Probe): Promise<number> {
-  const before = Date.now();
+async function compareClocks(probe: Probe, nowMs: () => number): Promise<number> {
+  const before = nowMs();
   const { head } = await putOne(probe, 'clock');
   const aheadMs = head.storedAt.getTime() - before;
   return Math.abs(aheadMs) < 2_000 ? 0 : aheadMs;

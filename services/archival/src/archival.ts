@@ -14,7 +14,7 @@ import {
 } from '@cairn/adapters';
 import { EVENTS_TOPIC_PREFIX, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
-import { originOf, parseOrigin, parseVkey } from '@cairn/ledger';
+import { anchorOrigin, originOf, parseOrigin, parseVkey } from '@cairn/ledger';
 import { openRecorder, type RecordDraft, type Recorder } from '@cairn/recorder';
 import { classNamed, classOf, type RetentionPolicy } from '@cairn/retention';
 import {
@@ -28,6 +28,7 @@ import { type AnchorRound, anchorCheckpoints, type Cosigner, type Stamper } from
 import { AnchorLog } from './anchor-log.ts';
 import { archivePartitions } from './archive-partitions.ts';
 import { cosignersOf, stampersOf } from './attestors.ts';
+import { comparedClock } from './compared-clock.ts';
 import type { ArchivalConfig } from './config.ts';
 import { dropHotDays } from './drop-hot-days.ts';
 import { expireSegments } from './expire-segments.ts';
@@ -104,7 +105,8 @@ async function startArchival(
   const count = createArchivalMetrics(metrics, nowMs);
 
   await store.ensureBucket();
-  const probed = await probeLocks(store);
+  const probed = await probeLocks(store, { nowMs });
+  const clock = comparedClock(probed, nowMs);
   count.probed(probed);
   log.info({ ...probed }, 'the locks of the store were probed');
   if (probed.missing.length > 0) throw storeUnfit(probed);
@@ -138,6 +140,11 @@ async function startArchival(
     void record(findingEvent(finding, org));
   };
   await record(probeEvent(probed, org));
+  const tellClock = (): void => {
+    const finding = clock.finding(anchorOrigin(deployment));
+    if (finding !== undefined) onFinding(finding);
+  };
+  tellClock();
 
   // The one instance that has this partition runs the jobs.
   let jobs: AssignedPartition | undefined;
@@ -276,6 +283,7 @@ async function startArchival(
       when: config.jobs.expire,
       run: async () => ({
         ...(await expireSegments({
+          checkClock: clock.check,
           store,
           signing,
           keys: await keys(),
@@ -294,6 +302,7 @@ async function startArchival(
     },
   ];
   const onRun = async (run: Awaited<ReturnType<typeof runJob>>): Promise<void> => {
+    tellClock();
     count.ran(run, nowMs());
     log[run.outcome === 'success' ? 'info' : 'error']({ ...run }, 'job ran');
     await record(jobEvent(run, org));

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ObjectStore, openObjectStore } from '@cairn/adapters';
@@ -40,10 +40,13 @@ export interface ArchiveRig extends Rig {
   told(): Promise<Told[]>;
   /** States every key that signed something, as the holder of the root key does. */
   stateKeys(): Promise<DeploymentKeys>;
-  /** `cairn verify` of the bucket. */
-  verify(root: string): { readonly code: number | null; readonly verdict: EvidenceVerdict };
-  /** The second verifier over a copy of the bucket. */
-  verifySecond(root: string): Promise<{ readonly code: number | null; readonly verdict: EvidenceVerdict }>;
+  /** What `cairn verify` says of a bucket, and the second verifier of a copy of it. */
+  verdicts(root: string, bucket?: string): Promise<{ readonly ours: Verified; readonly theirs: Verified }>;
+}
+
+export interface Verified {
+  readonly code: number | null;
+  readonly verdict: EvidenceVerdict;
 }
 
 export interface ArchiveRigOptions {
@@ -52,12 +55,10 @@ export interface ArchiveRigOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Clock of the recorder. */
   readonly nowMicros?: () => number;
-  /** Instances of archival whose own streams are to be stated. */
-  readonly instances?: readonly string[];
 }
 
 export async function startArchiveRig(options: ArchiveRigOptions): Promise<ArchiveRig> {
-  const { bucket, gateway = 'gw-archive', instances = ['archival'] } = options;
+  const { bucket, gateway = 'gw-archive' } = options;
   const rig = await startRig({}, ['s3']);
   const own = new AsyncDisposableStack();
   own.use(rig);
@@ -120,12 +121,14 @@ export async function startArchiveRig(options: ArchiveRigOptions): Promise<Archi
       stated.add(org);
       keys.state('gateway', gatewaySubject(org, gateway), parseVkey(recorder.vkeyOf(org)));
     }
-    for (const instance of instances) {
-      if (stated.has(`/${instance}`)) continue;
-      stated.add(`/${instance}`);
-      const place = instance === 'archival' ? env.CAIRN_ARCHIVAL_DATA_DIRECTORY : join(directory, instance);
-      const vkey = readFileSync(join(place, 'recorder', 'keys', 'cairn.vkey'), 'utf8').trim();
-      keys.state('gateway', gatewaySubject('cairn', instance), parseVkey(vkey));
+    // Archival tells each organisation what becomes of its events, so it has a key for each.
+    const folder = join(env.CAIRN_ARCHIVAL_DATA_DIRECTORY, 'recorder', 'keys');
+    for (const file of readdirSync(folder).filter((name) => name.endsWith('.vkey'))) {
+      const org = file.slice(0, -'.vkey'.length);
+      if (stated.has(`archival ${org}`)) continue;
+      stated.add(`archival ${org}`);
+      const vkey = readFileSync(join(folder, file), 'utf8').trim();
+      keys.state('gateway', gatewaySubject(org, 'archival'), parseVkey(vkey));
     }
     await keys.store(store, new Date(Date.now() + 60_000));
     return keys;
@@ -185,11 +188,11 @@ export async function startArchiveRig(options: ArchiveRigOptions): Promise<Archi
          WHERE kind = 'alert' AND service = 'archival' ORDER BY partition, offset`,
       ),
     stateKeys,
-    verify(root) {
+    async verdicts(root, which = bucket) {
       const main = join(REPOSITORY, 'packages', 'cli', 'src', 'main.ts');
       const { status, stdout, stderr } = spawnSync(
         process.execPath,
-        [main, 'verify', `s3://${bucket}`, '--json'],
+        [main, 'verify', `s3://${which}`, '--json'],
         {
           encoding: 'utf8',
           maxBuffer: 2 ** 26,
@@ -203,16 +206,15 @@ export async function startArchiveRig(options: ArchiveRigOptions): Promise<Archi
         },
       );
       if (stdout === '') throw new Error(`cairn verify gave no verdict: ${stderr}`);
-      return { code: status, verdict: JSON.parse(stdout) as EvidenceVerdict };
-    },
-    async verifySecond(root) {
-      const copy = join(directory, `copy-${Date.now()}`);
-      for await (const { key } of store.list('')) {
+      const ours = { code: status, verdict: JSON.parse(stdout) as EvidenceVerdict };
+      await using from = await openObjectStore({ ...s3, bucket: which });
+      const copy = join(directory, `copy-${which}-${Date.now()}`);
+      for await (const { key } of from.list('')) {
         const path = join(copy, key);
         mkdirSync(dirname(path), { recursive: true });
-        writeFileSync(path, await store.get(key, { bytesMax: 2 ** 30 }));
+        writeFileSync(path, await from.get(key, { bytesMax: 2 ** 30 }));
       }
-      return secondVerifier(copy, root) as { code: number | null; verdict: EvidenceVerdict };
+      return { ours, theirs: secondVerifier(copy, root) as Verified };
     },
     [Symbol.asyncDispose]: () => own.disposeAsync(),
   };
