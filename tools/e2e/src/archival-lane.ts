@@ -47,6 +47,10 @@ export interface Lane extends AsyncDisposable {
    * @returns whether it was reached before the process was ready and a while had passed; then it is dead, or failed.
    */
   startInto(trap: Trap, fault: 'SIGKILL' | 'EIO' | 'ENOSPC'): Promise<boolean>;
+  /** Lets no request that writes come to the store, and answers none, until it is called again with false. */
+  hangStore(hangs: boolean): void;
+  /** Resident memory of the process, bytes. */
+  memoryBytes(): number;
   keys(): DeploymentKeys;
 }
 
@@ -182,6 +186,15 @@ export async function openLane(
       await end('SIGKILL');
       const traced = readFileSync(trace, 'utf8');
       return fault === 'SIGKILL' ? /killed by SIGKILL/.test(traced) && !ready : /INJECTED/.test(traced);
+    },
+
+    hangStore(hangs) {
+      storeProxy.decide = ({ method }) => ({ do: hangs && method === 'PUT' ? 'hang' : 'pass' });
+    },
+
+    memoryBytes() {
+      const status = readFileSync(`/proc/${child?.pid}/status`, 'utf8');
+      return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1_024;
     },
 
     keys() {

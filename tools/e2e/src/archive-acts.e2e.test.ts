@@ -11,6 +11,7 @@ import { PARTITIONS, TOPIC } from './rig.ts';
 
 const BUCKET = 'evidence';
 const GATEWAY = 'gw-archive';
+const SECOND = 'archival-b';
 const ORGS = ['acme', 'borealis', 'cobalt', 'dune'];
 
 /*
@@ -86,6 +87,42 @@ describe('an administrator', () => {
     for (const job of ['verify', 'reconcile']) await archival.run(job);
     expect(await rig.told()).toEqual([]);
   }, 60_000);
+
+  test('who runs a second group of archivers: the one that comes late stops with a finding, and the archive is one and intact', async () => {
+    const second = await rig.openArchival(
+      {},
+      {
+        CAIRN_ARCHIVAL_INSTANCE: SECOND,
+        CAIRN_ARCHIVAL_GROUP: `cairn-${SECOND}`,
+        CAIRN_ARCHIVAL_DATA_DIRECTORY: join(rig.directory, SECOND),
+        CAIRN_ARCHIVAL_SEGMENT_AGE_MS_MAX: '420',
+      },
+    );
+    // While events come, the two end their segments at other leaves.
+    let going = true;
+    const flow = (async () => {
+      while (going) await rig.record(org, 1);
+    })();
+    await eventually('the second writer is in the trail', async () =>
+      (await rig.told()).some(({ code }) => code === 'ledger.second-writer'),
+    ).finally(() => {
+      going = false;
+    });
+    await flow;
+    await second[Symbol.asyncDispose]();
+    await rig.archived();
+    const told = (await rig.told()).filter(({ code }) => code === 'ledger.second-writer');
+    expect(told[0]?.message).toContain('somebody else writes the log of e2e/');
+    const keys = await rig.stateKeys();
+    const { ours, theirs } = await rig.verdicts(keys.root.key.vkey);
+    for (const { verdict } of [ours, theirs]) {
+      const log = verdict.logs.find(({ origin }) => origin.endsWith(`/${partition}`))!;
+      expect([log.findings, log.proven]).toEqual([[], log.size]);
+      const { events = 0, last_seq: last = 0 } =
+        log.streams.find(({ org: one, gateway }) => one === org && gateway === GATEWAY) ?? {};
+      expect(events).toBe(last + 1);
+    }
+  }, 180_000);
 
   test('who rewrites, deletes, invents and doubles rows of ClickHouse: each row is named', async () => {
     // Ingest would load the deleted row again, and stands by.

@@ -16,6 +16,8 @@ import { drained } from './rig.ts';
  */
 
 const LANES = 6;
+/** Of a service, whatever hangs. */
+const MEMORY_BYTES_MAX = 512 * 1024 ** 2;
 const ORGS = ['acme', 'borealis'];
 
 const STEPS: readonly Step[] = [
@@ -139,6 +141,23 @@ describe('archival', () => {
       },
     );
     expect(missed).toEqual([]);
+  }, 300_000);
+
+  test('whose store hangs while 40,000 events come: its memory stays bounded, and it is done when the store is back', async () => {
+    const [lane] = lanes as [Lane];
+    await lane.start();
+    const before = lane.memoryBytes();
+    lane.hangStore(true);
+    let most = before;
+    for (let batch = 0; batch < 40; batch += 1) {
+      await rig.record(ORGS[0]!, 1_000);
+      most = Math.max(most, lane.memoryBytes());
+    }
+    await sleep(2_000);
+    most = Math.max(most, lane.memoryBytes());
+    lane.hangStore(false);
+    expect(most).toBeLessThan(MEMORY_BYTES_MAX);
+    await lane.stop();
   }, 300_000);
 
   test('afterwards every archive holds every event once and is intact, by both verifiers', async () => {

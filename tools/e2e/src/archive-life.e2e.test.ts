@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Archival, ArchivalParts } from '@cairn/archival';
@@ -20,7 +20,7 @@ import { drained, PARTITIONS, TOPIC } from './rig.ts';
 const BUCKET = 'evidence';
 const GATEWAY = 'gw-archive';
 const DAY_MS = 86_400_000;
-const SEGMENTS = 6;
+const SEGMENTS = 4;
 const EVENTS = 25;
 /** Archival locks everything at least so long. */
 const LOCK_MS_LEAST = 60_000;
@@ -68,8 +68,8 @@ describe('an archive through the years', () => {
   const free = orgIn(freeAt, 'free');
   const held = orgIn(heldAt, 'held');
 
-  const open = (parts: ArchivalParts = {}): Promise<Archival> =>
-    rig.openArchival({ store: faulty(rig.store, ({ method, key }) => draw(method, key)), ...parts });
+  const open = (parts: ArchivalParts = {}, env: Readonly<Record<string, string>> = {}): Promise<Archival> =>
+    rig.openArchival({ store: faulty(rig.store, ({ method, key }) => draw(method, key)), ...parts }, env);
 
   beforeAll(async () => {
     rig = await startArchiveRig({ bucket: BUCKET, nowMicros: () => (Date.now() - behindMs) * 1_000 });
@@ -247,16 +247,17 @@ describe('an archive through the years', () => {
 
   describe('the hot store', () => {
     test('drops a day only after the archive was read back and proven, value by value', async () => {
-      await archival[Symbol.asyncDispose]();
+      await drained(rig);
       await rig.ingest.stop();
-      // What archival says from now on is not loaded.
+      await archival[Symbol.asyncDispose]();
+      // Everything here is of today. Archival's own events, which come for ever, would hold this day: they are left out.
+      await rig.clickhouse.exec(`ALTER TABLE cairn.events DELETE WHERE partition = ${own}`, {
+        mutations_sync: 2,
+      });
       archival = await open({ nowMs: () => Date.now() + 2 * DAY_MS });
       const hot = async (): Promise<string> => {
-        const said: string[] = [];
-        const { archival: here } = { archival };
-        await here.run('hot');
-        said.push(...(await lastRun('hot')));
-        return said.join();
+        await archival.run('hot');
+        return lastRun('hot');
       };
       const rows = async (): Promise<number> => {
         const [row] = await rig.clickhouse.query<{ rows: number }>(
@@ -280,11 +281,11 @@ describe('an archive through the years', () => {
       expect(await rows()).toBe(0);
     }, 180_000);
 
-    /** The runs of a job that the log of the service has, the latest. */
-    const lastRun = async (job: string): Promise<string[]> => {
-      const { readFileSync } = await import('node:fs');
+    /** The latest run of a job, as the log of the service has it, and what kept a day. */
+    const lastRun = (job: string): string => {
       const lines = readFileSync(join(rig.directory, 'log', 'archival-here.log'), 'utf8').split('\n');
-      return lines.filter((line) => line.includes(`"job":"${job}"`)).slice(-1);
+      const why = lines.filter((line) => line.includes('is kept hot')).slice(-2);
+      return `${lines.findLast((line) => line.includes(`"job":"${job}"`))} ${why}`;
     };
 
     /** Its records are deleted up to the end, as when their time there is over. */

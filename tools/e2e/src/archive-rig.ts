@@ -122,13 +122,15 @@ export async function startArchiveRig(options: ArchiveRigOptions): Promise<Archi
       keys.state('gateway', gatewaySubject(org, gateway), parseVkey(recorder.vkeyOf(org)));
     }
     // Archival tells each organisation what becomes of its events, so it has a key for each.
-    const folder = join(env.CAIRN_ARCHIVAL_DATA_DIRECTORY, 'recorder', 'keys');
-    for (const file of readdirSync(folder).filter((name) => name.endsWith('.vkey'))) {
-      const org = file.slice(0, -'.vkey'.length);
-      if (stated.has(`archival ${org}`)) continue;
-      stated.add(`archival ${org}`);
-      const vkey = readFileSync(join(folder, file), 'utf8').trim();
-      keys.state('gateway', gatewaySubject(org, 'archival'), parseVkey(vkey));
+    for (const instance of readdirSync(directory).filter((name) => name.startsWith('archival'))) {
+      const folder = join(directory, instance, 'recorder', 'keys');
+      for (const file of readdirSync(folder).filter((name) => name.endsWith('.vkey'))) {
+        const org = file.slice(0, -'.vkey'.length);
+        if (stated.has(`${instance} ${org}`)) continue;
+        stated.add(`${instance} ${org}`);
+        const vkey = readFileSync(join(folder, file), 'utf8').trim();
+        keys.state('gateway', gatewaySubject(org, instance), parseVkey(vkey));
+      }
     }
     await keys.store(store, new Date(Date.now() + 60_000));
     return keys;
