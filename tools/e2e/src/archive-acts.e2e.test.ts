@@ -52,7 +52,7 @@ describe('an administrator', () => {
       checkpoints: await list('checkpoint'),
     };
     expect(names.manifests.length).toBeGreaterThanOrEqual(8);
-  }, 240_000);
+  }, 400_000);
   afterAll(async () => {
     administrator?.destroy();
     await archival?.[Symbol.asyncDispose]();
