@@ -67,7 +67,7 @@ func (r *anchorReader) readCheckpoints(objects []objectName) {
 			r.readCosigned(o)
 		case "timestamp":
 			// RFC 3161 tokens are CMS: `openssl ts -verify` judges them.
-			r.log.report.Timestamps = append(r.log.report.Timestamps, timestampReport{o.by, o.number, notVerifiable})
+			r.log.report.Timestamps = append(r.log.report.Timestamps, timestampReport{o.by, o.number, "", notVerifiable})
 		}
 	}
 }
@@ -90,7 +90,10 @@ func (r *anchorReader) readCosigned(o objectName) {
 	if err != nil {
 		reason := reasonOf(err, "checkpoint-form")
 		verdict = verdictOf(map[string]int64{reason: 1})
-		r.log.found.note(reason, o.number, o.name, err.Error())
+		// One that nobody here can judge takes nothing away.
+		if verdict == broken {
+			r.log.found.note(reason, o.number, o.name, err.Error())
+		}
 	}
 	r.log.report.Cosignatures = append(r.log.report.Cosignatures, cosignatureReport{o.number, at, verdict, o.by})
 }

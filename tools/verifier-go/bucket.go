@@ -66,7 +66,7 @@ func (v *logVerifier) verifyAnchored(anchored []witnessed, s settings) logReport
 	read.AnchoredTo = to
 	if s.expectAnchors && to < read.Size {
 		v.find("not-anchored", to, "", fmt.Sprintf("leaves from %d on are below no anchor checkpoint", to))
-		read.Findings, read.Verdict = v.found.kept(), verdictOf(v.own)
+		read.Findings, read.Verdict = v.found.kept(), worstOf(verdictOf(v.own), read.Streams)
 	}
 	return read
 }

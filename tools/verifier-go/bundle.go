@@ -198,7 +198,7 @@ func (v *bundleVerifier) verify(anchored []witnessed, s settings) logReport {
 	}
 	return logReport{
 		AnchoredTo: anchoredTo, Findings: v.found.kept(), FirstBad: v.found.bad, Origin: origin, Population: population,
-		Proven: v.proven, Reasons: v.found.count, Root: v.root.String(), Size: v.size, Streams: streams, Verdict: verdictOf(v.own),
+		Proven: v.proven, Reasons: v.found.count, Root: v.root.String(), Size: v.size, Streams: streams, Verdict: worstOf(verdictOf(v.own), streams),
 	}
 }
 

@@ -86,7 +86,7 @@ func (v *logVerifier) verifyLog(seen []witnessed) logReport {
 	}
 	return logReport{
 		Deleted: v.deleted, Findings: v.found.kept(), FirstBad: v.found.bad, Origin: v.origin, Population: population,
-		Proven: v.proven, Reasons: v.found.count, Root: v.root.String(), Size: v.size, Streams: streams, Verdict: verdictOf(v.own),
+		Proven: v.proven, Reasons: v.found.count, Root: v.root.String(), Size: v.size, Streams: streams, Verdict: worstOf(verdictOf(v.own), streams),
 	}
 }
 
@@ -244,7 +244,7 @@ func (v *logVerifier) readSegment(m *manifest) bool {
 	if len(missing) == len(m.objects) && v.isDeleted(m) {
 		v.join(m)
 		v.deleted += m.end - m.first
-		v.find("deleted", m.first, missing[0], fmt.Sprintf("leaves %d to %d were deleted under policy", m.first, m.end-1))
+		v.find("deleted", m.first, v.objects.name.noteName("tombstone", m.first), fmt.Sprintf("leaves %d to %d were deleted under policy", m.first, m.end-1))
 		for i := range m.streams {
 			v.watch.placeDeleted(&m.streams[i], m.first)
 		}

@@ -153,6 +153,7 @@ type cosignatureReport struct {
 type timestampReport struct {
 	Authority string `json:"authority"`
 	Size      int64  `json:"size"`
+	Time      string `json:"time"`
 	Verdict   string `json:"verdict"`
 }
 
@@ -199,11 +200,18 @@ func (r *report) conclude() {
 	}
 	for _, log := range r.Logs {
 		verdicts = append(verdicts, log.Verdict)
-		for _, stream := range log.Streams {
-			verdicts = append(verdicts, stream.Verdict)
-		}
 	}
 	r.Verdict = slices.MaxFunc(verdicts, func(a, b string) int { return cmp.Compare(severity(a), severity(b)) })
+}
+
+// worstOf is the verdict of a log: its own, and those of its streams.
+func worstOf(own string, streams []streamReport) string {
+	for _, stream := range streams {
+		if severity(stream.Verdict) > severity(own) {
+			own = stream.Verdict
+		}
+	}
+	return own
 }
 
 func severity(verdict string) int {

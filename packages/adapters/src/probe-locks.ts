@@ -26,6 +26,8 @@ export interface ProbeOptions {
   readonly prefix?: string;
   /** How long they are locked; default 4,000, at least 3,000. */
   readonly lockMs?: number;
+  /** The clock that the store's is compared with, milliseconds since 1970; default the machine's. */
+  readonly nowMs?: () => number;
 }
 
 /** How many puts race for one key. */
@@ -35,33 +37,67 @@ const RACERS = 20;
  * Tries the store's locks on objects of its own and reports what holds. It waits for a lock to end, and so takes a few
  * seconds longer than `lockMs`. Its objects are deleted at the end; what a store keeps locked by mistake stays.
  *
- * A bucket's default retention is not tried, because it is not relied on: every object is put with its own date.
+ * A store that answers so slowly that a lock has ended before it was tried says nothing: it is tried again with locks twice as
+ * long. A bucket's default retention is not tried, because it is not relied on: every object is put with its own date.
  *
- * @throws Failure as the store's methods: nothing can be said of a store that does not answer
+ * @throws Failure as the store's methods: nothing can be said of a store that does not answer, or not within a minute's lock
  */
 export async function probeLocks(store: ObjectStore, options: ProbeOptions = {}): Promise<LockReport> {
-  const { prefix = 'probe/', lockMs = 4_000 } = options;
-  const probe: Probe = {
-    store,
-    folder: `${prefix}${randomBytes(8).toString('hex')}/`,
-    bytes: randomBytes(1_024),
-    lockMs: Math.max(lockMs, 3_000),
-  };
-  const clockAheadMs = await compareClocks(probe);
+  const { prefix = 'probe/', nowMs = Date.now } = options;
+  for (let lockMs = Math.max(options.lockMs ?? 4_000, LOCK_MS_LEAST); ; lockMs *= 2) {
+    const folder = `${prefix}${randomBytes(8).toString('hex')}/`;
+    const probe: Probe = { store, folder, bytes: randomBytes(1_024), lockMs };
+    const report = await probeOnce(probe, nowMs).catch((error: unknown) => {
+      if (isFailure(error, 'probe.late') && lockMs < LOCK_MS_MOST) return undefined;
+      throw error;
+    });
+    await clear(probe);
+    if (report !== undefined) return report;
+  }
+}
+
+const LOCK_MS_LEAST = 3_000;
+const LOCK_MS_MOST = 60_000;
+/** Stores and we round dates to seconds. */
+const LATE_MS = 1_000;
+
+/** @throws Failure `probe.late` when a lock may have ended before the store was asked about it. */
+async function probeOnce(probe: Probe, nowMs: () => number): Promise<LockReport> {
+  const began = performance.now();
+  const late = (): boolean => performance.now() - began > probe.lockMs - LATE_MS;
+  const clockAheadMs = await compareClocks(probe, nowMs).catch((error: unknown) => {
+    throw late() ? tooLate(probe, error) : error;
+  });
   // Beside each other, so that the locks are waited for once. They share nothing but the store.
   const looks = await Promise.allSettled(
     BEHAVIOURS.map(async ({ name, reliedOn, look }): Promise<LockBehaviour> => {
+      const beganLook = performance.now();
       const seen = await look({ ...probe, folder: `${probe.folder}${name}/` });
+      const tookMs = performance.now() - beganLook;
+      // Those that wait for the end of a lock are late on purpose.
+      if (!seen.holds && !WAITING.has(name) && tookMs > probe.lockMs - LATE_MS)
+        throw tooLate(probe, seen.seen);
       return { name, reliedOn, ...seen };
     }),
   );
   const behaviours = looks.map((look) => {
-    if (look.status === 'rejected') throw look.reason;
+    if (look.status === 'rejected')
+      throw isFailure(look.reason, 's3.refused') && late() ? tooLate(probe, look.reason) : look.reason;
     return look.value;
   });
-  await clear(probe);
   const missing = behaviours.filter(({ reliedOn, holds }) => reliedOn && !holds).map(({ name }) => name);
   return { behaviours, missing, clockAheadMs };
+}
+
+const WAITING: ReadonlySet<string> = new Set(['deletion-after-expiry', 'legal-hold-refuses-deletion']);
+
+function tooLate({ lockMs }: Probe, cause: unknown): Failure {
+  return new Failure({
+    code: 'probe.late',
+    retry: 'later',
+    message: `the object store answers too slowly: locks of ${lockMs / 1_000} s end before they are tried`,
+    cause,
+  });
 }
 
 interface Probe {
@@ -93,8 +129,8 @@ const BEHAVIOURS = [
 }[];
 
 /** The store stamps whole seconds: less than two apart is equal. */
-async function compareClocks(probe: Probe): Promise<number> {
-  const before = Date.now();
+async function compareClocks(probe: Probe, nowMs: () => number): Promise<number> {
+  const before = nowMs();
   const { head } = await putOne(probe, 'clock');
   const aheadMs = head.storedAt.getTime() - before;
   return Math.abs(aheadMs) < 2_000 ? 0 : aheadMs;

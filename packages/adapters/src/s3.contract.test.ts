@@ -63,6 +63,15 @@ describe('the store in versitygw', () => {
       [false, false],
     ]);
     expect(versions.map((one) => one.version)).toContain(version);
+    // HEAD of versitygw 1.8 shows the lock of the latest version alone.
+    const until = new Date(Math.ceil(lock.retainUntil.getTime() / 1_000) * 1_000);
+    expect((await store.head('hidden', version))?.lock).toEqual({ mode: 'COMPLIANCE', retainUntil: until });
+    const later = new Date(until.getTime() + 60_000);
+    expect(await store.extendLock('hidden', version, later)).toEqual({
+      mode: 'COMPLIANCE',
+      retainUntil: later,
+    });
+    expect((await store.deleteVersion('hidden', version)).outcome).toBe('locked');
     expect(await Array.fromAsync(store.list('hidden'))).toEqual([]);
   });
 

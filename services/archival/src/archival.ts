@@ -14,7 +14,7 @@ import {
 } from '@cairn/adapters';
 import { EVENTS_TOPIC_PREFIX, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
-import { originOf, parseOrigin, parseVkey } from '@cairn/ledger';
+import { anchorOrigin, originOf, parseOrigin, parseVkey } from '@cairn/ledger';
 import { openRecorder, type RecordDraft, type Recorder } from '@cairn/recorder';
 import { classNamed, classOf, type RetentionPolicy } from '@cairn/retention';
 import {
@@ -28,6 +28,7 @@ import { type AnchorRound, anchorCheckpoints, type Cosigner, type Stamper } from
 import { AnchorLog } from './anchor-log.ts';
 import { archivePartitions } from './archive-partitions.ts';
 import { cosignersOf, stampersOf } from './attestors.ts';
+import { comparedClock } from './compared-clock.ts';
 import type { ArchivalConfig } from './config.ts';
 import { dropHotDays } from './drop-hot-days.ts';
 import { expireSegments } from './expire-segments.ts';
@@ -39,6 +40,7 @@ import { reconcileTable } from './reconcile-table.ts';
 import { decisionEvents, findingEvent, jobEvent, probeEvent } from './record-events.ts';
 import { type Job, runJob, scheduleJobs } from './schedule-jobs.ts';
 import { openSigningKeys } from './signing-keys.ts';
+import { type SizesSeen, verifyNotes } from './verify-notes.ts';
 import { verifySegments } from './verify-segments.ts';
 import type { LogRetention } from './write-segment.ts';
 
@@ -49,6 +51,8 @@ export interface ArchivalParts {
   readonly store?: ObjectStore;
   readonly stampers?: readonly Stamper[];
   readonly cosigners?: readonly Cosigner[];
+  /** Milliseconds since 1970. */
+  readonly nowMs?: () => number;
 }
 
 export interface Archival extends AsyncDisposable {
@@ -84,7 +88,7 @@ async function startArchival(
   own: AsyncDisposableStack,
 ): Promise<Archival> {
   const { deployment, org } = config;
-  const nowMs = Date.now;
+  const nowMs = parts.nowMs ?? Date.now;
   const policyNow = (): RetentionPolicy => readRetention(config.retentionFile);
   const policy = policyNow();
   const retentions = new Map(config.classes.map((name) => [topicOf(name), retentionOf(policy, name)]));
@@ -101,7 +105,8 @@ async function startArchival(
   const count = createArchivalMetrics(metrics, nowMs);
 
   await store.ensureBucket();
-  const probed = await probeLocks(store);
+  const probed = await probeLocks(store, { nowMs });
+  const clock = comparedClock(probed, nowMs);
   count.probed(probed);
   log.info({ ...probed }, 'the locks of the store were probed');
   if (probed.missing.length > 0) throw storeUnfit(probed);
@@ -135,6 +140,11 @@ async function startArchival(
     void record(findingEvent(finding, org));
   };
   await record(probeEvent(probed, org));
+  const tellClock = (): void => {
+    const finding = clock.finding(anchorOrigin(deployment));
+    if (finding !== undefined) onFinding(finding);
+  };
+  tellClock();
 
   // The one instance that has this partition runs the jobs.
   let jobs: AssignedPartition | undefined;
@@ -202,30 +212,41 @@ async function startArchival(
     count.anchored(round, nowMs());
     return round;
   };
-  // Two jobs ask for rounds; they share what is known of the anchor log.
+  // Jobs share what is known of the anchor log.
   let anchoring: Promise<unknown> = Promise.resolve();
-  const anchor = (): Promise<AnchorRound> => {
-    const round = anchoring.then(runAnchor);
-    anchoring = round.catch(() => {});
-    return round;
+  const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
+    const done = anchoring.then(act);
+    anchoring = done.catch(() => {});
+    return done;
   };
+  const anchor = (): Promise<AnchorRound> => inTurn(runAnchor);
   const table = hotTableIn(clickhouse);
   const verifiedTo = { after: '' };
+  const sizesSeen: SizesSeen = new Map();
   const all: readonly Job[] = [
     { name: 'anchor', when: config.jobs.anchor, run: async () => ({ ...(await anchor()) }) },
     {
       name: 'verify',
       when: config.jobs.verify,
       run: async () => {
-        const options = {
-          store,
-          keys: await keys(),
-          origins,
-          count: config.verifySegments,
-          nowMs,
-          onFinding,
+        const known = await keys();
+        let found = 0;
+        const find = (finding: Finding): void => {
+          found += 1;
+          onFinding(finding);
         };
-        return { ...(await verifySegments(options, verifiedTo)) };
+        await inTurn(() => anchors.catchUp(store, known)).catch((error: unknown) => {
+          if (!isFailure(error, 'archive.broken')) throw error;
+          find({
+            reason: 'checkpoint-form',
+            origin: anchors.origin,
+            at: anchors.size,
+            detail: messageOf(error),
+          });
+        });
+        const notes = await verifyNotes({ store, keys: known, origins, anchors, onFinding: find }, sizesSeen);
+        const options = { store, keys: known, origins, count: config.verifySegments, nowMs, onFinding: find };
+        return { ...(await verifySegments(options, verifiedTo)), notes, found };
       },
     },
     {
@@ -262,6 +283,7 @@ async function startArchival(
       when: config.jobs.expire,
       run: async () => ({
         ...(await expireSegments({
+          checkClock: clock.check,
           store,
           signing,
           keys: await keys(),
@@ -280,6 +302,7 @@ async function startArchival(
     },
   ];
   const onRun = async (run: Awaited<ReturnType<typeof runJob>>): Promise<void> => {
+    tellClock();
     count.ran(run, nowMs());
     log[run.outcome === 'success' ? 'info' : 'error']({ ...run }, 'job ran');
     await record(jobEvent(run, org));

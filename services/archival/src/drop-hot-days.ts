@@ -2,6 +2,7 @@ import { EVENTS_TOPIC_PREFIX } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
 import { planHotDays, type RetentionPolicy } from '@cairn/retention';
 import { compareRows, damageOf } from './compare-rows.ts';
+import { isDeleted } from './expire-segments.ts';
 import type { Finding } from './finding.ts';
 import type { DayOfPlace, HotTable, Place } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
@@ -70,10 +71,16 @@ async function whyKept(
     let rows = 0;
     let archivedTo = -1;
     let after = -1;
-    for await (const { manifest } of readManifests(store, keys, origin, await committedSize(store, origin))) {
+    const size = await committedSize(store, origin);
+    for await (const { manifest, note } of readManifests(store, keys, origin, size)) {
       const { offsets, received } = manifest;
       archivedTo = offsets.last;
-      if (received.max >= from && received.min < from + DAY_MS) {
+      const isOfThis = received.max >= from && received.min < from + DAY_MS;
+      if (isOfThis && (await isDeleted(store, keys, manifest, note))) {
+        // What the archive has let go under policy is not kept hot for want of it.
+        const left = await table.rows(place, after + 1, offsets.last);
+        rows += left.filter(({ receivedAtMs }) => isOfDay(receivedAtMs)).length;
+      } else if (isOfThis) {
         const compared = await compareRows(store, table, place, manifest, after, isOfDay).catch(
           (error: unknown) => {
             const reason = damageOf(error);

@@ -8,6 +8,7 @@ import { ORIGIN, Rig } from '../test/archiver.ts';
 import { DEPLOYMENT, policy } from '../test/simulation.ts';
 import { anchorCheckpoints } from './anchor-checkpoints.ts';
 import { AnchorLog } from './anchor-log.ts';
+import { comparedClock } from './compared-clock.ts';
 import { type Expired, expireSegments } from './expire-segments.ts';
 
 const DAY_MS = 86_400_000;
@@ -37,6 +38,7 @@ async function expire(
   rig: Rig,
   current: () => RetentionPolicy = () => policy,
   store: ObjectStore = rig.bucket,
+  checkClock: () => void = () => {},
 ): Promise<Expired & { decided: string[] }> {
   const anchors = new AnchorLog(DEPLOYMENT);
   const keys = await rig.knownKeys();
@@ -65,6 +67,7 @@ async function expire(
       ),
     notesLockMs: 3_650 * DAY_MS,
     nowMs: () => rig.nowMs,
+    checkClock,
     onDecided: async ({ first }, what) => void decided.push(`${what} ${first}`),
   });
   return { ...sum, decided };
@@ -96,6 +99,17 @@ describe('segments whose time is over', () => {
     expect(report).toMatchObject({ verdict: 'intact', deleted: 30, proven: 2, size: 32 });
     expect(report.streams).toMatchObject([{ verdict: 'intact', deleted: 30, events: 2 }]);
     expect(await expire(rig)).toMatchObject({ tombstones: 0, deleted: 0, waiting: 0 });
+  });
+
+  test('are kept while the clock is not to be believed', async () => {
+    const { rig } = await archived();
+    rig.nowMs += 410 * DAY_MS;
+    const clock = comparedClock({ clockAheadMs: -DAY_MS }, () => rig.nowMs);
+    await expect(expire(rig, undefined, rig.bucket, clock.check)).rejects.toMatchObject({
+      code: 'clock.off',
+    });
+    expect(await segmentsIn(rig)).toBe(3);
+    expect(await Array.fromAsync(rig.bucket.list('tombstone/'))).toEqual([]);
   });
 
   test('are kept before it', async () => {

@@ -42,6 +42,8 @@ export interface ExpireOptions {
   readonly nowMs: () => number;
   /** Told of a decision to delete and of a deletion. */
   readonly onDecided: (manifest: Manifest, what: 'tombstone' | 'deletion') => Promise<void>;
+  /** Throws while `nowMs` is not to be believed. */
+  readonly checkClock: () => void;
 }
 
 export interface Expired {
@@ -74,6 +76,8 @@ interface Planned {
  */
 export async function expireSegments(options: ExpireOptions): Promise<Expired> {
   const { store, origins } = options;
+  // A clock that is ahead would decide too early, and a tombstone cannot be taken back.
+  options.checkClock();
   const sum = { segments: 0, held: 0, locksExtended: 0, tombstones: 0, deleted: 0, waiting: 0 };
   for (const origin of origins) {
     for (const { manifest, note, plan, tombstone } of await planned(options, origin)) {
@@ -228,6 +232,19 @@ async function deleteSegment(options: ExpireOptions, manifest: Manifest, note: U
   const until = nowMs() + notesLockMs;
   await storeObject(store, deletionName(origin, first), signDeletion(deletion, signing.archive), until);
   return true;
+}
+
+/** Whether the deletion of a segment was decided and done. @throws Failure `archive.broken` when its tombstone does not open. */
+export async function isDeleted(
+  store: ArchiveStore,
+  keys: KnownKeys,
+  manifest: Manifest,
+  note: Uint8Array,
+): Promise<boolean> {
+  const { origin, first } = manifest;
+  if ((await store.head(deletionName(origin, first))) === undefined) return false;
+  const signed = await readObject(store, tombstoneName(origin, first), NOTE_BYTES_MAX);
+  return signed !== undefined && openedTombstone(signed, keys, manifest, note) !== undefined;
 }
 
 function openedTombstone(

@@ -11,6 +11,7 @@ export interface Finding {
    * - `disturbed`: an object was replaced by a newer version or hidden.
    * - `row-differs`: ClickHouse holds another event than the archive.
    * - `read-back`: the store gave other bytes than it was given.
+   * - `clock-off`: archival's clock and the store's are far apart.
    */
   readonly reason:
     | Reason
@@ -19,7 +20,8 @@ export interface Finding {
     | 'second-writer'
     | 'disturbed'
     | 'row-differs'
-    | 'read-back';
+    | 'read-back'
+    | 'clock-off';
   readonly origin: string;
   /** Offset at which it was noticed, or leaf where `at` says so; -1 when it concerns the whole log. */
   readonly at: number;

@@ -8,7 +8,7 @@ import {
   sha256Hex,
 } from '@cairn/ledger';
 import { archiveBroken, type KnownKeys } from './known-keys.ts';
-import { type ArchiveStore, type FirstVersion, readObjects } from './store-object.ts';
+import { type ArchiveStore, type FirstVersion, firstVersions, readObjects } from './store-object.ts';
 
 /** A manifest as the bucket has it, in its place. */
 export interface PlacedManifest {
@@ -73,10 +73,13 @@ export function openedManifest(note: Uint8Array, keys: KnownKeys, origin: string
   }
 }
 
-/** Size of a log's latest checkpoint, by its name; 0 when there is none. Opening it is for whoever relies on it. */
-export async function committedSize(store: Pick<ArchiveStore, 'list'>, origin: string): Promise<number> {
+/**
+ * Size of a log's latest checkpoint, by its name, hidden ones as well; 0 when there is none. Opening it is for whoever relies
+ * on it.
+ */
+export async function committedSize(store: ArchiveStore, origin: string): Promise<number> {
   let size = 0;
-  for await (const { key } of store.list(`checkpoint/${folderOf(origin)}/`)) {
+  for await (const { key } of firstVersions(store, `checkpoint/${folderOf(origin)}/`)) {
     const name = parseObjectName(key);
     if (name?.kind === 'checkpoint') size = name.size;
   }

@@ -5,7 +5,7 @@ import type { Finding } from './finding.ts';
 import type { HotTable } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
 import { committedSize, folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
-import { type ArchiveStore, firstVersion } from './store-object.ts';
+import { type ArchiveStore, firstVersion, firstVersions } from './store-object.ts';
 
 export interface ReconcileOptions {
   readonly store: ArchiveStore;
@@ -83,7 +83,7 @@ export async function* recentManifests(
 ): AsyncGenerator<{ readonly manifest: Manifest; readonly note: Uint8Array; readonly after: number }> {
   const size = await committedSize(store, origin);
   const keysByFirst: string[] = [];
-  for await (const { key } of store.list(`manifest/${folderOf(origin)}/`)) {
+  for await (const { key } of firstVersions(store, `manifest/${folderOf(origin)}/`)) {
     const name = parseObjectName(key);
     if (name?.kind === 'manifest' && name.first < size) keysByFirst.push(key);
   }

@@ -50,7 +50,7 @@ export class DeploymentKeys {
     this.state('anchor', anchorOrigin(deployment), this.signing.anchor.key);
   }
 
-  state(role: KeyRole, subject: string, { vkey }: NoteKey): void {
+  state(role: KeyRole, subject: string, { vkey }: Pick<NoteKey, 'vkey'>): void {
     const { number, previous } = this.#history.next;
     const note = signKeyStatement(
       { from: 0, kind: 'cairn/key', number, previous, reason: '', role, subject, until: null, v: 1, vkey },

@@ -1,16 +1,21 @@
 import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { sha256Hex } from '@cairn/ledger';
 import { buildBundle } from '../build-bundle.ts';
 import { openEvidence } from '../evidence.ts';
 import { readKeys } from '../verify-archive.ts';
 import { verifyBundle } from '../verify-bundle-file.ts';
 import { Archive, Folder, Gateway, Keys } from './archive-on-disk.ts';
+import type { FlipShare, FlipsDone } from './flip-worker.ts';
+import { trustedOf } from './flip-worker.ts';
 
 export interface FlipOptions {
   /** The bundle has at least so many. */
   readonly bytes: number;
   /** Every so many bytes one is changed. */
   readonly every: number;
+  /** Threads that share the positions; default 1. Each verifies the whole bundle for each of its positions. */
+  readonly threads?: number;
   readonly onProgress?: (done: number, of: number) => void;
 }
 
@@ -26,36 +31,49 @@ export interface Flipped {
 }
 
 /** Changes one byte of a bundle after the other, each by another bit, and verifies it each time. */
-export async function flipEveryByte({ bytes: wanted, every, onProgress }: FlipOptions): Promise<Flipped> {
+export async function flipEveryByte({
+  bytes: wanted,
+  every,
+  threads = 1,
+  onProgress,
+}: FlipOptions): Promise<Flipped> {
   using folder = new Folder();
-  const { path, trusted } = await bundleOf(folder, wanted);
+  const { path, rootVkey } = await bundleOf(folder, wanted);
   const bytes = new Uint8Array(readFileSync(path));
   const source = { size: bytes.length, read: (at: number, count: number) => bytes.slice(at, at + count) };
-  const whole = await verifyBundle(source, trusted);
+  const whole = await verifyBundle(source, trustedOf(rootVkey));
   if (whole.verdict !== 'intact') throw new Error(`the bundle is ${whole.verdict} before it was touched`);
-  const undetected: number[] = [];
-  const unverifiable: number[] = [];
-  const unnamed: number[] = [];
-  let flips = 0;
-  for (let at = 0; at < bytes.length; at += every) {
-    const bit = 1 << (flips % 8);
-    bytes[at]! ^= bit;
-    const { verdict, bundle, keys, anchors, logs } = await verifyBundle(source, trusted);
-    bytes[at]! ^= bit;
-    flips += 1;
-    if (verdict === 'intact') undetected.push(at);
-    else if (verdict !== 'broken') unverifiable.push(at);
-    const findings = [...(bundle?.findings ?? []), ...keys.findings, ...anchors.findings];
-    const isNamed =
-      findings.some(({ object }) => object !== '') || logs.some((log) => log.first_bad !== null);
-    if (!isNamed) unnamed.push(at);
-    onProgress?.(flips, Math.ceil(bytes.length / every));
-  }
-  return { bytes: bytes.length, flips, undetected, unverifiable, unnamed };
+  const flips = Math.ceil(bytes.length / every);
+  const sum = { flips: 0, undetected: [], unverifiable: [], unnamed: [] } as {
+    -readonly [Name in keyof FlipsDone]: FlipsDone[Name] extends number ? number : number[];
+  };
+  const shares = Array.from({ length: threads }, (_, share) =>
+    flipsOf({ bytes, rootVkey, every, share, of: threads }, (done) => {
+      sum.flips += done.flips;
+      sum.undetected.push(...done.undetected);
+      sum.unverifiable.push(...done.unverifiable);
+      sum.unnamed.push(...done.unnamed);
+      onProgress?.(sum.flips, flips);
+    }),
+  );
+  await Promise.all(shares);
+  return { bytes: bytes.length, ...sum };
+}
+
+/** One thread's share. @param onDone told again and again what was done since. */
+function flipsOf(share: FlipShare, onDone: (done: FlipsDone) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./flip-worker.ts', import.meta.url), { workerData: share });
+    worker.on('message', onDone);
+    worker.once('error', reject);
+    worker.once('exit', (code) =>
+      code === 0 ? resolve() : reject(new Error(`the thread ended with ${code}`)),
+    );
+  });
 }
 
 /** A bundle of at least so many bytes: as many events as it takes. */
-async function bundleOf(folder: Folder, wanted: number) {
+async function bundleOf(folder: Folder, wanted: number): Promise<{ path: string; rootVkey: string }> {
   let calls = Math.ceil(wanted / 700);
   for (;;) {
     const gateways = [new Gateway('acme', 'gw-1'), new Gateway('globex', 'gw-1')];
@@ -71,7 +89,6 @@ async function bundleOf(folder: Folder, wanted: number) {
     );
     const { keys } = archive;
     const rootKey = keys.root.key;
-    const trusted = { rootKey, kept: [], timeCertificates: undefined, witnesses: [], isAnchored: false };
     await using evidence = await openEvidence(folder.writeBucket(`archive-${end}`, archive.bucket), NO_STORE);
     const { history } = await readKeys(evidence, rootKey);
     const path = folder.file(`${end}.tar`);
@@ -84,7 +101,7 @@ async function bundleOf(folder: Folder, wanted: number) {
       policies: [],
     };
     const { bytes } = await buildBundle(evidence, history, rootKey, keys.archive, asked, path);
-    if (bytes >= wanted) return { path, trusted };
+    if (bytes >= wanted) return { path, rootVkey: rootKey.vkey };
     calls = Math.ceil(calls * 1.1 * Math.max(1, wanted / bytes));
   }
 }

@@ -1,5 +1,6 @@
 // Whether what was changed is found: every byte of an evidence bundle in turn, and 10,000 events removed, repeated, swapped,
 // inserted.
+import { availableParallelism } from 'node:os';
 import { flipEveryByte } from '../../../../packages/cli/src/testing/flip-bytes.ts';
 import { SHOWN_BY, TAMPERINGS, TamperedLogs } from '../../../../packages/ledger/test/tamper-events.ts';
 import type { Claim, Measured, Row, SubjectOptions } from '../measured.ts';
@@ -35,6 +36,7 @@ export default async function tampering({ quick, flags, say }: SubjectOptions): 
   const { bytes, flips, undetected, unverifiable, unnamed } = await flipEveryByte({
     bytes: kib * 1024,
     every,
+    threads: availableParallelism(),
     onProgress(done, of) {
       if (done - saidAt < 2_000) return;
       saidAt = done;
