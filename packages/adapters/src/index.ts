@@ -1,4 +1,5 @@
 export { type ClickHouse, type ClickHouseOptions, openClickHouse, type Settings } from './clickhouse.ts';
+export { type FirstVersion, firstVersion, firstVersions } from './first-versions.ts';
 export {
   type Kafka,
   type KafkaOptions,

@@ -1,8 +1,10 @@
 import { explain, Failure, isFailure, messageOf } from '@cairn/failure';
 import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Does, examples } from './command.ts';
 import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
+import { addEnrolCommand } from './command-enrol.ts';
 import { type ExportOptions, exportTlog } from './command-export.ts';
 import { createKey, type StateOptions, sayVkey, showKeys, stateKey } from './command-keys.ts';
 import { migrate } from './command-migrate.ts';
@@ -13,10 +15,10 @@ import { checkPolicy, explainKept } from './command-retention.ts';
 import { showSession, showSessions } from './command-session.ts';
 import { tail } from './command-tail.ts';
 import { verify } from './command-verify.ts';
-import { type CliConfig, type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
+import { type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
 import { examine, type Patient } from './examine.ts';
 import { EXIT } from './exit-codes.ts';
-import { createOutput, type Output, type Streams } from './output.ts';
+import { createOutput, type Streams } from './output.ts';
 import { patientOf } from './patient.ts';
 import { type OpenTrail, trailOf } from './trail.ts';
 import type { TrustedOptions } from './trusted.ts';
@@ -30,13 +32,6 @@ export interface Surroundings extends Streams {
   readonly interruption: () => AbortSignal;
   /** What tests put in the place of the real systems. */
   readonly parts?: { readonly openTrail?: OpenTrail; readonly patient?: Patient };
-}
-
-/** What every command gets. */
-interface Run {
-  readonly output: Output;
-  readonly config: CliConfig;
-  readonly open: OpenTrail;
 }
 
 /**
@@ -84,9 +79,9 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .addHelpText('after', HELP);
 
   /** The work of a command, given its own arguments. */
-  const does =
-    <A extends unknown[]>(work: (run: Run, ...own: A) => Promise<number> | number) =>
-    async (...own: A): Promise<void> => {
+  const does: Does =
+    (work) =>
+    async (...own) => {
       const { json = false, color, clickhouse } = program.opts<GlobalOptions>();
       const env = clickhouse === undefined ? around.env : { ...around.env, CLICKHOUSE_URL: clickhouse };
       const config = readCliConfig(env);
@@ -424,6 +419,8 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       ),
     );
 
+  addEnrolCommand(keys, does, STATEMENT_LOCK_MS);
+
   program.commandsGroup('The parts:');
   program
     .command('up')
@@ -499,15 +496,11 @@ Examples:
   cairn tail --last 20           events as they arrive
   cairn verify s3://cairn-archive --root root.vkey   whether the archive is what was recorded
 
-Exit codes: 0 done, 1 a check failed or nothing was found, 2 the command line is wrong, 3 a part cannot be reached.
+Exit codes: 0 done, 1 a check failed or nothing was found, 64 the command line is wrong, 3 a part cannot be reached.
 Of verify: 0 intact, 1 broken, 2 not verifiable here.
 Environment: CLICKHOUSE_URL, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (or CLICKHOUSE_PASSWORD_FILE), KAFKA_BROKERS,
 REDIS_URL, S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, CAIRN_ROOT_KEY, CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
 an unexpected error came from.`;
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
-}
 
 function wholeNumber(least: number, most: number): (text: string) => number {
   return (text) => {

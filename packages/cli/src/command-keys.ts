@@ -49,8 +49,8 @@ export async function showKeys(
   }
   for (const line of tableOf(['NUMBER', 'ROLE', 'SUBJECT', 'VALID', 'KEY', 'REASON'], rows))
     output.line(line);
-  for (const { detail, object } of verdict.findings)
-    output.note(`${object} does not count, nor what is behind it: ${detail}`);
+  for (const { class: kind, detail, object } of verdict.findings)
+    output.note(kind === 'remark' ? detail : `${object} does not count, nor what is behind it: ${detail}`);
   return verdict.verdict === 'intact' ? EXIT.ok : EXIT.failed;
 }
 
@@ -139,8 +139,9 @@ export async function stateKey(
   const { deployment, role, vkey, from, until = null, reason, lockUntil } = options;
   const root = await readSigner(options.rootKey, rootKeyName(deployment));
   await using evidence = await openEvidence(archive, config.s3);
+  await evidence.ensure();
   const { history, verdict } = await readKeys(evidence, root.key);
-  const [damage] = verdict.findings;
+  const [damage] = verdict.findings.filter(({ class: kind }) => kind === 'broken');
   if (damage !== undefined)
     throw invalid(`the key history does not hold at ${damage.object}: ${damage.detail}`);
   const key = await readKey(vkey);

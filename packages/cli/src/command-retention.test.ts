@@ -64,9 +64,9 @@ describe('cairn retention explain', () => {
     ['2026-2-1', 'another form'],
     ['1999-12-31', 'a day before there was any'],
     ['yesterday', 'a word'],
-  ])('refuses %s, %s, with exit code 2', async (date) => {
+  ])('refuses %s, %s, with exit code 64', async (date) => {
     const said = await cairn(['retention', 'explain', '--org', 'acme', '--date', date]);
-    expect(said).toMatchObject({ code: 2, stdout: '' });
+    expect(said).toMatchObject({ code: 64, stdout: '' });
     expect(said.stderr).toMatch(/It must be a day from 2000-01-01/);
   });
 

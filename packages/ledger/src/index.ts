@@ -47,6 +47,7 @@ export {
 export {
   gatewaySubject,
   KeyHistory,
+  type KeyRange,
   type KeyRole,
   type KeyStatement,
   keyStatementForm,

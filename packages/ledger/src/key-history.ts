@@ -30,7 +30,8 @@ export const signKeyStatement = (statement: KeyStatement, signer: NoteSigner): U
 
 export const gatewaySubject = (orgId: string, gatewayId: string): string => `${orgId}/${gatewayId}`;
 
-interface KeyRange {
+/** From which position to before which a key is valid; `Infinity` for ever. */
+export interface KeyRange {
   readonly key: NoteKey;
   readonly from: number;
   readonly until: number;
@@ -92,6 +93,18 @@ export class KeyHistory {
     return [...ranges.values()]
       .filter(({ from, until }) => position >= from && position < until)
       .map(({ key }) => key);
+  }
+
+  /** What the latest statements say of the keys of a role for a subject, in the order in which these were first stated. */
+  rangesOf(role: KeyRole, subject: string): readonly KeyRange[] {
+    return [...(this.#ranges.get(`${role} ${subject}`)?.values() ?? [])];
+  }
+
+  /** The subjects that have a key of a role. */
+  subjectsOf(role: KeyRole): string[] {
+    return [...this.#ranges.keys()]
+      .filter((of) => of.startsWith(`${role} `))
+      .map((of) => of.slice(role.length + 1));
   }
 
   /** The keys of a role for any subject, at any position. */

@@ -1,0 +1,138 @@
+import type { Kafka, ObjectStore } from '@cairn/adapters';
+import { EVENTS_TOPIC_PREFIX } from '@cairn/event';
+import { originOf, parseOrigin } from '@cairn/ledger';
+import type { RecordDraft } from '@cairn/recorder';
+import type { RetentionPolicy } from '@cairn/retention';
+import { type AnchorRound, anchorCheckpoints, type Cosigner, type Stamper } from './anchor-checkpoints.ts';
+import { AnchorLog } from './anchor-log.ts';
+import { cosignersOf, stampersOf } from './attestors.ts';
+import type { ArchivalConfig } from './config.ts';
+import { dropHotDays } from './drop-hot-days.ts';
+import { expireSegments } from './expire-segments.ts';
+import type { Finding } from './finding.ts';
+import type { HotTable } from './hot-table.ts';
+import type { KnownKeys } from './known-keys.ts';
+import type { ArchivalMetrics } from './metrics.ts';
+import { reconcileTable } from './reconcile-table.ts';
+import { decisionEvents } from './record-events.ts';
+import type { Job } from './schedule-jobs.ts';
+import type { SigningKeys } from './signing-keys.ts';
+import { verifySegments } from './verify-segments.ts';
+
+export interface JobParts {
+  readonly config: ArchivalConfig;
+  readonly kafka: Pick<Kafka, 'boundsOf'>;
+  readonly store: ObjectStore;
+  readonly table: HotTable;
+  readonly signing: SigningKeys;
+  /** Read anew for each run. */
+  readonly keys: () => Promise<KnownKeys>;
+  readonly policy: () => RetentionPolicy;
+  readonly origins: readonly string[];
+  readonly stampers?: readonly Stamper[] | undefined;
+  readonly cosigners?: readonly Cosigner[] | undefined;
+  readonly nowMs: () => number;
+  readonly count: Pick<ArchivalMetrics, 'anchored' | 'compared'>;
+  readonly record: (draft: RecordDraft) => Promise<void>;
+  readonly onFinding: (finding: Finding) => void;
+}
+
+/** The jobs of archival by name, each with when it runs (`schedule-jobs.ts` runs them, one instance of all). */
+export function archivalJobs(parts: JobParts): readonly Job[] {
+  const { config, kafka, store, table, signing, keys, policy, origins, nowMs, count, record, onFinding } =
+    parts;
+  const { deployment, org, jobs } = config;
+  const notesLockMs = config.notesLockDays * DAY_MS;
+  const anchors = new AnchorLog(deployment);
+
+  const runAnchor = async (): Promise<AnchorRound> => {
+    const round = await anchorCheckpoints(
+      {
+        store,
+        signing,
+        keys: await keys(),
+        origins,
+        stampers: parts.stampers ?? (await stampersOf(config.timestampAuthorities)),
+        cosigners: parts.cosigners ?? cosignersOf(config.witnesses),
+        notesLockMs,
+        nowMs,
+      },
+      anchors,
+    );
+    count.anchored(round, nowMs());
+    return round;
+  };
+  // Two jobs ask for rounds; they share what is known of the anchor log.
+  let anchoring: Promise<unknown> = Promise.resolve();
+  const anchor = (): Promise<AnchorRound> => {
+    const round = anchoring.then(runAnchor);
+    anchoring = round.catch(() => {});
+    return round;
+  };
+  const verifiedTo = { after: '' };
+
+  return [
+    { name: 'anchor', when: jobs.anchor, run: async () => ({ ...(await anchor()) }) },
+    {
+      name: 'verify',
+      when: jobs.verify,
+      async run() {
+        const { verifySegments: number } = config;
+        const options = { store, keys: await keys(), origins, count: number, nowMs, onFinding };
+        return { ...(await verifySegments(options, verifiedTo)) };
+      },
+    },
+    {
+      name: 'reconcile',
+      when: jobs.reconcile,
+      async run() {
+        const fromMs = config.reconcileDays === 0 ? 0 : nowMs() - config.reconcileDays * DAY_MS;
+        // What came within the last minutes may not be loaded yet.
+        const toMs = nowMs() - config.reconcileGraceMs;
+        const options = { store, keys: await keys(), table, origins, fromMs, toMs, onFinding };
+        const reconciled = await reconcileTable(options);
+        count.compared(reconciled.rows, reconciled.differing);
+        return { ...reconciled };
+      },
+    },
+    {
+      name: 'hot',
+      when: jobs.hot,
+      run: async () => ({
+        ...(await dropHotDays({
+          store,
+          keys: await keys(),
+          table,
+          originOf: ({ topic, partition }) => originOf({ deployment, topic, partition }),
+          policy: policy(),
+          nowMs,
+          logFirst: async ({ topic, partition }) => (await kafka.boundsOf(topic)).get(partition)?.first ?? 0,
+          onFinding,
+        })),
+      }),
+    },
+    {
+      name: 'expire',
+      when: jobs.expire,
+      run: async () => ({
+        ...(await expireSegments({
+          store,
+          signing,
+          keys: await keys(),
+          origins,
+          classOf: (origin) => parseOrigin(origin).topic.slice(EVENTS_TOPIC_PREFIX.length),
+          policy,
+          anchors,
+          anchor,
+          notesLockMs,
+          nowMs,
+          onDecided: async (manifest, what) => {
+            for (const draft of decisionEvents(manifest, what, org)) await record(draft);
+          },
+        })),
+      }),
+    },
+  ];
+}
+
+const DAY_MS = 86_400_000;
