@@ -6,6 +6,7 @@ import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
 import { addEnrolCommand } from './command-enrol.ts';
 import { type ExportOptions, exportTlog } from './command-export.ts';
+import { addHoldCommands } from './command-holds.ts';
 import { createKey, type StateOptions, sayVkey, showKeys, stateKey } from './command-keys.ts';
 import { migrate } from './command-migrate.ts';
 import { down, status, up } from './command-parts.ts';
@@ -181,13 +182,18 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .command('check')
     .summary('say whether the policy can be followed')
     .description(
-      'Reads a retention policy and names every mistake and what does not fit. Exit code 1 on a mistake.',
+      'Reads a retention policy and names every mistake and what does not fit. Exit code 1 on a mistake, and where a gateway ' +
+        'gives an organisation another class.',
     )
     .argument('[file]', 'retention policy; default CAIRN_RETENTION_CONFIG or the example')
-    .addHelpText('after', examples('cairn retention check', 'cairn retention check retention.yaml --json'))
+    .option('--gateway <files...>', 'configurations of gateways to compare with it')
+    .addHelpText(
+      'after',
+      examples('cairn retention check', 'cairn retention check retention.yaml --gateway gateway.yaml'),
+    )
     .action(
-      does(({ output, config }, file: string | undefined) =>
-        checkPolicy(output, file ?? config.retentionFile, Date.now()),
+      does(({ output, config }, file: string | undefined, { gateway }: { gateway?: string[] }) =>
+        checkPolicy(output, file ?? config.retentionFile, Date.now(), gateway),
       ),
     );
 
@@ -345,11 +351,11 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .argument('<file>', 'to write; never in the place of another')
     .addOption(
       new Option('--role <role>', 'what it is for')
-        .choices(['root', 'log', 'archive', 'anchor'])
+        .choices(['root', 'log', 'archive', 'anchor', 'person'])
         .makeOptionMandatory(),
     )
     .requiredOption('--deployment <name>', 'deployment')
-    .option('--subject <name>', 'of a log key: the origin of the log')
+    .option('--subject <name>', 'of a log key the origin of the log, of a person’s key their name')
     .addHelpText(
       'after',
       examples('cairn keys create root.pem --role root --deployment audit.example > root.vkey'),
@@ -366,7 +372,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .argument('<file>', 'private key, PEM')
     .addOption(
       new Option('--role <role>', 'what it is for')
-        .choices(['root', 'log', 'archive', 'anchor', 'gateway'])
+        .choices(['root', 'log', 'archive', 'anchor', 'gateway', 'person'])
         .makeOptionMandatory(),
     )
     .requiredOption('--deployment <name>', 'deployment')
@@ -389,7 +395,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .requiredOption('--deployment <name>', 'deployment')
     .addOption(
       new Option('--role <role>', 'what it may sign')
-        .choices(['gateway', 'log', 'archive', 'anchor', 'witness'])
+        .choices(['gateway', 'log', 'archive', 'anchor', 'witness', 'person'])
         .makeOptionMandatory(),
     )
     .requiredOption('--vkey <key>', 'verifier key, or its file')
@@ -420,6 +426,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     );
 
   addEnrolCommand(keys, does, STATEMENT_LOCK_MS);
+  addHoldCommands(program, does, STATEMENT_LOCK_MS);
 
   program.commandsGroup('The parts:');
   program

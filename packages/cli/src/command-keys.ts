@@ -11,6 +11,7 @@ import {
   noteKeyOf,
   openStatement,
   parseVkey,
+  personKeyName,
   rootKeyName,
   signKeyStatement,
 } from '@cairn/ledger';
@@ -59,6 +60,7 @@ function nameOf(role: KeyRole | 'root', deployment: string, subject: string | un
   if (role === 'root') return rootKeyName(deployment);
   if (role === 'archive') return archiveKeyName(deployment);
   if (role === 'anchor') return anchorOrigin(deployment);
+  if (role === 'person' && subject !== undefined) return personKeyName(deployment, subject);
   if (subject !== undefined) return subject;
   throw invalid(`a ${role} key needs --subject`);
 }
@@ -71,7 +73,7 @@ export async function createKey(
   output: Output,
   path: string,
   options: {
-    readonly role: 'root' | 'log' | 'archive' | 'anchor';
+    readonly role: 'root' | 'log' | 'archive' | 'anchor' | 'person';
     readonly deployment: string;
     readonly subject?: string;
   },
@@ -177,6 +179,7 @@ function subjectOf(role: KeyRole, deployment: string, name: string): string {
   if (role === 'anchor' || role === 'witness') return anchorOrigin(deployment);
   const [, org, gateway] = /^[^/]+\/([^/]+)\/gw\/([^/]+)$/.exec(name) ?? [];
   if (role === 'gateway' && org !== undefined && gateway !== undefined) return `${org}/${gateway}`;
+  if (role === 'person') return name.slice(`${deployment}/person/`.length);
   throw invalid(`name with --subject what the ${role} key is for`);
 }
 

@@ -2,6 +2,7 @@ import { Failure } from '@cairn/failure';
 import {
   anchorOrigin,
   archiveKeyName,
+  isPersonName,
   type KeyHistory,
   type KeyRole,
   type KeyStatement,
@@ -122,6 +123,8 @@ function placesOf({ name }: NoteKey, deployment: string, origins: readonly strin
     return origins.map((subject) => ({ role: 'archive' as const, subject }));
   const [, of, org, gateway] = /^([^/]+)\/([^/]+)\/gw\/([^/]+)$/.exec(name) ?? [];
   if (of === deployment && org !== undefined) return [{ role: 'gateway', subject: `${org}/${gateway}` }];
+  const person = name.startsWith(`${deployment}/person/`) ? name.slice(`${deployment}/person/`.length) : '';
+  if (isPersonName(person)) return [{ role: 'person', subject: person }];
   if (isLogOf(name, deployment)) return [{ role: 'log', subject: name }];
   const what = name === rootKeyName(deployment) ? 'the root key, which is never stated' : 'no key of';
   throw new Failure({
@@ -162,6 +165,7 @@ async function logsOf(
  */
 async function beginningOf(evidence: Evidence, { role, subject }: Place, key: NoteKey): Promise<number> {
   if (role === 'gateway') return firstEpochBy(evidence, subject, key);
+  if (role === 'person') return (await Array.fromAsync(evidence.list('hold/'))).length;
   const folder = subject.slice(subject.indexOf('/') + 1);
   const prefix =
     role === 'anchor' ? 'anchor/checkpoint/' : `${role === 'log' ? 'checkpoint' : 'manifest'}/${folder}/`;

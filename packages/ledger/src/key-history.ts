@@ -6,7 +6,7 @@ import { Failure } from '@cairn/failure';
 import { z } from 'zod';
 import { hexOfHash, sha256Hex, ZERO_HASH } from './hash-text.ts';
 import { type NoteKey, parseVkey } from './note-key.ts';
-import { anchorOrigin, archiveKeyName, gatewayKeyName } from './origin.ts';
+import { anchorOrigin, archiveKeyName, gatewayKeyName, isPersonName, personKeyName } from './origin.ts';
 import type { NoteSigner } from './signed-note.ts';
 import { countForm, openStatement, sha256Form, signStatement, textForm } from './statement.ts';
 
@@ -16,7 +16,7 @@ export const keyStatementForm = z.strictObject({
   number: countForm,
   previous: sha256Form,
   reason: textForm,
-  role: z.enum(['gateway', 'log', 'archive', 'anchor', 'witness']),
+  role: z.enum(['gateway', 'log', 'archive', 'anchor', 'witness', 'person']),
   subject: z.string(),
   until: countForm.nullable(),
   v: z.literal(1),
@@ -127,6 +127,7 @@ export class KeyHistory {
       archive: () => key.name === archiveKeyName(deployment) && subject.startsWith(`${deployment}/`),
       anchor: () => key.name === anchorOrigin(deployment) && subject === key.name,
       witness: () => subject === anchorOrigin(deployment),
+      person: () => isPersonName(subject) && key.name === personKeyName(deployment, subject),
     }[role]();
     const isTyped = key.type === (role === 'witness' ? 0x04 : 0x01);
     if (!isNamed || !isTyped)

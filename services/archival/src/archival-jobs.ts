@@ -1,8 +1,9 @@
+import { join } from 'node:path';
 import type { Kafka, ObjectStore } from '@cairn/adapters';
 import { EVENTS_TOPIC_PREFIX } from '@cairn/event';
 import { originOf, parseOrigin } from '@cairn/ledger';
 import type { RecordDraft } from '@cairn/recorder';
-import type { RetentionPolicy } from '@cairn/retention';
+import { type RetentionPolicy, withHolds } from '@cairn/retention';
 import { type AnchorRound, anchorCheckpoints, type Cosigner, type Stamper } from './anchor-checkpoints.ts';
 import { AnchorLog } from './anchor-log.ts';
 import { cosignersOf, stampersOf } from './attestors.ts';
@@ -10,11 +11,13 @@ import type { ArchivalConfig } from './config.ts';
 import { dropHotDays } from './drop-hot-days.ts';
 import { expireSegments } from './expire-segments.ts';
 import type { Finding } from './finding.ts';
+import { heldBy } from './held-by.ts';
 import type { HotTable } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
 import type { ArchivalMetrics } from './metrics.ts';
 import { reconcileTable } from './reconcile-table.ts';
 import { decisionEvents } from './record-events.ts';
+import { recordHolds } from './record-holds.ts';
 import type { Job } from './schedule-jobs.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { verifySegments } from './verify-segments.ts';
@@ -34,6 +37,8 @@ export interface JobParts {
   readonly nowMs: () => number;
   readonly count: Pick<ArchivalMetrics, 'anchored' | 'compared'>;
   readonly record: (draft: RecordDraft) => Promise<void>;
+  /** The same, and rejects when the event could not be recorded. */
+  readonly recordSurely: (draft: RecordDraft) => Promise<void>;
   readonly onFinding: (finding: Finding) => void;
 }
 
@@ -70,6 +75,9 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
     return round;
   };
   const verifiedTo = { after: '' };
+  /** With the holds that persons have signed. @throws Failure where their statements cannot be judged: then nothing is deleted. */
+  const policyWithHolds = async (): Promise<RetentionPolicy> =>
+    withHolds(policy(), (await heldBy(store, (await keys()).history)).holds);
 
   return [
     { name: 'anchor', when: jobs.anchor, run: async () => ({ ...(await anchor()) }) },
@@ -112,6 +120,16 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
       }),
     },
     {
+      name: 'holds',
+      when: jobs.holds,
+      async run() {
+        const { history } = await keys();
+        if (history === undefined) return { statements: (await heldBy(store, history)).next.number };
+        const toldFile = join(config.dataDirectory, 'holds-told');
+        return { ...(await recordHolds({ store, history, org, toldFile, record: parts.recordSurely })) };
+      },
+    },
+    {
       name: 'expire',
       when: jobs.expire,
       run: async () => ({
@@ -121,7 +139,7 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
           keys: await keys(),
           origins,
           classOf: (origin) => parseOrigin(origin).topic.slice(EVENTS_TOPIC_PREFIX.length),
-          policy,
+          policy: policyWithHolds,
           anchors,
           anchor,
           notesLockMs,

@@ -198,6 +198,7 @@ async function startArchival(
     nowMs,
     count,
     record,
+    recordSurely: async (draft) => void (await recorder.record(draft)),
     onFinding,
   });
   const onRun = async (run: Awaited<ReturnType<typeof runJob>>): Promise<void> => {

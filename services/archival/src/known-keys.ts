@@ -58,6 +58,11 @@ export class KnownKeys {
     this.#history = await this.#readHistory();
   }
 
+  /** As it was read last; undefined where no root key is configured. */
+  get history(): KeyHistory | undefined {
+    return this.#history;
+  }
+
   log(origin: string, size: number): NoteKey[] {
     return this.#with(this.#own.log(origin).key, 'log', origin, size);
   }
