@@ -1,6 +1,12 @@
 import { lstat, mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FirstVersion, firstVersion, firstVersions, openObjectStore } from '@cairn/adapters';
+import {
+  type FirstVersion,
+  firstVersion,
+  firstVersions,
+  type ObjectStore,
+  openObjectStore,
+} from '@cairn/adapters';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import type { CliConfig } from './config.ts';
 
@@ -46,9 +52,13 @@ export async function openEvidence(where: string, s3: CliConfig['s3']): Promise<
 }
 
 async function openBucket(bucket: string, s3: CliConfig['s3']): Promise<Evidence> {
-  const store = await openObjectStore({ ...s3, bucket });
+  return evidenceIn(await openObjectStore({ ...s3, bucket }), `s3://${bucket} at ${s3.endpoint}`);
+}
+
+/** What a bucket holds. Dispose closes the store. */
+export function evidenceIn(store: ObjectStore, place: string): Evidence {
   return {
-    place: `s3://${bucket} at ${s3.endpoint}`,
+    place,
     async *list(prefix) {
       for await (const { key: name, ...object } of firstVersions(store, prefix)) yield { name, ...object };
     },

@@ -17,7 +17,7 @@ import type { KnownKeys } from './known-keys.ts';
 import type { ArchivalMetrics } from './metrics.ts';
 import { reconcileTable } from './reconcile-table.ts';
 import { decisionEvents } from './record-events.ts';
-import { recordHolds } from './record-holds.ts';
+import { checkNoneLost, recordHolds } from './record-holds.ts';
 import type { Job } from './schedule-jobs.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { verifySegments } from './verify-segments.ts';
@@ -75,9 +75,13 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
     return round;
   };
   const verifiedTo = { after: '' };
+  const toldFile = join(config.dataDirectory, 'holds-told');
   /** With the holds that persons have signed. @throws Failure where their statements cannot be judged: then nothing is deleted. */
-  const policyWithHolds = async (): Promise<RetentionPolicy> =>
-    withHolds(policy(), (await heldBy(store, (await keys()).history)).holds);
+  const policyWithHolds = async (): Promise<RetentionPolicy> => {
+    const holds = await heldBy(store, (await keys()).history);
+    await checkNoneLost(toldFile, holds);
+    return withHolds(policy(), holds.holds);
+  };
 
   return [
     { name: 'anchor', when: jobs.anchor, run: async () => ({ ...(await anchor()) }) },
@@ -125,7 +129,6 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
       async run() {
         const { history } = await keys();
         if (history === undefined) return { statements: (await heldBy(store, history)).next.number };
-        const toldFile = join(config.dataDirectory, 'holds-told');
         return { ...(await recordHolds({ store, history, org, toldFile, record: parts.recordSurely })) };
       },
     },

@@ -12,7 +12,7 @@ import { signerOf } from '../test/deployment-keys.ts';
 import { DEPLOYMENT, policy } from '../test/simulation.ts';
 import { heldBy } from './held-by.ts';
 import { readKeyHistory } from './known-keys.ts';
-import { recordHolds } from './record-holds.ts';
+import { checkNoneLost, recordHolds } from './record-holds.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cairn-holds-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -110,6 +110,16 @@ describe('a hold in the bucket', () => {
     const { rig, history } = await held('replaced');
     rig.bucket.replace(holdName(0), Buffer.from('nothing'));
     expect((await heldBy(rig.bucket, history)).holds).toHaveLength(1);
+  });
+
+  test('that was recorded and is gone from the bucket stops every deletion', async () => {
+    const { rig, options } = await held('gone');
+    await recordHolds(options);
+    for await (const { key, version } of rig.bucket.listVersions('hold/')) rig.bucket.lose(key, version);
+    const { history, toldFile } = options;
+    const lost = { code: 'hold.lost' };
+    await expect(recordHolds(options)).rejects.toMatchObject(lost);
+    await expect(checkNoneLost(toldFile, await heldBy(rig.bucket, history))).rejects.toMatchObject(lost);
   });
 
   test('stops every deletion where nobody says whose keys count', async () => {

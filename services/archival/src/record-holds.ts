@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { holdNotesIn, holdNotesOf } from '@cairn/adapters';
+import { Failure } from '@cairn/failure';
 import { HoldHistory, type HoldStatement, type KeyHistory, sha256Hex } from '@cairn/ledger';
 import type { RecordDraft } from '@cairn/recorder';
 import { compactJson, isOrgId } from './record-events.ts';
@@ -40,6 +41,7 @@ export async function recordHolds({ store, history, org, toldFile, record }: Rec
     await record(holdEvent(statement, note, of?.org, of?.releases.length ?? 0, org));
     recorded += 1;
   }
+  await checkNoneLost(toldFile, holds);
   const statements = holds.next.number;
   if (statements > told) {
     await writeFile(`${toldFile}.new`, `${statements}\n`, { flush: true });
@@ -88,6 +90,22 @@ function eventIdOf(note: Uint8Array): Uint8Array {
   id[6] = (id[6]! & 0x0f) | 0x80;
   id[8] = (id[8]! & 0x3f) | 0x80;
   return id;
+}
+
+/**
+ * Statements that an earlier run has recorded. There are never fewer in the bucket: one that is gone was taken away.
+ *
+ * @throws Failure `hold.lost` (no)
+ */
+export async function checkNoneLost(toldFile: string, holds: HoldHistory): Promise<void> {
+  const [told, there] = [await toldIn(toldFile), holds.next.number];
+  if (there >= told) return;
+  throw new Failure({
+    code: 'hold.lost',
+    retry: 'no',
+    message: `${told} statements about legal holds were recorded, and the bucket has ${there}`,
+    mend: 'Restore the bucket. The events of kind retention and method hold/… say which they were. Until then nothing is deleted.',
+  });
 }
 
 async function toldIn(file: string): Promise<number> {
