@@ -64,11 +64,12 @@ describe('a gateway that starts', () => {
       { config: { identities: [identity, { ...identity, credential_sha256: 'b'.repeat(64) }] } },
     );
     const keys = readdirSync(join(rig.directory, 'data', 'recorder', 'keys')).sort();
-    expect(keys).toEqual(['acme.pem', 'acme.vkey', 'globex.pem', 'globex.vkey']);
-    for (let wait = 0; wait < 100 && rig.log.events.length < 2; wait += 1) await sleep(20);
+    expect(keys).toEqual(['acme', 'globex', 'test'].flatMap((org) => [`${org}.pem`, `${org}.vkey`]));
+    for (let wait = 0; wait < 100 && rig.log.events.length < 3; wait += 1) await sleep(20);
     expect(rig.log.events.map(({ org_id, kind }) => `${org_id} ${kind}`).sort()).toEqual([
       'acme stream_open',
       'globex stream_open',
+      'test stream_open',
     ]);
   });
 });

@@ -218,7 +218,7 @@ function unreachable(): never {
   throw new Error('without a log of the parts there is a Kafka');
 }
 
-/** Organisations that can call here. */
-const orgIdsOf = ({ identities, anonymous }: GatewayConfig): string[] => [
-  ...new Set([...identities, ...(anonymous ? [anonymous] : [])].map(({ org }) => org)),
+/** Organisations that can call here, and the one in whose trail refusals stand that are of none. */
+const orgIdsOf = ({ deployment, identities, anonymous }: GatewayConfig): string[] => [
+  ...new Set([deployment, ...[...identities, ...(anonymous ? [anonymous] : [])].map(({ org }) => org)]),
 ];

@@ -37,7 +37,7 @@ export interface DemoArchive extends AsyncDisposable {
    */
   cairn(...args: readonly string[]): Promise<{ readonly code: number; readonly said: string }>;
   /** States what was handed out since, in the key history. */
-  enrol(): Promise<void>;
+  enrol(...flags: readonly '--rotated'[]): Promise<void>;
 }
 
 const PLACE = 's3://cairn-archive';
@@ -61,9 +61,10 @@ export async function startArchive(options: DemoArchiveOptions): Promise<DemoArc
   const rootVkey = (await demanded(run('keys', 'vkey', rootPem, ...of))).trim();
   writeFileSync(rootKey, `${rootVkey}\n`);
 
-  const enrol = async (): Promise<void> => {
+  const enrol = async (...flags: readonly '--rotated'[]): Promise<void> => {
     const handed = [gatewayKeys, join(data, 'keys'), join(data, 'recorder', 'keys')].filter(existsSync);
-    await demanded(run('keys', 'enrol', PLACE, ...handed, '--root-key', rootPem, '--deployment', deployment));
+    const named = ['--root-key', rootPem, '--deployment', deployment, ...flags];
+    await demanded(run('keys', 'enrol', PLACE, ...handed, ...named));
   };
   await enrol();
   const archival = await startServiceProcess({
