@@ -37,7 +37,7 @@ describe('the whole road, with real agents of both eras', () => {
     };
     operations = await awaitSession(clickhouseUrl, first, saw.operations.length);
     billing = await awaitSession(clickhouseUrl, second, saw.billing.length);
-  }, 240_000);
+  }, 480_000);
   afterAll(async () => {
     await road?.[Symbol.asyncDispose]();
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
