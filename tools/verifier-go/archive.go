@@ -105,6 +105,7 @@ var objectForms = []struct {
 	{"cosigned", regexp.MustCompile(`^anchor/cosigned/()()([0-9]{20})\.` + nameOfForm + `\.note$`)},
 	{"timestamp", regexp.MustCompile(`^anchor/timestamp/()()([0-9]{20})\.` + nameOfForm + `\.tsr$`)},
 	{"key", regexp.MustCompile(`^key/()()([0-9]{20})\.note$`)},
+	{"hold", regexp.MustCompile(`^hold/()()([0-9]{20})\.note$`)}, // known by name; not judged here
 	{"leaves", regexp.MustCompile(`^leaves` + logForm + `\.bin$`)},
 	{"events", regexp.MustCompile(`^events` + logForm + `-[1-9][0-9]{0,9}\.avro$`)},
 	{"proof", regexp.MustCompile(`^anchor/proof` + logForm + `\.tlog-proof$`)},

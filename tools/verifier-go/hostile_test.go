@@ -228,3 +228,18 @@ func TestAProofInABucketStandsForNothing(t *testing.T) {
 		t.Errorf("%s, %d ignored, %v", r.Verdict, r.ignored, reasonsOf(r))
 	}
 }
+
+func TestANumberBelowZeroIsAFindingAndNoCrash(t *testing.T) {
+	var found findings
+	w := newStreamWatch(&found, false)
+	for at, seq := range []int64{-16, 3, -16, -7} {
+		r := row{}
+		r.event.org, r.event.gateway, r.event.epoch, r.event.seq = []byte("acme"), []byte("gw-1"), 1, seq
+		r.event.prevHash = make([]byte, 32)
+		w.place(&r, int64(at), nil)
+	}
+	w.end()
+	if found.count["not-opened"] != 1 || found.count["repeated"] != 1 || found.count["order"] != 1 {
+		t.Errorf("found %v", found.count)
+	}
+}

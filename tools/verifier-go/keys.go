@@ -85,7 +85,7 @@ func (h *keyHistory) read(number int64, raw []byte, root *verifierKey, previous 
 	}
 	if h.deployment == "" {
 		names := statement.subject
-		if statement.role == "gateway" {
+		if statement.role == "gateway" || statement.role == "person" {
 			names = statement.key.name
 		}
 		h.deployment, _, _ = strings.Cut(names, "/")
@@ -117,6 +117,8 @@ func (h *keyHistory) isNameOf(s keyStatement) bool {
 		return isOriginOf(s.subject, h.deployment) && s.key.name == s.subject
 	case "archive":
 		return isOriginOf(s.subject, h.deployment) && s.key.name == h.deployment+"/archive"
+	case "person":
+		return isPersonName(s.subject) && s.key.name == h.deployment+"/person/"+s.subject
 	case "anchor":
 		return s.subject == h.deployment+"/anchors" && s.key.name == s.subject
 	}
@@ -195,4 +197,17 @@ func isOriginOf(origin, deployment string) bool {
 	}
 	_, err := parseDecimal(parts[2])
 	return err == nil
+}
+
+// isPersonName: 1 to 128 of a-z, 0-9 and "._@-", beginning with a letter.
+func isPersonName(name string) bool {
+	if name == "" || len(name) > 128 || name[0] < 'a' || name[0] > 'z' {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("._@-", rune(c)) {
+			return false
+		}
+	}
+	return true
 }

@@ -69,7 +69,7 @@ func (v *logVerifier) verifyLog(seen []witnessed) logReport {
 		v.judgeInner(m)
 		if !v.readSegment(m) {
 			for i := range m.streams {
-				v.watch.resume(&m.streams[i], m.end-1)
+				v.watch.resume(&m.streams[i], m.first, m.end-1)
 			}
 		}
 		v.next, v.previous = m.end, m.sha256

@@ -227,7 +227,7 @@ func (w *streamWatch) advance(g *gatewayWatch, stream *epochWatch, r *row, leaf 
 	stream.report.Events++
 	stream.report.Closed = r.isClose
 	stream.unsealed++
-	g.remembered[e.seq%rememberedMax] = memory{true, e.seq, r.leaf}
+	g.remembered[slotOf(e.seq)] = memory{true, e.seq, r.leaf}
 	if stream.isTimed {
 		stream.silence = max(stream.silence, e.timestamp-stream.lastMicros)
 	}
@@ -248,12 +248,15 @@ func (w *streamWatch) advance(g *gatewayWatch, stream *epochWatch, r *row, leaf 
 	}
 }
 
+// slotOf is where a number is remembered. A hostile row may have one below zero.
+func slotOf(seq int64) int64 { return (seq%rememberedMax + rememberedMax) % rememberedMax }
+
 // turnBack judges what has a number that is not above the last.
 func (w *streamWatch) turnBack(g *gatewayWatch, stream *epochWatch, seq int64, head hash, leaf int64) {
 	switch {
 	case stream.fill(seq):
 		w.find(g, stream, "order", leaf, seq, fmt.Sprintf("it stands behind number %d", stream.report.LastSeq))
-	case g.remembered[seq%rememberedMax] == memory{true, seq, head}:
+	case g.remembered[slotOf(seq)] == memory{true, seq, head}:
 		w.find(g, stream, "repeated", leaf, seq, "the same event stands twice")
 	default:
 		w.find(g, stream, "fork", leaf, seq, "its number was taken")
@@ -319,7 +322,8 @@ func (w *streamWatch) placeDeleted(r *streamRange, leaf int64) {
 }
 
 // resume goes on from what a manifest says, behind a segment whose own rows cannot be relied on.
-func (w *streamWatch) resume(r *streamRange, leaf int64) {
+// The segment is [first, leaf].
+func (w *streamWatch) resume(r *streamRange, first, leaf int64) {
 	g := w.gatewayOf([]byte(r.org), []byte(r.gateway))
 	switch stream := g.current; {
 	case stream == nil || r.epoch > stream.report.Epoch:
@@ -333,6 +337,8 @@ func (w *streamWatch) resume(r *streamRange, leaf int64) {
 	w.closeHoles(g, g.current)
 	g.current.unsealed = 0
 	g.standAt(r, leaf)
+	w.find(g, g.current, "history-missing", first, r.firstSeq,
+		fmt.Sprintf("the events to number %d are not known here; its manifest stands for them", r.lastSeq))
 }
 
 func (g *gatewayWatch) standAt(r *streamRange, leaf int64) {

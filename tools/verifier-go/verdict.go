@@ -26,6 +26,7 @@ var classOf = map[string]string{
 	"history-missing": "unverifiable", "not-anchored": "unverifiable", "time-missing": "unverifiable",
 	"tombstone-late": "unverifiable",
 	"open-tail":      "remark", "deleted": "remark", "silence": "remark", "uncommitted": "remark",
+	"disturbed": "remark", // told of a store with versions; a directory has none
 }
 
 type streamName struct {

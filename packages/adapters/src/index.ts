@@ -1,4 +1,6 @@
 export { type ClickHouse, type ClickHouseOptions, openClickHouse, type Settings } from './clickhouse.ts';
+export { type FirstVersion, firstVersion, firstVersions } from './first-versions.ts';
+export { addHold, type HoldNotes, holdNotesIn, holdNotesOf, readHolds } from './hold-notes.ts';
 export {
   type Kafka,
   type KafkaOptions,

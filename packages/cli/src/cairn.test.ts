@@ -34,7 +34,7 @@ describe('help', () => {
 
   test('without a command the help goes to standard error and the exit code says usage', async () => {
     const said = await cairn([]);
-    expect(said).toMatchObject({ code: 2, stdout: '' });
+    expect(said).toMatchObject({ code: 64, stdout: '' });
     for (const command of COMMANDS) expect(said.stderr).toContain(`\n  ${command} `);
   });
 });
@@ -47,9 +47,9 @@ describe('mistakes', () => {
     [['up', 'mysql'], /^cairn: .*kafka, clickhouse, redis, s3/],
     [['query', 'SELECT 1', '--format', 'CSV SETTINGS x=1'], /^cairn: .*name such as/],
     [['sessions', '--clickhouse', 'nowhere'], /^cairn: .*CLICKHOUSE_URL.*http or https/],
-  ])('%j is refused with exit code 2 and what to do', async (args, says) => {
+  ])('%j is refused with exit code 64 and what to do', async (args, says) => {
     const said = await cairn(args);
-    expect(said).toMatchObject({ code: 2, stdout: '' });
+    expect(said).toMatchObject({ code: 64, stdout: '' });
     expect(said.stderr).toMatch(says);
   });
 

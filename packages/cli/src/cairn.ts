@@ -1,9 +1,12 @@
 import { explain, Failure, isFailure, messageOf } from '@cairn/failure';
 import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Does, examples } from './command.ts';
 import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
+import { addEnrolCommand } from './command-enrol.ts';
 import { type ExportOptions, exportTlog } from './command-export.ts';
+import { addHoldCommands } from './command-holds.ts';
 import { createKey, type StateOptions, sayVkey, showKeys, stateKey } from './command-keys.ts';
 import { migrate } from './command-migrate.ts';
 import { down, status, up } from './command-parts.ts';
@@ -13,10 +16,10 @@ import { checkPolicy, explainKept } from './command-retention.ts';
 import { showSession, showSessions } from './command-session.ts';
 import { tail } from './command-tail.ts';
 import { verify } from './command-verify.ts';
-import { type CliConfig, type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
+import { type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
 import { examine, type Patient } from './examine.ts';
 import { EXIT } from './exit-codes.ts';
-import { createOutput, type Output, type Streams } from './output.ts';
+import { createOutput, type Streams } from './output.ts';
 import { patientOf } from './patient.ts';
 import { type OpenTrail, trailOf } from './trail.ts';
 import type { TrustedOptions } from './trusted.ts';
@@ -30,13 +33,6 @@ export interface Surroundings extends Streams {
   readonly interruption: () => AbortSignal;
   /** What tests put in the place of the real systems. */
   readonly parts?: { readonly openTrail?: OpenTrail; readonly patient?: Patient };
-}
-
-/** What every command gets. */
-interface Run {
-  readonly output: Output;
-  readonly config: CliConfig;
-  readonly open: OpenTrail;
 }
 
 /**
@@ -84,9 +80,9 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .addHelpText('after', HELP);
 
   /** The work of a command, given its own arguments. */
-  const does =
-    <A extends unknown[]>(work: (run: Run, ...own: A) => Promise<number> | number) =>
-    async (...own: A): Promise<void> => {
+  const does: Does =
+    (work) =>
+    async (...own) => {
       const { json = false, color, clickhouse } = program.opts<GlobalOptions>();
       const env = clickhouse === undefined ? around.env : { ...around.env, CLICKHOUSE_URL: clickhouse };
       const config = readCliConfig(env);
@@ -186,13 +182,18 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .command('check')
     .summary('say whether the policy can be followed')
     .description(
-      'Reads a retention policy and names every mistake and what does not fit. Exit code 1 on a mistake.',
+      'Reads a retention policy and names every mistake and what does not fit. Exit code 1 on a mistake, and where a gateway ' +
+        'gives an organisation another class.',
     )
     .argument('[file]', 'retention policy; default CAIRN_RETENTION_CONFIG or the example')
-    .addHelpText('after', examples('cairn retention check', 'cairn retention check retention.yaml --json'))
+    .option('--gateway <files...>', 'configurations of gateways to compare with it')
+    .addHelpText(
+      'after',
+      examples('cairn retention check', 'cairn retention check retention.yaml --gateway gateway.yaml'),
+    )
     .action(
-      does(({ output, config }, file: string | undefined) =>
-        checkPolicy(output, file ?? config.retentionFile, Date.now()),
+      does(({ output, config }, file: string | undefined, { gateway }: { gateway?: string[] }) =>
+        checkPolicy(output, file ?? config.retentionFile, Date.now(), gateway),
       ),
     );
 
@@ -350,11 +351,11 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .argument('<file>', 'to write; never in the place of another')
     .addOption(
       new Option('--role <role>', 'what it is for')
-        .choices(['root', 'log', 'archive', 'anchor'])
+        .choices(['root', 'log', 'archive', 'anchor', 'person'])
         .makeOptionMandatory(),
     )
     .requiredOption('--deployment <name>', 'deployment')
-    .option('--subject <name>', 'of a log key: the origin of the log')
+    .option('--subject <name>', 'of a log key the origin of the log, of a person’s key their name')
     .addHelpText(
       'after',
       examples('cairn keys create root.pem --role root --deployment audit.example > root.vkey'),
@@ -371,7 +372,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .argument('<file>', 'private key, PEM')
     .addOption(
       new Option('--role <role>', 'what it is for')
-        .choices(['root', 'log', 'archive', 'anchor', 'gateway'])
+        .choices(['root', 'log', 'archive', 'anchor', 'gateway', 'person'])
         .makeOptionMandatory(),
     )
     .requiredOption('--deployment <name>', 'deployment')
@@ -394,7 +395,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .requiredOption('--deployment <name>', 'deployment')
     .addOption(
       new Option('--role <role>', 'what it may sign')
-        .choices(['gateway', 'log', 'archive', 'anchor', 'witness'])
+        .choices(['gateway', 'log', 'archive', 'anchor', 'witness', 'person'])
         .makeOptionMandatory(),
     )
     .requiredOption('--vkey <key>', 'verifier key, or its file')
@@ -423,6 +424,9 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
           }),
       ),
     );
+
+  addEnrolCommand(keys, does, STATEMENT_LOCK_MS);
+  addHoldCommands(program, does, STATEMENT_LOCK_MS);
 
   program.commandsGroup('The parts:');
   program
@@ -499,15 +503,11 @@ Examples:
   cairn tail --last 20           events as they arrive
   cairn verify s3://cairn-archive --root root.vkey   whether the archive is what was recorded
 
-Exit codes: 0 done, 1 a check failed or nothing was found, 2 the command line is wrong, 3 a part cannot be reached.
+Exit codes: 0 done, 1 a check failed or nothing was found, 64 the command line is wrong, 3 a part cannot be reached.
 Of verify: 0 intact, 1 broken, 2 not verifiable here.
 Environment: CLICKHOUSE_URL, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (or CLICKHOUSE_PASSWORD_FILE), KAFKA_BROKERS,
 REDIS_URL, S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, CAIRN_ROOT_KEY, CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
 an unexpected error came from.`;
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
-}
 
 function wholeNumber(least: number, most: number): (text: string) => number {
   return (text) => {

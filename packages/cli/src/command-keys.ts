@@ -11,6 +11,7 @@ import {
   noteKeyOf,
   openStatement,
   parseVkey,
+  personKeyName,
   rootKeyName,
   signKeyStatement,
 } from '@cairn/ledger';
@@ -49,8 +50,8 @@ export async function showKeys(
   }
   for (const line of tableOf(['NUMBER', 'ROLE', 'SUBJECT', 'VALID', 'KEY', 'REASON'], rows))
     output.line(line);
-  for (const { detail, object } of verdict.findings)
-    output.note(`${object} does not count, nor what is behind it: ${detail}`);
+  for (const { class: kind, detail, object } of verdict.findings)
+    output.note(kind === 'remark' ? detail : `${object} does not count, nor what is behind it: ${detail}`);
   return verdict.verdict === 'intact' ? EXIT.ok : EXIT.failed;
 }
 
@@ -59,6 +60,7 @@ function nameOf(role: KeyRole | 'root', deployment: string, subject: string | un
   if (role === 'root') return rootKeyName(deployment);
   if (role === 'archive') return archiveKeyName(deployment);
   if (role === 'anchor') return anchorOrigin(deployment);
+  if (role === 'person' && subject !== undefined) return personKeyName(deployment, subject);
   if (subject !== undefined) return subject;
   throw invalid(`a ${role} key needs --subject`);
 }
@@ -71,7 +73,7 @@ export async function createKey(
   output: Output,
   path: string,
   options: {
-    readonly role: 'root' | 'log' | 'archive' | 'anchor';
+    readonly role: 'root' | 'log' | 'archive' | 'anchor' | 'person';
     readonly deployment: string;
     readonly subject?: string;
   },
@@ -139,8 +141,9 @@ export async function stateKey(
   const { deployment, role, vkey, from, until = null, reason, lockUntil } = options;
   const root = await readSigner(options.rootKey, rootKeyName(deployment));
   await using evidence = await openEvidence(archive, config.s3);
+  await evidence.ensure();
   const { history, verdict } = await readKeys(evidence, root.key);
-  const [damage] = verdict.findings;
+  const [damage] = verdict.findings.filter(({ class: kind }) => kind === 'broken');
   if (damage !== undefined)
     throw invalid(`the key history does not hold at ${damage.object}: ${damage.detail}`);
   const key = await readKey(vkey);
@@ -176,6 +179,7 @@ function subjectOf(role: KeyRole, deployment: string, name: string): string {
   if (role === 'anchor' || role === 'witness') return anchorOrigin(deployment);
   const [, org, gateway] = /^[^/]+\/([^/]+)\/gw\/([^/]+)$/.exec(name) ?? [];
   if (role === 'gateway' && org !== undefined && gateway !== undefined) return `${org}/${gateway}`;
+  if (role === 'person') return name.slice(`${deployment}/person/`.length);
   throw invalid(`name with --subject what the ${role} key is for`);
 }
 

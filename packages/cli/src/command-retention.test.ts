@@ -64,9 +64,9 @@ describe('cairn retention explain', () => {
     ['2026-2-1', 'another form'],
     ['1999-12-31', 'a day before there was any'],
     ['yesterday', 'a word'],
-  ])('refuses %s, %s, with exit code 2', async (date) => {
+  ])('refuses %s, %s, with exit code 64', async (date) => {
     const said = await cairn(['retention', 'explain', '--org', 'acme', '--date', date]);
-    expect(said).toMatchObject({ code: 2, stdout: '' });
+    expect(said).toMatchObject({ code: 64, stdout: '' });
     expect(said.stderr).toMatch(/It must be a day from 2000-01-01/);
   });
 
@@ -128,5 +128,41 @@ describe('cairn retention check', () => {
     expect(said).toMatchObject({ code: 0, stderr: '' });
     expect(said.stdout).toMatch(/^hold acme-1: A \\u\{200b\}letter$/m);
     expect(said.stdout).toMatch(/^warning: class standard: whoever may bypass governance retention/m);
+  });
+
+  test('names every organisation to which a gateway gives another class, and fails', async () => {
+    const policy = fileOf(
+      'two.yaml',
+      POLICY.replace(
+        'classes: {',
+        'organisations: { globex: payments, later: [{ class: standard }, { class: payments, from: 2999-01-01 }] }\nclasses: { payments: { regimes: [year] },',
+      ),
+    );
+    const gateway = (name: string, retention: object): string =>
+      fileOf(
+        `${name}.yaml`,
+        JSON.stringify({
+          gateway_id: name,
+          upstreams: {},
+          retention,
+          identities: [{ org: 'acme' }, { org: 'globex' }],
+          anonymous: { org: 'open' },
+        }),
+      );
+    const fits = gateway('gw-1', { classes: { globex: 'payments' } });
+    expect(await cairn(['retention', 'check', policy, '--gateway', fits])).toMatchObject({ code: 0 });
+    const differs = gateway('gw-2', { default_class: 'payments', classes: { acme: 'standard' } });
+    const said = await cairn(['retention', 'check', policy, '--gateway', fits, differs]);
+    expect(said.code).toBe(1);
+    expect(said.stdout.split('\n').filter((line) => line.startsWith('differs: '))).toEqual([
+      'differs: gateway gw-2 gives organisations that neither names the class payments, the policy standard',
+      'differs: gateway gw-2 gives organisation later the class payments, the policy standard',
+      'differs: gateway gw-2 gives organisation open the class payments, the policy standard',
+    ]);
+  });
+
+  test('says of the gateway that ships that its classes are those of the policy that ships', async () => {
+    const shipped = join(import.meta.dirname, '..', '..', '..', 'deploy', 'config', 'gateway.yaml');
+    expect((await cairn(['retention', 'check', '--gateway', shipped])).code).toBe(0);
   });
 });

@@ -11,6 +11,7 @@ import {
 } from '@cairn/retention';
 import { readRetention, readRetentionFile } from '@cairn/runtime';
 import { visible } from '@cairn/session';
+import { compareClasses } from './compare-classes.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
 
@@ -28,7 +29,12 @@ export function explainKept(
 }
 
 /** `cairn retention check`: whether the policy can be followed, and what in it a person should have seen. */
-export function checkPolicy(output: Output, file: string, now: number): number {
+export function checkPolicy(
+  output: Output,
+  file: string,
+  now: number,
+  gateways: readonly string[] = [],
+): number {
   const { policy, mistakes } = readRetentionFile(file);
   if (policy === undefined) {
     for (const mistake of mistakes) {
@@ -41,7 +47,14 @@ export function checkPolicy(output: Output, file: string, now: number): number {
     return EXIT.failed;
   }
   const warnings = warningsOf(policy, now);
-  output.value({ file, policy_hash: policy.hash, classes: classesOf(policy, now), warnings });
+  const differences = gateways.flatMap((gateway) => compareClasses(gateway, policy, now));
+  output.value({
+    file,
+    policy_hash: policy.hash,
+    classes: classesOf(policy, now),
+    warnings,
+    ...(gateways.length === 0 ? {} : { differences }),
+  });
   const rows = classesOf(policy, now).map(({ name, kept, decided_by, hot_days, lock, organisations }) => [
     name,
     kept,
@@ -57,7 +70,13 @@ export function checkPolicy(output: Output, file: string, now: number): number {
     if (stands(hold, now)) output.line(visible(`hold ${hold.id}: ${hold.reason}`));
   }
   for (const { message } of warnings) output.line(visible(`warning: ${message}`));
-  return EXIT.ok;
+  for (const { gateway, org, gateway_class: given, policy_class: due } of differences) {
+    const whose = org === '' ? 'organisations that neither names' : `organisation ${org}`;
+    output.line(
+      visible(`differs: gateway ${gateway} gives ${whose} the class ${given}, the policy ${due ?? 'none'}`),
+    );
+  }
+  return differences.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
 /** Each class as it keeps what is recorded now. */

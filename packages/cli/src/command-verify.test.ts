@@ -164,7 +164,7 @@ describe('cairn verify of an archive', () => {
 
   test('refuses to begin without a root key', async () => {
     const said = await cairn(['verify', folder.path]);
-    expect(said).toMatchObject({ code: 2, stdout: '' });
+    expect(said).toMatchObject({ code: 64, stdout: '' });
     expect(said.stderr).toMatch(/no root key is given.*--root/);
   });
 });

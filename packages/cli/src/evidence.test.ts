@@ -317,7 +317,7 @@ describe('cairn keys', () => {
       '--deployment',
       DEPLOYMENT,
     ]);
-    expect(again).toMatchObject({ code: 2, stdout: '' });
+    expect(again).toMatchObject({ code: 64, stdout: '' });
     const said = await cairn(['keys', 'vkey', at('root.pem'), '--role', 'root', '--deployment', DEPLOYMENT]);
     expect(said.stdout.trim()).toBe(vkey);
     const { key, privateKey } = await readSigner(at('root.pem'), `${DEPLOYMENT}/root`);

@@ -1,6 +1,12 @@
 import { lstat, mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openObjectStore } from '@cairn/adapters';
+import {
+  type FirstVersion,
+  firstVersion,
+  firstVersions,
+  type ObjectStore,
+  openObjectStore,
+} from '@cairn/adapters';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import type { CliConfig } from './config.ts';
 
@@ -8,20 +14,32 @@ import type { CliConfig } from './config.ts';
 export interface Evidence extends AsyncDisposable {
   /** For people. */
   readonly place: string;
-  /** The objects whose names begin so, by rising bytes of their names. */
-  list(prefix: string): AsyncIterable<{ readonly name: string; readonly bytes: number }>;
+  /** The objects whose names begin so, by rising bytes of their names; those too that a delete marker hides. */
+  list(prefix: string): AsyncIterable<EvidenceObject>;
   /**
-   * An object's bytes, whole; undefined when it is not there.
+   * An object's bytes, whole, by the version that was put first; undefined when it is not there.
    *
+   * @param version of a list, which saves asking which one was first.
    * @throws Failure `evidence.too-large` (no), `evidence.unreadable` (no), or of the object store.
    */
-  read(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
+  read(name: string, bytesMax: number, version?: string): Promise<Uint8Array | undefined>;
   /**
    * Puts an object where none is; one that is there stays as it is.
    *
    * @param until the store refuses to delete it before; a directory has no locks.
    */
   create(name: string, bytes: Uint8Array, until: Date): Promise<'created' | 'exists'>;
+  /** Afterwards the place is there, be it empty. @throws Failure `s3.unlockable` (no) when a bucket is without Object Lock. */
+  ensure(): Promise<void>;
+}
+
+export interface EvidenceObject {
+  readonly name: string;
+  readonly bytes: number;
+  /** The version that was put first; empty in a directory, which has none. */
+  readonly version: string;
+  /** What was done to it since, which a bucket tells and a directory cannot. */
+  readonly disturbed: FirstVersion['disturbed'];
 }
 
 /**
@@ -34,15 +52,19 @@ export async function openEvidence(where: string, s3: CliConfig['s3']): Promise<
 }
 
 async function openBucket(bucket: string, s3: CliConfig['s3']): Promise<Evidence> {
-  const store = await openObjectStore({ ...s3, bucket });
+  return evidenceIn(await openObjectStore({ ...s3, bucket }), `s3://${bucket} at ${s3.endpoint}`);
+}
+
+/** What a bucket holds. Dispose closes the store. */
+export function evidenceIn(store: ObjectStore, place: string): Evidence {
   return {
-    place: `s3://${bucket} at ${s3.endpoint}`,
+    place,
     async *list(prefix) {
-      for await (const { key, bytes } of store.list(prefix)) yield { name: key, bytes };
+      for await (const { key: name, ...object } of firstVersions(store, prefix)) yield { name, ...object };
     },
-    async read(name, bytesMax) {
+    async read(name, bytesMax, version) {
       try {
-        return await store.get(name, { bytesMax });
+        return await store.get(name, { version: version ?? (await firstVersion(store, name)), bytesMax });
       } catch (error) {
         if (isFailure(error, 's3.missing')) return undefined;
         if (isFailure(error, 's3.too-large')) throw tooLarge(name, bytesMax, error);
@@ -52,6 +74,7 @@ async function openBucket(bucket: string, s3: CliConfig['s3']): Promise<Evidence
     async create(name, bytes, until) {
       return (await store.putLocked(name, bytes, { mode: 'COMPLIANCE', retainUntil: until })).outcome;
     },
+    ensure: async () => void (await store.ensureBucket()),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }
@@ -76,14 +99,12 @@ async function openDirectory(directory: string): Promise<Evidence> {
         throw error;
       }
     },
+    ensure: async () => void (await mkdir(directory, { recursive: true })),
     async [Symbol.asyncDispose]() {},
   };
 }
 
-async function* listFiles(
-  directory: string,
-  prefix: string,
-): AsyncGenerator<{ readonly name: string; readonly bytes: number }> {
+async function* listFiles(directory: string, prefix: string): AsyncGenerator<EvidenceObject> {
   const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
   const entries = await readdir(join(directory, folder), { withFileTypes: true }).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
@@ -98,7 +119,8 @@ async function* listFiles(
   for (const { entry, name } of named) {
     if (!name.startsWith(prefix)) continue;
     if (entry.isDirectory()) yield* listFiles(directory, name);
-    else if (entry.isFile()) yield { name, bytes: (await lstat(join(directory, name))).size };
+    else if (entry.isFile())
+      yield { name, bytes: (await lstat(join(directory, name))).size, version: '', disturbed: undefined };
   }
 }
 

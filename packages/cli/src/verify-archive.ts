@@ -33,7 +33,7 @@ import {
   tombstoneName,
   worstOf,
 } from '@cairn/ledger';
-import type { Evidence } from './evidence.ts';
+import type { Evidence, EvidenceObject } from './evidence.ts';
 
 /** What the auditor brings; everything else is believed only as far as it is proven. */
 export interface Trusted {
@@ -76,7 +76,7 @@ export async function verifyArchive(
 ): Promise<EvidenceVerdict> {
   const { history, verdict: keys } = await readKeys(evidence, trusted.rootKey);
   const { report, verdict: anchors } = await readAnchors(evidence, history, trusted);
-  const { folders, bytes } = await findLogs(evidence);
+  const { folders, bytes, disturbances } = await findLogs(evidence);
   const origins = new Set([...folders].map((folder) => `${history.deployment}/${folder}`));
   for (const origin of report.checkpoints.keys()) origins.add(origin);
   for (const { origin } of keptCheckpoints(trusted.kept)) origins.add(origin);
@@ -87,7 +87,8 @@ export async function verifyArchive(
       done += count;
       onProgress({ bytes: done, of: bytes, at: `${origin} ${leaf}` });
     };
-    logs.push(await verifyLog(evidence, { origin, history, report, anchors, trusted }, onBytes));
+    const disturbed = disturbances.get(origin.slice(origin.indexOf('/') + 1)) ?? [];
+    logs.push(await verifyLog(evidence, { origin, history, report, anchors, trusted, disturbed }, onBytes));
   }
   return evidenceVerdictOf({ anchors, bundle: null, deployment: history.deployment, keys, logs });
 }
@@ -99,11 +100,13 @@ export async function readKeys(
 ): Promise<{ readonly history: KeyHistory; readonly verdict: KeysVerdict }> {
   const history = new KeyHistory(deploymentOf(rootKey));
   const findings: LedgerFinding[] = [];
-  for await (const { name } of evidence.list('key/')) {
+  const disturbances: LedgerFinding[] = [];
+  for await (const { name, version, disturbed } of evidence.list('key/')) {
     const parsed = parseObjectName(name);
     if (parsed?.kind !== 'key') continue;
+    if (disturbed !== undefined) disturbances.push(disturbanceOf({ name, disturbed }, parsed.number));
     try {
-      history.add((await readOr(evidence, name, NOTE_BYTES_MAX)) ?? new Uint8Array(), rootKey);
+      history.add((await readOr(evidence, name, NOTE_BYTES_MAX, version)) ?? new Uint8Array(), rootKey);
     } catch (error) {
       if (!isJudgement(error)) throw error;
       findings.push({ reason: 'key-form', leaf: parsed.number, detail: messageOf(error), object: name });
@@ -113,8 +116,18 @@ export async function readKeys(
   const verdict = worstOf(findings.length > 0 ? ['broken'] : []);
   return {
     history,
-    verdict: { findings: findings.map(findingOf), statements: history.next.number, verdict },
+    verdict: {
+      findings: [...findings, ...disturbances].map(findingOf),
+      statements: history.next.number,
+      verdict,
+    },
   };
+}
+
+/** Somebody put a version in front of an object, or hid it. The one that was put first is judged, and this is told. */
+function disturbanceOf({ name, disturbed }: Pick<EvidenceObject, 'name' | 'disturbed'>, leaf: number) {
+  const detail = `${name} was ${disturbed} by a newer version; the first one is judged`;
+  return { reason: 'disturbed', leaf, detail, object: name } satisfies LedgerFinding;
 }
 
 /** `<deployment>` of `<deployment>/root`. */
@@ -127,13 +140,16 @@ async function readAnchors(
 ): Promise<{ readonly report: AnchorsReport; readonly verdict: AnchorsVerdict }> {
   const report = await readAnchorLog(evidence, history);
   const { findings, root, size, verdict } = report;
-  const cosignatures = await readCosignatures(evidence, history, witnesses);
-  const timestamps = await readTimestamps(evidence, timeCertificates);
+  const disturbances: LedgerFinding[] = [];
+  const onDisturbed = (object: ReadObject, size: number): void =>
+    void disturbances.push(disturbanceOf(object, size));
+  const cosignatures = await readCosignatures(evidence, history, witnesses, onDisturbed);
+  const timestamps = await readTimestamps(evidence, timeCertificates, onDisturbed);
   return {
     report,
     verdict: {
       cosignatures,
-      findings: findings.map(findingOf),
+      findings: [...findings, ...disturbances].map(findingOf),
       root,
       size,
       timestamps,
@@ -149,13 +165,16 @@ export async function readAnchorLog(
   onLeaf: (hash: HashText) => void = () => {},
 ): Promise<AnchorsReport> {
   const verifier = new AnchorsVerifier(history);
-  for await (const { name, bytes } of readAhead(evidence, 'anchor/checkpoint/', NOTE_BYTES_MAX)) {
-    const parsed = parseObjectName(name);
-    if (parsed?.kind === 'anchor-checkpoint') verifier.addCheckpoint(parsed.size, bytes);
+  for await (const object of readAhead(evidence, 'anchor/checkpoint/', NOTE_BYTES_MAX)) {
+    const parsed = parseObjectName(object.name);
+    if (parsed?.kind !== 'anchor-checkpoint') continue;
+    verifier.addCheckpoint(parsed.size, object.bytes);
+    if (object.disturbed !== undefined) verifier.find(disturbanceOf(object, parsed.size));
   }
-  for await (const { name, bytes } of readAhead(evidence, 'anchor/entries/', ENTRIES_BYTES_MAX)) {
+  for await (const { name, bytes, disturbed } of readAhead(evidence, 'anchor/entries/', ENTRIES_BYTES_MAX)) {
     const parsed = parseObjectName(name);
     if (parsed?.kind !== 'anchor-entries') continue;
+    if (disturbed !== undefined) verifier.find(disturbanceOf({ name, disturbed }, parsed.first));
     verifier.addEntries(parsed.first, bytes);
     for (const note of entriesIn(bytes)) onLeaf(noteLeafHash(note));
   }
@@ -176,15 +195,21 @@ function entriesIn(bundle: Uint8Array): Uint8Array[] {
 const broken = ({ verdict }: { readonly verdict: 'intact' | 'broken' | 'not verifiable here' }) =>
   verdict === 'broken' ? verdict : 'intact';
 
+/** @param size of the anchor checkpoint that the object is of. */
+type OnDisturbed = (object: ReadObject, size: number) => void;
+
 async function readCosignatures(
   evidence: Evidence,
   history: KeyHistory,
   witnesses: readonly NoteKey[],
+  onDisturbed: OnDisturbed,
 ): Promise<CosignatureVerdict[]> {
   const cosignatures: CosignatureVerdict[] = [];
-  for await (const { name, bytes } of readAhead(evidence, 'anchor/cosigned/', NOTE_BYTES_MAX)) {
+  for await (const object of readAhead(evidence, 'anchor/cosigned/', NOTE_BYTES_MAX)) {
+    const { name, bytes } = object;
     const parsed = parseObjectName(name);
     if (parsed?.kind !== 'cosigned') continue;
+    if (object.disturbed !== undefined) onDisturbed(object, parsed.size);
     const { size, witness } = parsed;
     const keys = [...history.keysAt('witness', anchorOrigin(history.deployment), size), ...witnesses];
     cosignatures.push({ size, witness, ...cosignatureIn(bytes, keys) });
@@ -209,11 +234,14 @@ function cosignatureIn(
 async function readTimestamps(
   evidence: Evidence,
   certificates: string | undefined,
+  onDisturbed: OnDisturbed,
 ): Promise<TimestampVerdict[]> {
   const timestamps: TimestampVerdict[] = [];
-  for await (const { name, bytes } of readAhead(evidence, 'anchor/timestamp/', TIMESTAMP_BYTES_MAX)) {
+  for await (const object of readAhead(evidence, 'anchor/timestamp/', TIMESTAMP_BYTES_MAX)) {
+    const { name, bytes } = object;
     const parsed = parseObjectName(name);
     if (parsed?.kind !== 'timestamp') continue;
+    if (object.disturbed !== undefined) onDisturbed(object, parsed.size);
     const { authority, size } = parsed;
     const note = await readOr(evidence, anchorCheckpointName(size), NOTE_BYTES_MAX);
     timestamps.push({ authority, size, ...(await timestampIn(bytes, note, certificates)) });
@@ -238,11 +266,14 @@ export async function timestampIn(
   }
 }
 
-/** The folders of logs, and how much there is to read. */
-async function findLogs(
-  evidence: Evidence,
-): Promise<{ readonly folders: Set<string>; readonly bytes: number }> {
+/** The folders of logs, how much there is to read, and what was done to their objects since they were put. */
+async function findLogs(evidence: Evidence): Promise<{
+  readonly folders: Set<string>;
+  readonly bytes: number;
+  readonly disturbances: ReadonlyMap<string, readonly LedgerFinding[]>;
+}> {
   const folders = new Set<string>();
+  const disturbances = new Map<string, LedgerFinding[]>();
   let bytes = 0;
   for (const prefix of ['checkpoint/', 'manifest/', 'segment/', 'tombstone/']) {
     for await (const object of evidence.list(prefix)) {
@@ -250,9 +281,13 @@ async function findLogs(
       if (parsed === undefined || !('folder' in parsed)) continue;
       folders.add(parsed.folder);
       if (parsed.kind === 'segment') bytes += object.bytes;
+      if (object.disturbed === undefined) continue;
+      const leaf = parsed.kind === 'checkpoint' ? parsed.size : parsed.first;
+      const ofFolder = disturbances.get(parsed.folder) ?? [];
+      disturbances.set(parsed.folder, [...ofFolder, disturbanceOf(object, leaf)]);
     }
   }
-  return { folders, bytes };
+  return { folders, bytes, disturbances };
 }
 
 interface LogEvidence {
@@ -261,11 +296,12 @@ interface LogEvidence {
   readonly report: AnchorsReport;
   readonly anchors: AnchorsVerdict;
   readonly trusted: Trusted;
+  readonly disturbed: readonly LedgerFinding[];
 }
 
 async function verifyLog(
   evidence: Evidence,
-  { origin, history, report, anchors, trusted }: LogEvidence,
+  { origin, history, report, anchors, trusted, disturbed }: LogEvidence,
   onBytes: (count: number, leaf: number) => void,
 ): Promise<LogVerdict> {
   const folder = origin.slice(origin.indexOf('/') + 1);
@@ -293,6 +329,7 @@ async function verifyLog(
     if (parsed?.kind === 'segment' && parsed.first >= verifier.size)
       verifier.find('uncommitted', parsed.first, 'an object beyond the latest checkpoint', name);
   }
+  for (const { reason, leaf, detail, object } of disturbed) verifier.find(reason, leaf, detail, object);
   const anchored = report.checkpoints.get(origin) ?? [];
   for (const checkpoint of anchored) verifier.addWitnessed(checkpoint, 'the anchor log');
   for (const kept of keptCheckpoints(trusted.kept)) {
@@ -377,23 +414,27 @@ function byPartition(one: string, other: string): number {
 /** Reads that are on their way at the same time. */
 const AHEAD = 16;
 
+interface ReadObject extends Pick<EvidenceObject, 'name' | 'disturbed'> {
+  readonly bytes: Uint8Array;
+}
+
 /** Objects under a prefix, in order, some of them read ahead. One that vanished meanwhile is passed over. */
 export async function* readAhead(
   evidence: Pick<Evidence, 'list' | 'read'>,
   prefix: string,
   bytesMax: number,
-): AsyncGenerator<{ readonly name: string; readonly bytes: Uint8Array }> {
-  const ahead: { readonly name: string; readonly bytes: Promise<Uint8Array | undefined> }[] = [];
+): AsyncGenerator<ReadObject> {
+  const ahead: (Omit<ReadObject, 'bytes'> & { readonly bytes: Promise<Uint8Array | undefined> })[] = [];
   async function* take() {
-    const { name, bytes: reading } = ahead.shift()!;
+    const { bytes: reading, ...object } = ahead.shift()!;
     const bytes = await reading;
-    if (bytes !== undefined) yield { name, bytes };
+    if (bytes !== undefined) yield { ...object, bytes };
   }
-  for await (const { name } of evidence.list(prefix)) {
-    const bytes = readOr(evidence, name, bytesMax);
+  for await (const { name, version, disturbed } of evidence.list(prefix)) {
+    const bytes = readOr(evidence, name, bytesMax, version);
     // It is awaited in its turn.
     bytes.catch(() => {});
-    ahead.push({ name, bytes });
+    ahead.push({ name, bytes, disturbed });
     if (ahead.length >= AHEAD) yield* take();
   }
   while (ahead.length > 0) yield* take();
@@ -404,9 +445,10 @@ async function readOr(
   evidence: Pick<Evidence, 'read'>,
   name: string,
   bytesMax: number,
+  version?: string,
 ): Promise<Uint8Array | undefined> {
   try {
-    return await evidence.read(name, bytesMax);
+    return await evidence.read(name, bytesMax, version);
   } catch (error) {
     if (isFailure(error, 'evidence.too-large')) return new Uint8Array();
     throw error;

@@ -371,7 +371,13 @@ describe('what both call by one name', () => {
   test('an object that was deleted without a tombstone', () => {
     const bucket = archive();
     bucket.delete(objects(bucket, 'segment/')[2]!);
-    expect(agree(bucket, keys).first_bad).toEqual({ leaf: 51, reason: 'missing' });
+    const { first_bad, log, streams } = agree(bucket, keys);
+    expect(first_bad).toEqual({ leaf: 51, reason: 'missing' });
+    // Nor can its events be judged: their streams are not intact.
+    expect((log['reasons'] as Record<string, number>)['history-missing']).toBeGreaterThan(0);
+    const touched = streams.filter(({ reasons }) => (reasons as string[]).includes('history-missing'));
+    expect(touched.length).toBeGreaterThan(0);
+    expect(touched.filter(({ verdict }) => verdict === 'intact')).toEqual([]);
   });
 
   test('a tombstone of another segment, of a stranger, and one byte of it', () => {
@@ -392,7 +398,9 @@ describe('what both call by one name', () => {
       const bucket = new Map(deleted).set(name, forged);
       const { log } = agree(bucket, keys);
       expect(log['verdict']).toBe('broken');
-      return Object.keys(log['reasons'] as object).filter((reason) => reason !== 'missing');
+      return Object.keys(log['reasons'] as object).filter(
+        (reason) => reason !== 'missing' && reason !== 'history-missing',
+      );
     });
     expect(reasons).toEqual([['tombstone-form'], ['bad-signature'], ['unknown-key'], ['tombstone-form']]);
   });

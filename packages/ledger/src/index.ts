@@ -43,8 +43,18 @@ export {
   ZERO_HASH,
 } from './hash-text.ts';
 export {
+  HoldHistory,
+  type HoldRelease,
+  type HoldStatement,
+  type HoldWords,
+  isHoldRefusal,
+  RELEASES_NEEDED,
+  type SignedHold,
+} from './hold-history.ts';
+export {
   gatewaySubject,
   KeyHistory,
+  type KeyRange,
   type KeyRole,
   type KeyStatement,
   keyStatementForm,
@@ -68,6 +78,7 @@ export {
   checkpointName,
   cosignedName,
   deletionName,
+  holdName,
   keyName,
   manifestName,
   type ObjectName,
@@ -80,9 +91,11 @@ export {
   anchorOrigin,
   archiveKeyName,
   gatewayKeyName,
+  isPersonName,
   type LogName,
   originOf,
   parseOrigin,
+  personKeyName,
   rootKeyName,
 } from './origin.ts';
 export { LeafRange, PIECE_LEAVES, pieceAt } from './pieces.ts';

@@ -6,7 +6,7 @@ import { Failure } from '@cairn/failure';
 import { z } from 'zod';
 import { hexOfHash, sha256Hex, ZERO_HASH } from './hash-text.ts';
 import { type NoteKey, parseVkey } from './note-key.ts';
-import { anchorOrigin, archiveKeyName, gatewayKeyName } from './origin.ts';
+import { anchorOrigin, archiveKeyName, gatewayKeyName, isPersonName, personKeyName } from './origin.ts';
 import type { NoteSigner } from './signed-note.ts';
 import { countForm, openStatement, sha256Form, signStatement, textForm } from './statement.ts';
 
@@ -16,7 +16,7 @@ export const keyStatementForm = z.strictObject({
   number: countForm,
   previous: sha256Form,
   reason: textForm,
-  role: z.enum(['gateway', 'log', 'archive', 'anchor', 'witness']),
+  role: z.enum(['gateway', 'log', 'archive', 'anchor', 'witness', 'person']),
   subject: z.string(),
   until: countForm.nullable(),
   v: z.literal(1),
@@ -30,7 +30,8 @@ export const signKeyStatement = (statement: KeyStatement, signer: NoteSigner): U
 
 export const gatewaySubject = (orgId: string, gatewayId: string): string => `${orgId}/${gatewayId}`;
 
-interface KeyRange {
+/** From which position to before which a key is valid; `Infinity` for ever. */
+export interface KeyRange {
   readonly key: NoteKey;
   readonly from: number;
   readonly until: number;
@@ -94,6 +95,18 @@ export class KeyHistory {
       .map(({ key }) => key);
   }
 
+  /** What the latest statements say of the keys of a role for a subject, in the order in which these were first stated. */
+  rangesOf(role: KeyRole, subject: string): readonly KeyRange[] {
+    return [...(this.#ranges.get(`${role} ${subject}`)?.values() ?? [])];
+  }
+
+  /** The subjects that have a key of a role. */
+  subjectsOf(role: KeyRole): string[] {
+    return [...this.#ranges.keys()]
+      .filter((of) => of.startsWith(`${role} `))
+      .map((of) => of.slice(role.length + 1));
+  }
+
   /** The keys of a role for any subject, at any position. */
   keysOf(role: KeyRole): NoteKey[] {
     const of = [...this.#ranges].filter(([name]) => name.startsWith(`${role} `));
@@ -114,6 +127,7 @@ export class KeyHistory {
       archive: () => key.name === archiveKeyName(deployment) && subject.startsWith(`${deployment}/`),
       anchor: () => key.name === anchorOrigin(deployment) && subject === key.name,
       witness: () => subject === anchorOrigin(deployment),
+      person: () => isPersonName(subject) && key.name === personKeyName(deployment, subject),
     }[role]();
     const isTyped = key.type === (role === 'witness' ? 0x04 : 0x01);
     if (!isNamed || !isTyped)

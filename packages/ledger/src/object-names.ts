@@ -43,6 +43,8 @@ export const timestampName = (size: number, authority: string): string =>
 
 export const keyName = (number: number): string => `key/${digits(number)}.note`;
 
+export const holdName = (number: number): string => `hold/${digits(number)}.note`;
+
 /** What an object is by its name. */
 export type ObjectName =
   | { readonly kind: 'segment'; readonly folder: string; readonly first: number; readonly schemaId: number }
@@ -52,7 +54,7 @@ export type ObjectName =
   | { readonly kind: 'anchor-checkpoint'; readonly size: number }
   | { readonly kind: 'cosigned'; readonly size: number; readonly witness: string }
   | { readonly kind: 'timestamp'; readonly size: number; readonly authority: string }
-  | { readonly kind: 'key'; readonly number: number };
+  | { readonly kind: 'key' | 'hold'; readonly number: number };
 
 const FOLDER = '([a-z0-9][a-z0-9.-]{0,62}/(?:0|[1-9][0-9]{0,9}))';
 const NUMBER = '([0-9]{20})';
@@ -101,6 +103,7 @@ const FORMS: readonly [RegExp, (...parts: string[]) => ObjectName][] = [
     (size, authority) => ({ kind: 'timestamp', size: Number(size), authority: authority! }),
   ],
   [new RegExp(`^key/${NUMBER}\\.note$`), (number) => ({ kind: 'key', number: Number(number) })],
+  [new RegExp(`^hold/${NUMBER}\\.note$`), (number) => ({ kind: 'hold', number: Number(number) })],
 ];
 
 /** What an object of the bucket is; undefined when its name is none of ours. `folder` is `<topic>/<partition>`. */

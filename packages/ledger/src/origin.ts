@@ -38,6 +38,15 @@ export const rootKeyName = (deployment: string): string => `${checked(deployment
 export const gatewayKeyName = (deployment: string, orgId: string, gatewayId: string): string =>
   `${deployment}/${orgId}/gw/${gatewayId}`;
 
+/** Whether it can name a person: 1 to 128 of a-z, 0-9, `.`, `_`, `@` and `-`, beginning with a letter. */
+export const isPersonName = (name: string): boolean => /^[a-z][a-z0-9._@-]{0,127}$/.test(name);
+
+/** Name of the key by which a person signs statements about holds. @throws Failure `origin.invalid` */
+export function personKeyName(deployment: string, person: string): string {
+  if (!isPersonName(person)) throw invalid(person);
+  return `${checked(deployment)}/person/${person}`;
+}
+
 function checked(deployment: string): string {
   if (!DEPLOYMENT.test(deployment)) throw invalid(deployment);
   return deployment;

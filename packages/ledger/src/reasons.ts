@@ -36,6 +36,7 @@ export const REASONS = {
   deleted: 'remark',
   silence: 'remark',
   uncommitted: 'remark',
+  disturbed: 'remark',
 } as const satisfies Readonly<Record<string, FindingClass>>;
 
 export type Reason = keyof typeof REASONS;

@@ -150,6 +150,11 @@ export class AnchorsVerifier {
     this.#find(reason, this.#tree.end, detail, anchorEntriesName(this.#round));
   }
 
+  /** What was noticed elsewhere and concerns the anchor log. */
+  find(finding: LedgerFinding): void {
+    this.#findings.push(finding);
+  }
+
   end(): AnchorsReport {
     const greatest = Math.max(0, ...this.#roots.keys());
     if (!this.#isBroken && this.#proven < greatest) {

@@ -70,9 +70,14 @@ describe('a log', () => {
       verdict: 'broken',
       firstBadLeaf: 606,
       proven: 3 * 215,
-      reasons: { missing: 1 },
+      reasons: { missing: 1, 'history-missing': 3 },
     });
-    expect(report.streams.map(({ verdict }) => verdict)).toEqual(new Array(6).fill('intact'));
+    // What the missing segment had of a stream nobody can judge; the others are as they were.
+    expect(report.streams.map(({ epoch, verdict, reasons }) => [epoch, verdict, reasons])).toEqual(
+      [1, 2, 1, 2, 1, 2].map((epoch) =>
+        epoch === 1 ? [1, 'not verifiable here', ['history-missing']] : [2, 'intact', []],
+      ),
+    );
   });
 
   test('whose segments were deleted under policy stays intact, with exact counts', () => {

@@ -241,7 +241,7 @@ export class LogVerifier {
     const isRead = this.#readObjects(manifest, note, segment);
     if (!isRead)
       for (const range of manifest.streams)
-        this.#watchOf(range.org, range.gateway).resume(range, manifest.end - 1);
+        this.#watchOf(range.org, range.gateway).resume(range, manifest.first, manifest.end - 1);
     this.#next = manifest.end;
     this.#previous = sha256Hex(note);
   }

@@ -196,17 +196,23 @@ export class StreamWatch {
     );
   }
 
-  /** Goes on from what a manifest says, behind a segment whose own rows cannot be relied on. */
-  resume(range: StreamRange, index: number): void {
+  /**
+   * Goes on from what a manifest says, behind a segment whose own rows cannot be relied on.
+   *
+   * @param first leaf of the segment. @param last leaf of it.
+   */
+  resume(range: StreamRange, first: number, last: number): void {
     let current = this.#current;
     if (current === undefined || current.epoch < range.epoch) {
       if (current !== undefined) this.#leave(current);
-      current = newEpoch(range.epoch, range.first_seq, index);
+      current = newEpoch(range.epoch, range.first_seq, last);
       this.#current = current;
     } else if (current.epoch > range.epoch) return;
     this.#closeHoles(current);
     current.unsealed = 0;
-    this.#standAt(current, range, index);
+    this.#standAt(current, range, last);
+    const detail = `the events to number ${range.last_seq} are not known here; its manifest stands for them`;
+    this.#find('history-missing', first, current, range.first_seq, detail);
   }
 
   #standAt(current: Epoch, range: StreamRange, index: number): void {

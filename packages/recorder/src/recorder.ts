@@ -29,6 +29,11 @@ export interface RecorderOptions {
   readonly topicOf: (orgId: string) => string;
   /** Partitions of those topics. Fixed: a stream must stay in one partition. */
   readonly partitions: number;
+  /**
+   * Organisations whose streams are opened at the start, whether or not they ever recorded anything: their keys are there to
+   * be stated before the first call, and their silence shows. The others open at their first event.
+   */
+  readonly orgIds?: readonly string[];
   readonly spool?: {
     /** Bound on the spool's files; default 1 GiB. */
     readonly bytesMax?: number;
@@ -99,6 +104,8 @@ export interface Recorder extends AsyncDisposable {
   /** True when everything recorded before is acknowledged by the log, false when that took longer than this. */
   flush(timeoutMs?: number): Promise<boolean>;
   stats(): RecorderStats;
+  /** Organisations that have a key here. */
+  readonly orgIds: readonly string[];
   /** Verifier key of an organisation's streams, for whoever checks them; it must have recorded something. */
   vkeyOf(orgId: string): string;
   /**
@@ -224,7 +231,8 @@ async function open(
     clockShiftMs: clockShift(nowMs),
     onFailing: (error) => onEvent?.({ type: 'write-failing', error }),
   });
-  for (const orgId of new Set([...standings.keys(), ...keys.orgIds])) writer.own(orgId, 'stream_open');
+  for (const orgId of new Set([...standings.keys(), ...keys.orgIds, ...(options.orgIds ?? [])]))
+    writer.own(orgId, 'stream_open');
   await Promise.race([writer.settled(), sleep(CLOSE_DEADLINE_MS, undefined, { ref: false })]);
 
   let shipped = 0;
@@ -309,6 +317,9 @@ async function open(
       full: spool.full,
       lastShipError: shipper.lastError?.message,
     }),
+    get orgIds() {
+      return keys.orgIds;
+    },
     vkeyOf: (orgId) => keys.get(orgId)?.vkey ?? noKey(orgId),
     close: (deadlineMs) => (closing ??= close(deadlineMs)),
     [Symbol.asyncDispose]: () => (closing ??= close()),

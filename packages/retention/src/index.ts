@@ -28,3 +28,4 @@ export type {
 export { classNamed } from './policy.ts';
 export { policyJsonSchema } from './policy-schema.ts';
 export { type Mistake, mistakeText, type PolicyReading, policyOf, readPolicy } from './read-policy.ts';
+export { type HoldAsSigned, withHolds } from './with-holds.ts';

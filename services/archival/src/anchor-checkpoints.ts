@@ -1,3 +1,4 @@
+import { firstVersion } from '@cairn/adapters';
 import { isFailure, messageOf } from '@cairn/failure';
 import {
   anchorCheckpointName,
@@ -18,7 +19,7 @@ import { type AnchorLog, anchoredNote } from './anchor-log.ts';
 import { archiveBroken, type KnownKeys } from './known-keys.ts';
 import { folderOf, NOTE_BYTES_MAX } from './read-manifests.ts';
 import type { SigningKeys } from './signing-keys.ts';
-import { type ArchiveStore, firstVersion, readObject, storeObject } from './store-object.ts';
+import { type ArchiveStore, readObject, storeObject } from './store-object.ts';
 
 /** A timestamp authority (RFC 3161): what it answers was verified. packages/adapters/src/timestamp-authority.ts */
 export interface Stamper {

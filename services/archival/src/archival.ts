@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ClickHouse,
   checkSchemaIds,
@@ -12,10 +11,10 @@ import {
   probeLocks,
   underRegistryIds,
 } from '@cairn/adapters';
-import { EVENTS_TOPIC_PREFIX, SCHEMAS, topicOf } from '@cairn/event';
+import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
-import { anchorOrigin, originOf, parseOrigin, parseVkey } from '@cairn/ledger';
-import { openRecorder, type RecordDraft, type Recorder } from '@cairn/recorder';
+import { anchorOrigin, originOf, parseVkey } from '@cairn/ledger';
+import { openRecorder } from '@cairn/recorder';
 import { classNamed, classOf, type RetentionPolicy } from '@cairn/retention';
 import {
   type AssignedPartition,
@@ -24,24 +23,20 @@ import {
   serveHealth,
   VERSION,
 } from '@cairn/runtime';
-import { type AnchorRound, anchorCheckpoints, type Cosigner, type Stamper } from './anchor-checkpoints.ts';
-import { AnchorLog } from './anchor-log.ts';
+import type { Cosigner, Stamper } from './anchor-checkpoints.ts';
+import { archivalJobs } from './archival-jobs.ts';
 import { archivePartitions } from './archive-partitions.ts';
-import { cosignersOf, stampersOf } from './attestors.ts';
+import { awaitTopics } from './await-topics.ts';
 import { comparedClock } from './compared-clock.ts';
 import type { ArchivalConfig } from './config.ts';
-import { dropHotDays } from './drop-hot-days.ts';
-import { expireSegments } from './expire-segments.ts';
 import type { Finding } from './finding.ts';
 import { hotTableIn } from './hot-table.ts';
 import { KnownKeys, readKeyHistory } from './known-keys.ts';
 import { createArchivalMetrics } from './metrics.ts';
-import { reconcileTable } from './reconcile-table.ts';
-import { decisionEvents, findingEvent, jobEvent, probeEvent } from './record-events.ts';
-import { type Job, runJob, scheduleJobs } from './schedule-jobs.ts';
-import { openSigningKeys } from './signing-keys.ts';
-import { type SizesSeen, verifyNotes } from './verify-notes.ts';
-import { verifySegments } from './verify-segments.ts';
+import { findingEvent, jobEvent, probeEvent } from './record-events.ts';
+import { recordingInto } from './record-once.ts';
+import { runJob, scheduleJobs } from './schedule-jobs.ts';
+import { handOutVkeys, openSigningKeys } from './signing-keys.ts';
 import type { LogRetention } from './write-segment.ts';
 
 /** What tests put in the place of the real systems. */
@@ -110,14 +105,13 @@ async function startArchival(
   count.probed(probed);
   log.info({ ...probed }, 'the locks of the store were probed');
   if (probed.missing.length > 0) throw storeUnfit(probed);
-  const signing = await openSigningKeys(
-    config.keyDirectory ?? join(config.dataDirectory, 'keys'),
-    deployment,
+  const keyDirectory = config.keyDirectory ?? join(config.dataDirectory, 'keys');
+  const signing = await openSigningKeys(keyDirectory, deployment);
+  const partitions = await awaitTopics(kafka, topics, log);
+  const origins = partitions.flatMap(({ topic, partitions: number }) =>
+    Array.from({ length: number }, (_, partition) => originOf({ deployment, topic, partition })),
   );
-  const keys = async (): Promise<KnownKeys> =>
-    new KnownKeys(signing, rootKey && (await readKeyHistory(store, deployment, rootKey)));
-  await untilThere(kafka, topics, log);
-  const partitions = await partitionsOf(kafka, topics);
+  await handOutVkeys(keyDirectory, signing, origins);
 
   const recorder = await openRecorder({
     directory: join(config.dataDirectory, 'recorder'),
@@ -133,6 +127,15 @@ async function startArchival(
     onEvent: (event) => log.warn({ ...event }, 'the recorder of archival’s own events'),
   });
   own.use(recorder);
+  const keys = (): Promise<KnownKeys> =>
+    KnownKeys.read(
+      signing,
+      async () => rootKey && (await readKeyHistory(store, deployment, rootKey)),
+      (orgId, gatewayId) =>
+        gatewayId === config.instance && recorder.orgIds.includes(orgId)
+          ? parseVkey(recorder.vkeyOf(orgId))
+          : undefined,
+    );
   const record = recordingInto(recorder, count.unrecorded, log);
   const onFinding = (finding: Finding): void => {
     count.found(finding);
@@ -148,7 +151,6 @@ async function startArchival(
 
   // The one instance that has this partition runs the jobs.
   let jobs: AssignedPartition | undefined;
-  const notesLockMs = config.notesLockDays * DAY_MS;
   const consumption = await archivePartitions({
     source: kafka.source({
       group: config.kafka.group,
@@ -163,7 +165,7 @@ async function startArchival(
     releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
     retentionOf: (topic) => retentions.get(topic)!,
     watch: { unsealedMax: UNSEALED_MAX, silenceMsMax: config.silenceMsMax },
-    notesLockMs,
+    notesLockMs: config.notesLockDays * DAY_MS,
     nowMs,
     limits: config.chunk,
     bufferBytesMax: config.bufferBytesMax,
@@ -191,116 +193,24 @@ async function startArchival(
   own.defer(() => consumption[Symbol.asyncDispose]());
   count.unarchived(() => consumption.unarchivedSinceMs);
 
-  const anchors = new AnchorLog(deployment);
-  const origins = partitions.flatMap(({ topic, partitions: number }) =>
-    Array.from({ length: number }, (_, partition) => originOf({ deployment, topic, partition })),
-  );
-  const runAnchor = async (): Promise<AnchorRound> => {
-    const round = await anchorCheckpoints(
-      {
-        store,
-        signing,
-        keys: await keys(),
-        origins,
-        stampers: parts.stampers ?? (await stampersOf(config.timestampAuthorities)),
-        cosigners: parts.cosigners ?? cosignersOf(config.witnesses),
-        notesLockMs,
-        nowMs,
-      },
-      anchors,
-    );
-    count.anchored(round, nowMs());
-    return round;
-  };
-  // Jobs share what is known of the anchor log.
-  let anchoring: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
-    const done = anchoring.then(act);
-    anchoring = done.catch(() => {});
-    return done;
-  };
-  const anchor = (): Promise<AnchorRound> => inTurn(runAnchor);
-  const table = hotTableIn(clickhouse);
-  const verifiedTo = { after: '' };
-  const sizesSeen: SizesSeen = new Map();
-  const all: readonly Job[] = [
-    { name: 'anchor', when: config.jobs.anchor, run: async () => ({ ...(await anchor()) }) },
-    {
-      name: 'verify',
-      when: config.jobs.verify,
-      run: async () => {
-        const known = await keys();
-        let found = 0;
-        const find = (finding: Finding): void => {
-          found += 1;
-          onFinding(finding);
-        };
-        await inTurn(() => anchors.catchUp(store, known)).catch((error: unknown) => {
-          if (!isFailure(error, 'archive.broken')) throw error;
-          find({
-            reason: 'checkpoint-form',
-            origin: anchors.origin,
-            at: anchors.size,
-            detail: messageOf(error),
-          });
-        });
-        const notes = await verifyNotes({ store, keys: known, origins, anchors, onFinding: find }, sizesSeen);
-        const options = { store, keys: known, origins, count: config.verifySegments, nowMs, onFinding: find };
-        return { ...(await verifySegments(options, verifiedTo)), notes, found };
-      },
-    },
-    {
-      name: 'reconcile',
-      when: config.jobs.reconcile,
-      async run() {
-        const fromMs = config.reconcileDays === 0 ? 0 : nowMs() - config.reconcileDays * DAY_MS;
-        // What came within the last minutes may not be loaded yet.
-        const toMs = nowMs() - config.reconcileGraceMs;
-        const options = { store, keys: await keys(), table, origins, fromMs, toMs, onFinding };
-        const reconciled = await reconcileTable(options);
-        count.compared(reconciled.rows, reconciled.differing);
-        return { ...reconciled };
-      },
-    },
-    {
-      name: 'hot',
-      when: config.jobs.hot,
-      run: async () => ({
-        ...(await dropHotDays({
-          store,
-          keys: await keys(),
-          table,
-          originOf: ({ topic, partition }) => originOf({ deployment, topic, partition }),
-          policy: policyNow(),
-          nowMs,
-          logFirst: async ({ topic, partition }) => (await kafka.boundsOf(topic)).get(partition)?.first ?? 0,
-          onFinding,
-        })),
-      }),
-    },
-    {
-      name: 'expire',
-      when: config.jobs.expire,
-      run: async () => ({
-        ...(await expireSegments({
-          checkClock: clock.check,
-          store,
-          signing,
-          keys: await keys(),
-          origins,
-          classOf: (origin) => parseOrigin(origin).topic.slice(EVENTS_TOPIC_PREFIX.length),
-          policy: policyNow,
-          anchors,
-          anchor,
-          notesLockMs,
-          nowMs,
-          onDecided: async (manifest, what) => {
-            for (const draft of decisionEvents(manifest, what, org)) await record(draft);
-          },
-        })),
-      }),
-    },
-  ];
+  const all = archivalJobs({
+    config,
+    kafka,
+    store,
+    table: hotTableIn(clickhouse),
+    signing,
+    keys,
+    policy: policyNow,
+    origins,
+    stampers: parts.stampers,
+    cosigners: parts.cosigners,
+    nowMs,
+    clock,
+    count,
+    record,
+    recordSurely: async (draft) => void (await recorder.record(draft)),
+    onFinding,
+  });
   const onRun = async (run: Awaited<ReturnType<typeof runJob>>): Promise<void> => {
     tellClock();
     count.ran(run, nowMs());
@@ -374,65 +284,6 @@ function troubleFinding(origin: string, error: unknown): Finding | undefined {
   } as const;
   const reason = reasons[error.code as keyof typeof reasons];
   return reason && { reason, origin, at: -1, detail: messageOf(error) };
-}
-
-/** Findings that are recorded within a minute; more are counted and logged, and the verifier finds them again. */
-const RECORDED_MAX = 200;
-
-/**
- * Records events of archival's own. A finding that comes again unchanged is recorded once for each start. Evidence is written
- * whether or not its findings can be recorded: they can be found again from it.
- */
-function recordingInto(
-  recorder: Pick<Recorder, 'record'>,
-  onUnrecorded: () => void,
-  log: ServiceContext['log'],
-): (draft: RecordDraft) => Promise<void> {
-  const told = new Set<string>();
-  let minute = 0;
-  let within = 0;
-  return async (draft) => {
-    if (draft.kind === 'alert') {
-      const key = `${draft.org_id} ${draft.error_code} ${draft.error_message} ${draft.detail}`;
-      if (told.has(key)) return;
-      if (told.size >= 10_000) told.clear();
-      told.add(key);
-      const now = Math.floor(Date.now() / 60_000);
-      within = now === minute ? within + 1 : 1;
-      minute = now;
-      if (within > RECORDED_MAX) return onUnrecorded();
-    }
-    try {
-      await recorder.record(draft);
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      onUnrecorded();
-      log.error({ reason: messageOf(error), event: draft.error_code }, 'an event could not be recorded');
-    }
-  };
-}
-
-/** The gateways create the topics, since they decide on the partitions; until then there is nothing to archive. */
-async function untilThere(
-  kafka: Kafka,
-  topics: readonly string[],
-  log: ServiceContext['log'],
-): Promise<void> {
-  for (const topic of topics) {
-    for (let wait = 0; (await kafka.partitionsOf(topic)) === undefined; wait += 1) {
-      if (wait % 30 === 0) log.warn({ topic }, 'waiting for the topic, which the first gateway creates');
-      await sleep(1_000);
-    }
-  }
-}
-
-async function partitionsOf(
-  kafka: Kafka,
-  topics: readonly string[],
-): Promise<{ readonly topic: string; readonly partitions: number }[]> {
-  return Promise.all(
-    topics.map(async (topic) => ({ topic, partitions: (await kafka.partitionsOf(topic)) ?? 0 })),
-  );
 }
 
 async function isThere(store: ObjectStore): Promise<boolean> {

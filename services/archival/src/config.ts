@@ -84,6 +84,7 @@ const schema = z.object({
       reconcile: z.string().default('37 * * * *'),
       hot: z.string().default('7 3 * * *'),
       expire: z.string().default('7 4 * * *'),
+      holds: z.string().default('5-59/10 * * * *'),
     })
     .prefault({}),
   /** Segments that one run of `verify` reads back, oldest reading first. */
@@ -157,6 +158,7 @@ export function readArchivalConfig(
       CAIRN_ARCHIVAL_JOB_RECONCILE: 'jobs.reconcile',
       CAIRN_ARCHIVAL_JOB_HOT: 'jobs.hot',
       CAIRN_ARCHIVAL_JOB_EXPIRE: 'jobs.expire',
+      CAIRN_ARCHIVAL_JOB_HOLDS: 'jobs.holds',
       CAIRN_ARCHIVAL_VERIFY_SEGMENTS: 'verifySegments',
       CAIRN_ARCHIVAL_RECONCILE_DAYS: 'reconcileDays',
       CAIRN_ARCHIVAL_RECONCILE_GRACE_MS: 'reconcileGraceMs',

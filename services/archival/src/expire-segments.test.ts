@@ -84,6 +84,7 @@ describe('segments whose time is over', () => {
       segments: 3,
       held: 0,
       locksExtended: 0,
+      marked: 0,
       tombstones: 3,
       deleted: 3,
       waiting: 0,
@@ -125,6 +126,7 @@ describe('segments whose time is over', () => {
     expect(await expire(rig, () => ({ ...policy, holds: [hold] }))).toMatchObject({
       held: 3,
       locksExtended: 3,
+      marked: 3,
       tombstones: 0,
       deleted: 0,
     });
@@ -132,6 +134,17 @@ describe('segments whose time is over', () => {
     const [object] = openManifest(note, [rig.keys.signing.archive.key]).objects;
     const head = await rig.bucket.head(object!.key, object!.version_id);
     expect(head!.lock!.retainUntil.getTime()).toBeGreaterThan(rig.nowMs + 300 * DAY_MS);
+    expect(head!.legalHold).toBe(true);
+  });
+
+  test('go once the hold is released and the lock that it carried on has ended', async () => {
+    const { rig } = await archived();
+    rig.nowMs += 410 * DAY_MS;
+    await expire(rig, () => ({ ...policy, holds: [hold] }));
+    expect(await expire(rig)).toMatchObject({ held: 0, marked: 3, deleted: 0 });
+    rig.nowMs += 400 * DAY_MS;
+    expect(await expire(rig)).toMatchObject({ marked: 0, deleted: 3 });
+    expect(await rig.report()).toMatchObject({ verdict: 'intact', deleted: 30 });
   });
 
   test('are kept when a hold is placed after the decision and before the deletion', async () => {

@@ -34,7 +34,7 @@ export interface ExpireOptions {
   /** Retention class of a log's topic. */
   readonly classOf: (origin: string) => string;
   /** Read anew each time it is asked: a hold that was placed meanwhile counts. */
-  readonly policy: () => RetentionPolicy;
+  readonly policy: () => RetentionPolicy | Promise<RetentionPolicy>;
   readonly anchors: Pick<AnchorLog, 'holdsTombstone'>;
   /** Runs a round of the anchor log. */
   readonly anchor: () => Promise<unknown>;
@@ -50,6 +50,8 @@ export interface Expired {
   readonly segments: number;
   readonly held: number;
   readonly locksExtended: number;
+  /** Segments whose objects were put under the store's own legal hold, or let out of it. */
+  readonly marked: number;
   readonly tombstones: number;
   readonly deleted: number;
   /** Tombstones whose objects are still there: not anchored yet, under a hold, or refused by the store. */
@@ -62,13 +64,23 @@ interface Planned {
   readonly note: Uint8Array;
   readonly plan: SegmentPlan;
   readonly tombstone: boolean;
+  readonly standing: Standing;
+}
+
+/** How the store keeps the objects of a segment that are there. */
+interface Standing {
+  /** The earliest date at which it lets one go; undefined when one has no lock. */
+  readonly lockedUntil: number | undefined;
+  /** Versions by their objects, and whether the store has its own legal hold on them. */
+  readonly versions: readonly { readonly key: string; readonly version: string; readonly held: boolean }[];
 }
 
 /**
  * Lets go of the segments that no regime demands any more and no hold covers, and carries on the locks of the others. The
  * steps are durable in this order; after a crash between any two the next run does the rest.
  *
- * 1. Locks that end before they should are extended.
+ * 1. Locks that end before they should are extended, and what is held is put under the store's legal hold as well. The lock is
+ *    what is relied on: some stores forget a legal hold when the lock ends.
  * 2. A tombstone says what is to be deleted, by which policy, and which holds were compared.
  * 3. A round of the anchor log holds the tombstone: from now on the decision cannot be made up later. COMMIT POINT.
  * 4. The versions are deleted, if the plan is still the same.
@@ -78,9 +90,9 @@ export async function expireSegments(options: ExpireOptions): Promise<Expired> {
   const { store, origins } = options;
   // A clock that is ahead would decide too early, and a tombstone cannot be taken back.
   options.checkClock();
-  const sum = { segments: 0, held: 0, locksExtended: 0, tombstones: 0, deleted: 0, waiting: 0 };
+  const sum = { segments: 0, held: 0, locksExtended: 0, marked: 0, tombstones: 0, deleted: 0, waiting: 0 };
   for (const origin of origins) {
-    for (const { manifest, note, plan, tombstone } of await planned(options, origin)) {
+    for (const { manifest, note, plan, tombstone, standing } of await planned(options, origin)) {
       sum.segments += 1;
       if (plan.act === 'held') sum.held += 1;
       if (plan.extendLock !== undefined) {
@@ -89,6 +101,7 @@ export async function expireSegments(options: ExpireOptions): Promise<Expired> {
           await store.extendLock(key, version, until);
         sum.locksExtended += 1;
       }
+      if (await markHeld(store, standing, plan.act === 'held')) sum.marked += 1;
       if (plan.act !== 'expire' || tombstone) continue;
       if (await decide(options, manifest, note, plan.since)) sum.tombstones += 1;
     }
@@ -118,7 +131,7 @@ async function planned(options: ExpireOptions, origin: string): Promise<Planned[
     if (name?.kind === 'tombstone') tombstones.add(name.first);
     if (name?.kind === 'deletion') done.add(name.first);
   }
-  const there: { manifest: Manifest; note: Uint8Array; segment: ArchivedSegment }[] = [];
+  const there: { manifest: Manifest; note: Uint8Array; segment: ArchivedSegment; standing: Standing }[] = [];
   for await (const { manifest, note } of readManifests(
     store,
     keys,
@@ -128,7 +141,8 @@ async function planned(options: ExpireOptions, origin: string): Promise<Planned[
     if (done.has(manifest.first)) continue;
     const { timestamps, received, streams, first } = manifest;
     const orgs = [...new Set(streams.map(({ org }) => org))];
-    const lockedUntil = await lockOf(store, manifest);
+    const standing = await standingOf(store, manifest);
+    const { lockedUntil } = standing;
     const segment = {
       name: String(first),
       class: classOf(origin),
@@ -138,31 +152,47 @@ async function planned(options: ExpireOptions, origin: string): Promise<Planned[
       lockedUntil,
       promisedUntil: manifest.retention.until,
     };
-    there.push({ manifest, note, segment });
+    there.push({ manifest, note, segment, standing });
   }
   const plans = planExpiry(
-    options.policy(),
+    await options.policy(),
     there.map(({ segment }) => segment),
     nowMs(),
   );
-  return there.map(({ manifest, note }, at) => ({
+  return there.map(({ manifest, note, standing }, at) => ({
     manifest,
     note,
+    standing,
     plan: plans[at]!,
     tombstone: tombstones.has(manifest.first),
   }));
 }
 
-/** The earliest date at which the store lets an object of the segment go; undefined when one has no lock. */
-async function lockOf(store: ArchiveStore, { objects }: Manifest): Promise<number | undefined> {
-  let earliest: number | undefined;
+async function standingOf(store: ArchiveStore, { objects }: Manifest): Promise<Standing> {
+  const versions: { key: string; version: string; held: boolean }[] = [];
+  let lockedUntil: number | undefined = Number.POSITIVE_INFINITY;
   for (const { key, version_id: version } of objects) {
     const head = await store.head(key, version);
     if (head === undefined) continue;
-    if (head.lock === undefined) return undefined;
-    earliest = Math.min(earliest ?? Number.POSITIVE_INFINITY, head.lock.retainUntil.getTime());
+    versions.push({ key, version, held: head.legalHold });
+    const until = head.lock?.retainUntil.getTime();
+    if (until === undefined) lockedUntil = undefined;
+    else if (lockedUntil !== undefined) lockedUntil = Math.min(lockedUntil, until);
   }
-  return earliest;
+  return { lockedUntil: versions.length === 0 ? undefined : lockedUntil, versions };
+}
+
+/** Sets the store's legal hold where it is not as it should be. @returns whether anything had to be done. */
+async function markHeld(store: ArchiveStore, { versions }: Standing, held: boolean): Promise<boolean> {
+  const differing = versions.filter((one) => one.held !== held);
+  try {
+    for (const { key, version } of differing) await store.setLegalHold(key, version, held);
+  } catch (error) {
+    // A store that has none is fit all the same: the lock was extended before.
+    if (!isFailure(error) || error.retry !== 'no') throw error;
+    return false;
+  }
+  return differing.length > 0;
 }
 
 /** Steps 2 and 3 up to the anchor: the tombstone. @returns false when what was promised has not ended yet. */
@@ -173,7 +203,7 @@ async function decide(
   since: number,
 ): Promise<boolean> {
   const { origin, first, objects, retention } = manifest;
-  const { holds, hash } = policy();
+  const { holds, hash } = await policy();
   const decidedAtMs = nowMs();
   const untilMs = Math.max(since, retention.until);
   if (untilMs > decidedAtMs) return false;

@@ -1,7 +1,8 @@
+import { firstVersions } from '@cairn/adapters';
 import { Failure } from '@cairn/failure';
 import { KeyHistory, type KeyRole, type NoteKey } from '@cairn/ledger';
 import type { SigningKeys } from './signing-keys.ts';
-import { type ArchiveStore, firstVersions } from './store-object.ts';
+import type { ArchiveStore } from './store-object.ts';
 
 const STATEMENT_BYTES_MAX = 65_536;
 
@@ -18,15 +19,48 @@ export async function readKeyHistory(
   return history;
 }
 
+/** Key of the streams that this process records itself; undefined for those of others. */
+export type OwnStreamKey = (orgId: string, gatewayId: string) => NoteKey | undefined;
+
 /** Keys that archival believes: its own, and those of the history, which are older or of other instances. */
 export class KnownKeys {
   readonly #own: SigningKeys;
-  readonly #history: KeyHistory | undefined;
+  readonly #ownStream: OwnStreamKey;
+  readonly #readHistory: () => Promise<KeyHistory | undefined>;
+  #history: KeyHistory | undefined;
 
-  /** @param history undefined where no root key is configured: then signatures of gateways are not judged. */
-  constructor(own: SigningKeys, history: KeyHistory | undefined) {
+  private constructor(
+    own: SigningKeys,
+    ownStream: OwnStreamKey,
+    readHistory: () => Promise<KeyHistory | undefined>,
+  ) {
     this.#own = own;
-    this.#history = history;
+    this.#ownStream = ownStream;
+    this.#readHistory = readHistory;
+  }
+
+  /**
+   * @param readHistory gives undefined where no root key is configured: then signatures of gateways are not judged.
+   * @throws Failure as `readHistory`.
+   */
+  static async read(
+    own: SigningKeys,
+    readHistory: () => Promise<KeyHistory | undefined>,
+    ownStream: OwnStreamKey = () => undefined,
+  ): Promise<KnownKeys> {
+    const keys = new KnownKeys(own, ownStream, readHistory);
+    await keys.renew();
+    return keys;
+  }
+
+  /** Reads the history anew: keys are stated while archival runs. @throws Failure as `readHistory`. */
+  async renew(): Promise<void> {
+    this.#history = await this.#readHistory();
+  }
+
+  /** As it was read last; undefined where no root key is configured. */
+  get history(): KeyHistory | undefined {
+    return this.#history;
   }
 
   log(origin: string, size: number): NoteKey[] {
@@ -44,6 +78,8 @@ export class KnownKeys {
   /** `unjudged` without a key history; undefined when it has no such key for this epoch. */
   gateway(orgId: string, gatewayId: string, epoch: number, keyId: string): NoteKey | 'unjudged' | undefined {
     if (this.#history === undefined) return 'unjudged';
+    const own = this.#ownStream(orgId, gatewayId);
+    if (own?.keyId === keyId) return own;
     return this.#history.gatewayKey(orgId, gatewayId, epoch, keyId);
   }
 

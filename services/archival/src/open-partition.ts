@@ -1,3 +1,4 @@
+import { firstVersions } from '@cairn/adapters';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import {
   Acceptance,
@@ -20,7 +21,7 @@ import type { Finding } from './finding.ts';
 import { archiveBroken, type KnownKeys } from './known-keys.ts';
 import { folderOf, joinManifest, type PlacedManifest, readManifests } from './read-manifests.ts';
 import { PositionsBuilder } from './rebuild-positions.ts';
-import { type ArchiveStore, firstVersions, OBJECT_BYTES_MAX, readEvidence } from './store-object.ts';
+import { type ArchiveStore, OBJECT_BYTES_MAX, readEvidence } from './store-object.ts';
 import { StreamWatches, type WatchLimits } from './watch-streams.ts';
 
 export interface OpenOptions {

@@ -1,3 +1,4 @@
+import { type FirstVersion, firstVersions } from '@cairn/adapters';
 import { isFailure, messageOf } from '@cairn/failure';
 import {
   type CompactRange,
@@ -8,7 +9,7 @@ import {
   sha256Hex,
 } from '@cairn/ledger';
 import { archiveBroken, type KnownKeys } from './known-keys.ts';
-import { type ArchiveStore, type FirstVersion, firstVersions, readObjects } from './store-object.ts';
+import { type ArchiveStore, readObjects } from './store-object.ts';
 
 /** A manifest as the bucket has it, in its place. */
 export interface PlacedManifest {

@@ -1,3 +1,4 @@
+import { firstVersion, firstVersions } from '@cairn/adapters';
 import { messageOf } from '@cairn/failure';
 import { type Manifest, parseObjectName, parseOrigin, tombstoneName } from '@cairn/ledger';
 import { compareRows, damageOf } from './compare-rows.ts';
@@ -5,7 +6,7 @@ import type { Finding } from './finding.ts';
 import type { HotTable } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
 import { committedSize, folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
-import { type ArchiveStore, firstVersion, firstVersions } from './store-object.ts';
+import type { ArchiveStore } from './store-object.ts';
 
 export interface ReconcileOptions {
   readonly store: ArchiveStore;

@@ -103,7 +103,7 @@ export function probeEvent({ behaviours, clockAheadMs }: LockReport, org: string
 export const isOrgId = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text);
 
 /** Keys sorted, as the trail's details have them. */
-function compactJson(facts: Readonly<Record<string, unknown>>): string {
+export function compactJson(facts: Readonly<Record<string, unknown>>): string {
   const sorted = Object.entries(facts).sort(([left], [right]) => (left < right ? -1 : 1));
   return JSON.stringify(Object.fromEntries(sorted)).slice(0, DETAIL_MAX);
 }

@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openNote, signNote } from '@cairn/ledger';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { openSigningKeys } from './signing-keys.ts';
+import { handOutVkeys, openSigningKeys } from './signing-keys.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cairn-keys-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -24,6 +24,16 @@ describe('the signing keys', () => {
     expect(again.log(origin).key.name).toBe(origin);
     expect(again.archive.key.name).toBe('audit.example/archive');
     expect(openNote(signNote('text\n', again.log(origin)), [again.log(origin).key]).text).toBe('text\n');
+  });
+
+  test('are handed out by their verifier keys, a line for each log', async () => {
+    const keys = await openSigningKeys(join(directory, 'c'), 'audit.example');
+    const origins = [0, 1].map((partition) => `audit.example/audit.events.standard/${partition}`);
+    for (let start = 0; start < 2; start += 1) await handOutVkeys(join(directory, 'c'), keys, origins);
+    const read = (name: string) => readFileSync(join(directory, 'c', name), 'utf8');
+    expect(read('log.vkey')).toBe(origins.map((origin) => `${keys.log(origin).key.vkey}\n`).join(''));
+    expect(read('archive.vkey')).toBe(`${keys.archive.key.vkey}\n`);
+    expect(read('anchor.vkey')).toBe(`${keys.anchor.key.vkey}\n`);
   });
 
   test('that cannot be read are a failure, and no new one is made in their place', async () => {

@@ -5,7 +5,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { chmod, link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Failure, messageOf } from '@cairn/failure';
 import { anchorOrigin, archiveKeyName, type NoteKey, type NoteSigner, noteKeyOf } from '@cairn/ledger';
@@ -52,6 +52,29 @@ export function signingKeysOf(
     archive: signer(archiveKeyName(deployment), keys.archive),
     anchor: signer(anchorOrigin(deployment), keys.anchor),
   };
+}
+
+/**
+ * Writes the verifier keys beside the private ones, a line each: `log.vkey` with one for each log, `archive.vkey`,
+ * `anchor.vkey`. They are what the holder of the root key is handed (`cairn keys enrol`).
+ */
+export async function handOutVkeys(
+  directory: string,
+  signing: SigningKeys,
+  origins: readonly string[],
+): Promise<void> {
+  await replaceLines(
+    join(directory, 'log.vkey'),
+    origins.map((origin) => signing.log(origin)),
+  );
+  await replaceLines(join(directory, 'archive.vkey'), [signing.archive]);
+  await replaceLines(join(directory, 'anchor.vkey'), [signing.anchor]);
+}
+
+async function replaceLines(path: string, signers: readonly NoteSigner[]): Promise<void> {
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  await writeFile(draft, signers.map(({ key }) => `${key.vkey}\n`).join(''), { flush: true });
+  await rename(draft, path);
 }
 
 async function openKey(directory: string, role: string): Promise<KeyObject> {

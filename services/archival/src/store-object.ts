@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { ObjectStore } from '@cairn/adapters';
+import { type FirstVersion, firstVersion, firstVersions, type ObjectStore } from '@cairn/adapters';
 import { Failure } from '@cairn/failure';
 
 /** What the archive keeps under a name. */
@@ -58,50 +58,6 @@ async function lockedUntil(store: ArchiveStore, key: string, version: string, un
   const { lock } = (await store.head(key, version)) ?? {};
   if (lock?.mode === 'COMPLIANCE' && lock.retainUntil.getTime() >= until.getTime()) return;
   await store.extendLock(key, version, until);
-}
-
-/**
- * The version that was put first. Whoever may write can put others in front of it, and cannot take it away.
- *
- * @throws Failure `s3.missing` (no)
- */
-export async function firstVersion(store: ArchiveStore, key: string): Promise<string> {
-  let first: string | undefined;
-  for await (const version of store.listVersions(key)) {
-    if (version.key === key && !version.deleteMarker) first = version.version;
-  }
-  if (first !== undefined) return first;
-  throw new Failure({ code: 's3.missing', retry: 'no', message: `the object store has no ${key}` });
-}
-
-/** An object by the version that was put first. */
-export interface FirstVersion {
-  readonly key: string;
-  readonly version: string;
-  /** What was done to it since: versions were put in front, or it was hidden behind a delete marker. Neither is archival's. */
-  readonly disturbed: 'replaced' | 'hidden' | undefined;
-}
-
-/** The objects under a prefix, rising by key, each by the version that was put first. */
-export async function* firstVersions(store: ArchiveStore, prefix: string): AsyncGenerator<FirstVersion> {
-  let here: { key: string; version: string | undefined; versions: number; hidden: boolean } | undefined;
-  const told = (): FirstVersion[] => {
-    if (here?.version === undefined) return [];
-    const disturbed = here.hidden ? 'hidden' : here.versions > 1 ? 'replaced' : undefined;
-    return [{ key: here.key, version: here.version, disturbed }];
-  };
-  for await (const { key, version, latest, deleteMarker } of store.listVersions(prefix)) {
-    if (key !== here?.key) {
-      yield* told();
-      here = { key, version: undefined, versions: 0, hidden: false };
-    }
-    if (deleteMarker) here.hidden ||= latest;
-    else {
-      here.version = version;
-      here.versions += 1;
-    }
-  }
-  yield* told();
 }
 
 /** Objects that are fetched at the same time. */

@@ -1,4 +1,5 @@
-import { type Accepted, SegmentWriter } from '@cairn/ledger';
+import { isFailure } from '@cairn/failure';
+import { type Accepted, type Leaf, SegmentWriter } from '@cairn/ledger';
 import type { Chunk, KeptRecords } from '@cairn/runtime';
 import type { Finding } from './finding.ts';
 import { type OpenLog, rolledBack } from './open-partition.ts';
@@ -44,7 +45,9 @@ export async function takeRecords(
     if (accepted.outcome === 'duplicate') duplicates += 1;
     if (accepted.outcome === 'no-event') others += 1;
     if (accepted.outcome !== 'leaf') continue;
-    for (const finding of watches.add(accepted)) onFinding(finding);
+    const found = watches.add(accepted);
+    if (found.length > 0)
+      for (const finding of await byLatestKeys(log, accepted.leaf, found)) onFinding(finding);
     if (log.segment !== undefined && !log.segment.fits(accepted.leaf)) await end();
     log.segment ??= new SegmentWriter(origin, log.committed);
     log.segment.add(accepted.leaf);
@@ -52,6 +55,18 @@ export async function takeRecords(
     if (log.segment.end === log.fixedEnd) await end();
   }
   return { leaves, duplicates, others };
+}
+
+/** A key may have been stated since the log was opened: what is not known is asked for once more before it is told. */
+async function byLatestKeys({ keys, watches }: OpenLog, leaf: Leaf, found: Finding[]): Promise<Finding[]> {
+  if (!found.some(({ reason }) => reason === 'unknown-key')) return found;
+  try {
+    await keys.renew();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return found;
+  }
+  return [...found.filter(({ reason }) => reason !== 'unknown-key'), ...watches.judgeAgain(leaf)];
 }
 
 const hashOf = (accepted: Accepted): string | undefined =>

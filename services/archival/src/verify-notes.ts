@@ -1,3 +1,4 @@
+import { firstVersion, firstVersions } from '@cairn/adapters';
 import { isFailure, messageOf } from '@cairn/failure';
 import {
   anchorCheckpointName,
@@ -10,7 +11,7 @@ import type { AnchorLog } from './anchor-log.ts';
 import type { Finding } from './finding.ts';
 import type { KnownKeys } from './known-keys.ts';
 import { folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
-import { type ArchiveStore, firstVersion, firstVersions } from './store-object.ts';
+import type { ArchiveStore } from './store-object.ts';
 
 export interface VerifyNotesOptions {
   readonly store: ArchiveStore;

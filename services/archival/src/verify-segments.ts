@@ -1,9 +1,10 @@
+import { firstVersion, firstVersions } from '@cairn/adapters';
 import { isFailure, messageOf } from '@cairn/failure';
 import { type Manifest, parseObjectName, readSegment, SegmentFacts, statementText } from '@cairn/ledger';
 import type { Finding } from './finding.ts';
 import type { KnownKeys } from './known-keys.ts';
 import { folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
-import { type ArchiveStore, firstVersion, firstVersions, readEvidence } from './store-object.ts';
+import { type ArchiveStore, readEvidence } from './store-object.ts';
 
 export interface VerifySegmentsOptions {
   readonly store: ArchiveStore;

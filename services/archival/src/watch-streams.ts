@@ -148,6 +148,27 @@ export class StreamWatches {
     }
     watched.unsealed = 0;
     watched.told.delete('unsealed-tail');
+    this.#judgeSignature({ walked, schemaId, bytes, start, end }, watched, find);
+  }
+
+  /** Judges the signature of the leaf that was added last again, by keys that were renewed since. */
+  judgeAgain(leaf: Leaf): Finding[] {
+    const { orgId, gatewayId, epoch, seq } = leaf.walked;
+    const watched = this.#streams.get(streamKey(orgId, gatewayId));
+    const found: Finding[] = [];
+    if (watched === undefined) return found;
+    watched.told.delete('unknown-key');
+    this.#judgeSignature(leaf, watched, (reason, detail) =>
+      found.push(this.#finding(reason, leaf.offset, orgId, gatewayId, epoch, seq, detail)),
+    );
+    return found;
+  }
+
+  #judgeSignature(
+    { walked, schemaId, bytes, start, end }: Pick<Leaf, 'walked' | 'schemaId' | 'bytes' | 'start' | 'end'>,
+    watched: Watched,
+    find: Find,
+  ): void {
     const { orgId, gatewayId, epoch, keyId } = walked;
     const key = this.#keys.gateway(orgId, gatewayId, epoch, keyId);
     if (key === 'unjudged') return;

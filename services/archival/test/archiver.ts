@@ -42,9 +42,8 @@ export class Rig {
   }
 
   async knownKeys(): Promise<KnownKeys> {
-    return new KnownKeys(
-      this.keys.signing,
-      await readKeyHistory(this.bucket, DEPLOYMENT, this.keys.root.key),
+    return KnownKeys.read(this.keys.signing, () =>
+      readKeyHistory(this.bucket, DEPLOYMENT, this.keys.root.key),
     );
   }
 

@@ -111,7 +111,7 @@ export async function simulate(seed: number): Promise<Verdict> {
       store: inWeather(bucket, travel, draw),
       deployment: DEPLOYMENT,
       signing: keys.signing,
-      keys: async () => new KnownKeys(keys.signing, await readKeyHistory(bucket, DEPLOYMENT, keys.root.key)),
+      keys: async () => KnownKeys.read(keys.signing, () => readKeyHistory(bucket, DEPLOYMENT, keys.root.key)),
       releasedIdOf: (id) => id,
       retentionOf: () => retention,
       watch: { unsealedMax: 256, silenceMsMax: 3_600_000_000 },

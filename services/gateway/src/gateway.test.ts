@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createPrivacyGuard, keyRingOf } from '@cairn/privacy';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -54,6 +55,24 @@ const POLICY = `
 @id("overflows") forbid (principal, action, resource)
 when { resource.name == "broken" && 9223372036854775807 + 1 > 0 };
 `;
+
+describe('a gateway that starts', () => {
+  test('has the key and the open stream of every organisation that may call, before the first call', async () => {
+    const identity = { credential_sha256: 'a'.repeat(64), org: 'globex', agent: 'a' };
+    await using rig = await startGateway(
+      { up: { url: 'http://127.0.0.1:1/mcp' } },
+      { config: { identities: [identity, { ...identity, credential_sha256: 'b'.repeat(64) }] } },
+    );
+    const keys = readdirSync(join(rig.directory, 'data', 'recorder', 'keys')).sort();
+    expect(keys).toEqual(['acme', 'globex', 'test'].flatMap((org) => [`${org}.pem`, `${org}.vkey`]));
+    for (let wait = 0; wait < 100 && rig.log.events.length < 3; wait += 1) await sleep(20);
+    expect(rig.log.events.map(({ org_id, kind }) => `${org_id} ${kind}`).sort()).toEqual([
+      'acme stream_open',
+      'globex stream_open',
+      'test stream_open',
+    ]);
+  });
+});
 
 describe('a call through the gateway', () => {
   let rig: GatewayRig;

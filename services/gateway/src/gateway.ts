@@ -151,6 +151,7 @@ export async function openCore(
     log: await logOf(config, parts.log ?? kafka?.log ?? unreachable()),
     topicOf: (orgId) => topicOf(classOf(orgId)),
     partitions: config.kafka.partitions,
+    orgIds: orgIdsOf(config),
     ...(config.recorder.spool_bytes_max ? { spool: { bytesMax: config.recorder.spool_bytes_max } } : {}),
     sign: config.recorder.sign,
     onFull: config.recorder.on_full,
@@ -216,3 +217,8 @@ function report(log: ServiceContext['log'], event: RecorderEvent): void {
 function unreachable(): never {
   throw new Error('without a log of the parts there is a Kafka');
 }
+
+/** Organisations that can call here, and the one in whose trail refusals stand that are of none. */
+const orgIdsOf = ({ deployment, identities, anonymous }: GatewayConfig): string[] => [
+  ...new Set([deployment, ...[...identities, ...(anonymous ? [anonymous] : [])].map(({ org }) => org)]),
+];

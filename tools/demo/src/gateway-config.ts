@@ -12,6 +12,9 @@ export interface DemoGatewayOptions {
 }
 
 export interface DemoGateway {
+  readonly deployment: string;
+  /** Where the gateway hands out the verifier keys of its streams. */
+  readonly keyDirectory: string;
   readonly configFile: string;
   /** Folder that the filesystem server serves. */
   readonly workspace: string;
@@ -33,7 +36,7 @@ export function writeGatewayConfig({
   writeFileSync(join(policies, 'demo.cedar'), POLICIES);
   const credentials = { operations: newCredential(), billing: newCredential() };
   const config = {
-    deployment: 'demo',
+    deployment: DEPLOYMENT,
     gateway_id: 'gw-demo',
     environment: 'demo',
     listen: { port },
@@ -69,7 +72,8 @@ export function writeGatewayConfig({
   const configFile = join(directory, 'gateway.yaml');
   // JSON is YAML.
   writeFileSync(configFile, JSON.stringify(config, null, 2), { mode: 0o600 });
-  return { configFile, workspace, credentials };
+  const keyDirectory = join(config.data_directory, 'recorder', 'keys');
+  return { deployment: DEPLOYMENT, keyDirectory, configFile, workspace, credentials };
 }
 
 function upstreamsOf(directory: string, workspace: string): Record<string, object> {
@@ -114,6 +118,8 @@ function upstreamsOf(directory: string, workspace: string): Record<string, objec
     },
   };
 }
+
+const DEPLOYMENT = 'demo';
 
 const POLICIES = `// What the demo's agents may do. Everything that is not permitted is denied.
 

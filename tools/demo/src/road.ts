@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { migrate, openClickHouse } from '@cairn/adapters';
 import { freePort, REPOSITORY, type ServiceProcess, startParts, startServiceProcess } from '@cairn/local';
+import { type DemoArchive, startArchive } from './archive.ts';
 import { type DemoGateway, writeGatewayConfig } from './gateway-config.ts';
 
 export interface RoadOptions {
@@ -11,6 +12,8 @@ export interface RoadOptions {
   readonly onProgress?: (line: string) => void;
   /** Variables for ingest beside the addresses. */
   readonly ingestEnv?: Readonly<Record<string, string>>;
+  /** Whether the archive is written as well. */
+  readonly archive?: boolean;
 }
 
 /** The whole road: parts, services as processes of their own, and a gateway over four MCP servers. */
@@ -18,13 +21,14 @@ export interface Road extends AsyncDisposable {
   readonly parts: Awaited<ReturnType<typeof startParts>>;
   readonly ingest: ServiceProcess;
   readonly gateway: ServiceProcess;
+  readonly archive: DemoArchive | undefined;
   readonly demo: DemoGateway;
   readonly gatewayUrl: string;
   readonly clickhouseUrl: string;
   readonly logDirectory: string;
 }
 
-const USUAL = { gateway: 18_200, gatewayHealth: 18_201, ingestHealth: 18_211 };
+const USUAL = { gateway: 18_200, gatewayHealth: 18_201, ingestHealth: 18_211, archivalHealth: 18_221 };
 
 /** Starts everything, in the order in which each needs the other; dispose stops what was started here. */
 export async function startRoad(options: RoadOptions): Promise<Road> {
@@ -73,10 +77,24 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
       }),
     );
     onProgress('ingest: reading audit.events.standard');
+    const archive = options.archive
+      ? own.use(
+          await startArchive({
+            directory,
+            deployment: demo.deployment,
+            gatewayKeys: demo.keyDirectory,
+            parts,
+            healthPort: await port(USUAL.archivalHealth),
+            logDirectory,
+            onProgress,
+          }),
+        )
+      : undefined;
     return {
       parts,
       ingest,
       gateway,
+      archive,
       demo,
       gatewayUrl: `http://127.0.0.1:${gatewayPort}`,
       clickhouseUrl,

@@ -211,7 +211,7 @@ describe(`the archive on real parts, archival killed -9 ${KILLS} times`, () => {
 
   test('rows that an administrator rewrote or deleted are named', async () => {
     await rig.ingest.stop();
-    const known = new KnownKeys(keys.signing, undefined);
+    const known = await KnownKeys.read(keys.signing, async () => undefined);
     const reconcile = async () => {
       const details: string[] = [];
       const sum = await reconcileTable({

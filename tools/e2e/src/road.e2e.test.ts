@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openClickHouse } from '@cairn/adapters';
 import {
   type AgentCall,
   awaitSession,
   PLANTED,
+  proveSoon,
   type Road,
   runBillingAgent,
   runOperationsAgent,
@@ -25,7 +27,7 @@ describe('the whole road, with real agents of both eras', () => {
   let billing: Session;
 
   beforeAll(async () => {
-    road = await startRoad({ directory, ports: 'any' });
+    road = await startRoad({ directory, ports: 'any', archive: true });
     const { gatewayUrl, demo, clickhouseUrl } = road;
     const [first, second] = [traceId(), traceId()];
     const access = { gatewayUrl, credential: demo.credentials.operations, traceId: first };
@@ -35,7 +37,7 @@ describe('the whole road, with real agents of both eras', () => {
     };
     operations = await awaitSession(clickhouseUrl, first, saw.operations.length);
     billing = await awaitSession(clickhouseUrl, second, saw.billing.length);
-  }, 240_000);
+  }, 480_000);
   afterAll(async () => {
     await road?.[Symbol.asyncDispose]();
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
@@ -184,6 +186,42 @@ describe('the whole road, with real agents of both eras', () => {
     expect(files().length).toBeGreaterThan(50);
   }, 60_000);
 
+  test('the archive verifies as intact under the root key alone, also after archival was killed and its keys were rotated', async () => {
+    const archive = road.archive!;
+    const verified = async () => {
+      const { code, said } = await archive.cairn(
+        'verify',
+        archive.place,
+        '--root',
+        archive.rootKey,
+        '--json',
+      );
+      return { code, verdict: JSON.parse(said) };
+    };
+    const last = (session: Session): string => session.steps.at(-1)!.event_ids.at(-1)!;
+    await proveSoon(archive, last(billing), join(directory, 'proof'));
+    await archive.enrol();
+    const first = await verified();
+    expect(first).toMatchObject({ code: 0, verdict: { verdict: 'intact', keys: { verdict: 'intact' } } });
+    expect(eventsOf(first.verdict, 'acme')).toBeGreaterThan(0);
+
+    await archive.archival.kill9();
+    const keys = join(directory, 'archival', 'keys');
+    for (const name of readdirSync(keys)) if (name.endsWith('.pem')) rmSync(join(keys, name));
+    await archive.archival.start();
+    // Until the new keys have signed something.
+    let unknown = await verified();
+    for (let wait = 0; wait < 60 && unknown.code === 0; wait += 1) {
+      await sleep(1_000);
+      unknown = await verified();
+    }
+    expect(unknown).toMatchObject({ code: 2, verdict: { verdict: 'not verifiable here' } });
+    await archive.enrol('--rotated');
+    const rotated = await verified();
+    expect(rotated).toMatchObject({ code: 0, verdict: { verdict: 'intact' } });
+    expect(eventsOf(rotated.verdict, 'acme')).toBeGreaterThan(eventsOf(first.verdict, 'acme'));
+  }, 240_000);
+
   test('a call without a credential is refused, and recorded', async () => {
     const answer = await fetch(`${road.gatewayUrl}/mcp/memory`, {
       method: 'POST',
@@ -212,4 +250,15 @@ function filesOf(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((file) => join(folder, file))
     .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+}
+
+/** Events of an organisation that a verdict counts. */
+function eventsOf(
+  verdict: { readonly logs: readonly { readonly population: readonly { org: string; events: number }[] }[] },
+  org: string,
+): number {
+  return verdict.logs
+    .flatMap(({ population }) => population)
+    .filter((entry) => entry.org === org)
+    .reduce((sum, { events }) => sum + events, 0);
 }

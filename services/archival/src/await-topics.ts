@@ -1,0 +1,25 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kafka } from '@cairn/adapters';
+import type { ServiceContext } from '@cairn/runtime';
+
+/**
+ * The topics with their partitions, once all of them are there. The gateways create them, since they decide on the
+ * partitions; until then there is nothing to archive.
+ */
+export async function awaitTopics(
+  kafka: Pick<Kafka, 'partitionsOf'>,
+  topics: readonly string[],
+  log: ServiceContext['log'],
+): Promise<{ readonly topic: string; readonly partitions: number }[]> {
+  const there: { readonly topic: string; readonly partitions: number }[] = [];
+  for (const topic of topics) {
+    let partitions = await kafka.partitionsOf(topic);
+    for (let wait = 0; partitions === undefined; wait += 1) {
+      if (wait % 30 === 0) log.warn({ topic }, 'waiting for the topic, which the first gateway creates');
+      await sleep(1_000);
+      partitions = await kafka.partitionsOf(topic);
+    }
+    there.push({ topic, partitions });
+  }
+  return there;
+}
