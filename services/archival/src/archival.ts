@@ -29,9 +29,12 @@ import { AnchorLog } from './anchor-log.ts';
 import { archivePartitions } from './archive-partitions.ts';
 import { cosignersOf, stampersOf } from './attestors.ts';
 import type { ArchivalConfig } from './config.ts';
+import { copySegments, copyStoreIn } from './copy-segments.ts';
 import { dropHotDays } from './drop-hot-days.ts';
+import { dropRestoredDays, restoredDaysIn } from './drop-restored-days.ts';
 import { expireSegments } from './expire-segments.ts';
 import type { Finding } from './finding.ts';
+import { derivedIn } from './forget-derived.ts';
 import { hotTableIn } from './hot-table.ts';
 import { KnownKeys, readKeyHistory } from './known-keys.ts';
 import { createArchivalMetrics } from './metrics.ts';
@@ -47,6 +50,8 @@ export interface ArchivalParts {
   readonly kafka?: Kafka;
   readonly clickhouse?: ClickHouse;
   readonly store?: ObjectStore;
+  /** Bucket of the query copies. */
+  readonly copies?: ObjectStore;
   readonly stampers?: readonly Stamper[];
   readonly cosigners?: readonly Cosigner[];
 }
@@ -94,6 +99,11 @@ async function startArchival(
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-archival' }));
   const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));
   const store = parts.store ?? own.use(await openObjectStore(config.s3));
+  const copyBucket =
+    parts.copies ??
+    (config.copies.bucket === undefined
+      ? undefined
+      : own.use(await openObjectStore({ ...config.s3, bucket: config.copies.bucket })));
   const ids =
     config.schemaRegistryUrl === undefined
       ? undefined
@@ -101,6 +111,7 @@ async function startArchival(
   const count = createArchivalMetrics(metrics, nowMs);
 
   await store.ensureBucket();
+  await copyBucket?.ensureBucket();
   const probed = await probeLocks(store);
   count.probed(probed);
   log.info({ ...probed }, 'the locks of the store were probed');
@@ -211,7 +222,7 @@ async function startArchival(
   };
   const table = hotTableIn(clickhouse);
   const verifiedTo = { after: '' };
-  const all: readonly Job[] = [
+  const all: Job[] = [
     { name: 'anchor', when: config.jobs.anchor, run: async () => ({ ...(await anchor()) }) },
     {
       name: 'verify',
@@ -255,6 +266,7 @@ async function startArchival(
           logFirst: async ({ topic, partition }) => (await kafka.boundsOf(topic)).get(partition)?.first ?? 0,
           onFinding,
         })),
+        restoredDropped: await dropRestoredDays(restoredDaysIn(clickhouse), nowMs()),
       }),
     },
     {
@@ -270,6 +282,7 @@ async function startArchival(
           policy: policyNow,
           anchors,
           anchor,
+          derived: derivedIn(clickhouse, copyBucket),
           notesLockMs,
           nowMs,
           onDecided: async (manifest, what) => {
@@ -279,6 +292,21 @@ async function startArchival(
       }),
     },
   ];
+  if (copyBucket !== undefined) {
+    all.push({
+      name: 'copy',
+      when: config.jobs.copy,
+      run: async () => ({
+        ...(await copySegments({
+          store,
+          copies: copyStoreIn(clickhouse, config.copies.collection, copyBucket),
+          keys: await keys(),
+          origins,
+          count: config.copies.segments,
+        })),
+      }),
+    });
+  }
   const onRun = async (run: Awaited<ReturnType<typeof runJob>>): Promise<void> => {
     count.ran(run, nowMs());
     log[run.outcome === 'success' ? 'info' : 'error']({ ...run }, 'job ran');

@@ -37,6 +37,7 @@ async function expire(
   rig: Rig,
   current: () => RetentionPolicy = () => policy,
   store: ObjectStore = rig.bucket,
+  forget: (first: number) => Promise<void> = async () => {},
 ): Promise<Expired & { decided: string[] }> {
   const anchors = new AnchorLog(DEPLOYMENT);
   const keys = await rig.knownKeys();
@@ -63,6 +64,7 @@ async function expire(
         },
         anchors,
       ),
+    derived: { forget: ({ first }) => forget(first) },
     notesLockMs: 3_650 * DAY_MS,
     nowMs: () => rig.nowMs,
     onDecided: async ({ first }, what) => void decided.push(`${what} ${first}`),
@@ -96,6 +98,25 @@ describe('segments whose time is over', () => {
     expect(report).toMatchObject({ verdict: 'intact', deleted: 30, proven: 2, size: 32 });
     expect(report.streams).toMatchObject([{ verdict: 'intact', deleted: 30, events: 2 }]);
     expect(await expire(rig)).toMatchObject({ tombstones: 0, deleted: 0, waiting: 0 });
+  });
+
+  test('go after what was made of their events, and stay while that stays', async () => {
+    const { rig } = await archived();
+    rig.nowMs += 410 * DAY_MS;
+    const there: [number, number][] = [];
+    const forget = async (first: number): Promise<void> => {
+      there.push([first, await segmentsIn(rig)]);
+      if (first === 10 && there.length === 2) throw new Error('a copy stays');
+    };
+    await expect(expire(rig, undefined, rig.bucket, forget)).rejects.toThrow('a copy stays');
+    expect(await segmentsIn(rig)).toBe(2);
+    expect(await expire(rig, undefined, rig.bucket, forget)).toMatchObject({ deleted: 2, waiting: 0 });
+    expect(there).toEqual([
+      [0, 3],
+      [10, 2],
+      [10, 2],
+      [20, 1],
+    ]);
   });
 
   test('are kept before it', async () => {
