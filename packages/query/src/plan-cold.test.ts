@@ -14,12 +14,14 @@ interface Held extends EventPlace {
 }
 
 const BEGIN_MS = 1_795_000_000_000;
+/** Coarse, so that times fall together: where a range ends is where a plan goes wrong. */
+const STEP_MS = DAY_MS / 4;
 const held = fc.record({
   org: fc.constantFrom('acme', 'globex', "o'rg", ''),
   gateway: fc.constantFrom('gw-1', 'gw-2'),
   // Times of their own run ahead of and behind the broker's: a spool that was full for a day, a clock that is wrong.
-  timestamp: fc.integer({ min: 0, max: 400 }).map((at) => (BEGIN_MS + at * (DAY_MS / 100)) * 1_000),
-  receivedAt: fc.integer({ min: 0, max: 400 }).map((at) => BEGIN_MS + at * (DAY_MS / 100)),
+  timestamp: fc.integer({ min: 0, max: 16 }).map((at) => (BEGIN_MS + at * STEP_MS) * 1_000),
+  receivedAt: fc.integer({ min: 0, max: 16 }).map((at) => BEGIN_MS + at * STEP_MS),
 });
 
 /** Segments of two logs: what their manifests say is counted from what they hold. */
@@ -53,7 +55,7 @@ const archive = fc
     }),
   );
 
-const time = fc.integer({ min: -50, max: 450 }).map((at) => (BEGIN_MS + at * (DAY_MS / 100)) * 1_000);
+const time = fc.integer({ min: -2, max: 18 }).map((at) => (BEGIN_MS + at * STEP_MS) * 1_000);
 const question: fc.Arbitrary<Question> = fc.record(
   {
     over: fc.constant('both' as const),
