@@ -43,6 +43,8 @@ const PURE = [
   'packages/event',
   'packages/failure',
   'packages/ledger',
+  'packages/native',
+  'packages/query',
   'packages/retention',
   'packages/session',
 ];

@@ -16,6 +16,7 @@ export {
   pendingMigrations,
   readMigrations,
 } from './migrate.ts';
+export { type Bucket, nameBucket } from './named-collection.ts';
 export type {
   Deletion,
   ListedObject,

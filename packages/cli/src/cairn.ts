@@ -1,6 +1,7 @@
 import { explain, Failure, isFailure, messageOf } from '@cairn/failure';
 import { VERSION } from '@cairn/runtime';
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { dayName, eventIdOf, formatName, rootOption, timeOf, wholeNumber } from './arguments.ts';
 import { type Does, examples } from './command.ts';
 import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
@@ -16,6 +17,7 @@ import { checkPolicy, explainKept } from './command-retention.ts';
 import { showSession, showSessions } from './command-session.ts';
 import { tail } from './command-tail.ts';
 import { verify } from './command-verify.ts';
+import { addColdCommands } from './commands-cold.ts';
 import { type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
 import { examine, type Patient } from './examine.ts';
 import { EXIT } from './exit-codes.ts';
@@ -145,6 +147,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
         query(open, output, sql, format),
       ),
     );
+  addColdCommands(program, does);
 
   const retention = program
     .command('retention')
@@ -198,8 +201,6 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     );
 
   program.commandsGroup('The evidence:');
-  const rootOption = (): Option =>
-    new Option('--root <key>', 'verifier key of the root, or its file; default CAIRN_ROOT_KEY');
   program
     .command('verify')
     .summary('say whether what is kept is what was recorded')
@@ -501,50 +502,15 @@ Examples:
   cairn sessions                 the latest sessions
   cairn session 4bf92f35         one of them, step by step
   cairn tail --last 20           events as they arrive
+  cairn search --agent research-assistant --archive s3://cairn-archive   events, hot or cold
   cairn verify s3://cairn-archive --root root.vkey   whether the archive is what was recorded
 
 Exit codes: 0 done, 1 a check failed or nothing was found, 64 the command line is wrong, 3 a part cannot be reached.
 Of verify: 0 intact, 1 broken, 2 not verifiable here.
 Environment: CLICKHOUSE_URL, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (or CLICKHOUSE_PASSWORD_FILE), KAFKA_BROKERS,
-REDIS_URL, S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, CAIRN_ROOT_KEY, CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
+REDIS_URL, S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, CAIRN_ROOT_KEY, CAIRN_ARCHIVE_COLLECTION, CAIRN_COPIES_COLLECTION,
+CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
 an unexpected error came from.`;
-
-function wholeNumber(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;
-    if (number >= least && number <= most) return number;
-    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
-  };
-}
-
-/** It stands in the statement, where no parameter can. */
-function formatName(text: string): string {
-  if (/^[A-Za-z]{1,64}$/.test(text)) return text;
-  throw new InvalidArgumentError('It must be a name such as CSVWithNames.');
-}
-
-function dayName(text: string): string {
-  const at = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00Z`) : undefined;
-  const day = Number.isNaN(at?.getTime() ?? Number.NaN) ? undefined : at?.toISOString().slice(0, 10);
-  if (day === text && day >= '2000-01-01' && day < '2200-01-01') return text;
-  throw new InvalidArgumentError('It must be a day from 2000-01-01 to 2199-12-31.');
-}
-
-/** An id as ClickHouse and people write it. */
-function eventIdOf(text: string): string {
-  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)) return text;
-  throw new InvalidArgumentError('It must be a UUID in lower case.');
-}
-
-/** A UTC day or an RFC 3339 time, in milliseconds since 1970. */
-function timeOf(text: string): number {
-  const isTime = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z)?$/.test(text);
-  const ms = isTime ? Date.parse(text) : Number.NaN;
-  if (ms >= 0) return ms;
-  throw new InvalidArgumentError(
-    'It must be a day such as 2026-11-25 or a time such as 2026-11-25T08:00:00Z.',
-  );
-}
 
 function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? messageOf(error)) : messageOf(error);

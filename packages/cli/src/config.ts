@@ -20,6 +20,19 @@ const schema = z.object({
     accessKey: z.string().optional(),
     secretKey: z.string().optional(),
   }),
+  /** Names under which ClickHouse keeps the buckets of the archive and of the copies. */
+  collections: z
+    .object({
+      archive: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,62}$/)
+        .default('cairn_archive'),
+      copies: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,62}$/)
+        .default('cairn_copies'),
+    })
+    .prefault({}),
   /** Verifier key of the root, or the file that holds it. */
   rootKey: z.string().optional(),
   /** Retention classes whose topics are looked at. */
@@ -68,6 +81,8 @@ export function readCliConfig(env: Environment): CliConfig {
       S3_REGION: 's3.region',
       S3_ACCESS_KEY: 's3.accessKey',
       S3_SECRET_KEY: 's3.secretKey',
+      CAIRN_ARCHIVE_COLLECTION: 'collections.archive',
+      CAIRN_COPIES_COLLECTION: 'collections.copies',
       CAIRN_ROOT_KEY: 'rootKey',
       CAIRN_CLASSES: 'classes',
       CAIRN_LOCAL_DIRECTORY: 'localDirectory',

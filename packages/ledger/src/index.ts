@@ -124,7 +124,7 @@ export {
 } from './reasons.ts';
 export { HASHES_REMEMBERED, RecentHashes } from './recent-hashes.ts';
 export { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
-export { SEGMENT_BYTES_MAX, SEGMENT_LEAVES, type SegmentRange } from './segment-form.ts';
+export { ROW_FIELDS, SEGMENT_BYTES_MAX, SEGMENT_LEAVES, type SegmentRange } from './segment-form.ts';
 export { signDatum, verifyDatum } from './signature.ts';
 export {
   cosignatureLine,

@@ -10,9 +10,12 @@ import { AnchorLog } from './anchor-log.ts';
 import { cosignersOf, stampersOf } from './attestors.ts';
 import type { ComparedClock } from './compared-clock.ts';
 import type { ArchivalConfig } from './config.ts';
+import { type CopyStore, copySegments } from './copy-segments.ts';
 import { dropHotDays } from './drop-hot-days.ts';
+import { dropRestoredDays, type RestoredDays } from './drop-restored-days.ts';
 import { expireSegments } from './expire-segments.ts';
 import type { Finding } from './finding.ts';
+import type { Derived } from './forget-derived.ts';
 import { heldBy } from './held-by.ts';
 import type { HotTable } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
@@ -30,6 +33,11 @@ export interface JobParts {
   readonly kafka: Pick<Kafka, 'boundsOf'>;
   readonly store: ObjectStore;
   readonly table: HotTable;
+  readonly restored: RestoredDays;
+  /** What was made of segments and goes before them. */
+  readonly derived: Derived;
+  /** Query copies, where there is a bucket for them. */
+  readonly copies?: CopyStore | undefined;
   readonly signing: SigningKeys;
   /** Read anew for each run. */
   readonly keys: () => Promise<KnownKeys>;
@@ -138,6 +146,7 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
           logFirst: async ({ topic, partition }) => (await kafka.boundsOf(topic)).get(partition)?.first ?? 0,
           onFinding,
         })),
+        restoredDropped: await dropRestoredDays(parts.restored, nowMs()),
       }),
     },
     {
@@ -163,6 +172,7 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
           policy: policyWithHolds,
           anchors,
           anchor,
+          derived: parts.derived,
           notesLockMs,
           nowMs,
           onDecided: async (manifest, what) => {
@@ -171,7 +181,19 @@ export function archivalJobs(parts: JobParts): readonly Job[] {
         })),
       }),
     },
+    ...(parts.copies === undefined ? [] : [copyJob(parts, parts.copies)]),
   ];
+}
+
+function copyJob({ config, store, keys, origins }: JobParts, copies: CopyStore): Job {
+  return {
+    name: 'copy',
+    when: config.jobs.copy,
+    async run() {
+      const { segments } = config.copies;
+      return { ...(await copySegments({ store, copies, keys: await keys(), origins, count: segments })) };
+    },
+  };
 }
 
 const DAY_MS = 86_400_000;

@@ -29,7 +29,10 @@ import { archivePartitions } from './archive-partitions.ts';
 import { awaitTopics } from './await-topics.ts';
 import { comparedClock } from './compared-clock.ts';
 import type { ArchivalConfig } from './config.ts';
+import { copyStoreIn } from './copy-segments.ts';
+import { restoredDaysIn } from './drop-restored-days.ts';
 import type { Finding } from './finding.ts';
+import { derivedIn } from './forget-derived.ts';
 import { hotTableIn } from './hot-table.ts';
 import { KnownKeys, readKeyHistory } from './known-keys.ts';
 import { createArchivalMetrics } from './metrics.ts';
@@ -44,6 +47,8 @@ export interface ArchivalParts {
   readonly kafka?: Kafka;
   readonly clickhouse?: ClickHouse;
   readonly store?: ObjectStore;
+  /** Bucket of the query copies. */
+  readonly copies?: ObjectStore;
   readonly stampers?: readonly Stamper[];
   readonly cosigners?: readonly Cosigner[];
   /** Milliseconds since 1970. */
@@ -93,6 +98,11 @@ async function startArchival(
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-archival' }));
   const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));
   const store = parts.store ?? own.use(await openObjectStore(config.s3));
+  const copyBucket =
+    parts.copies ??
+    (config.copies.bucket === undefined
+      ? undefined
+      : own.use(await openObjectStore({ ...config.s3, bucket: config.copies.bucket })));
   const ids =
     config.schemaRegistryUrl === undefined
       ? undefined
@@ -100,6 +110,7 @@ async function startArchival(
   const count = createArchivalMetrics(metrics, nowMs);
 
   await store.ensureBucket();
+  await copyBucket?.ensureBucket();
   const probed = await probeLocks(store, { nowMs });
   const clock = comparedClock(probed, nowMs);
   count.probed(probed);
@@ -198,6 +209,9 @@ async function startArchival(
     kafka,
     store,
     table: hotTableIn(clickhouse),
+    restored: restoredDaysIn(clickhouse),
+    derived: derivedIn(clickhouse, copyBucket),
+    copies: copyBucket && copyStoreIn(clickhouse, config.copies.collection, copyBucket),
     signing,
     keys,
     policy: policyNow,

@@ -85,6 +85,21 @@ const schema = z.object({
       hot: z.string().default('7 3 * * *'),
       expire: z.string().default('7 4 * * *'),
       holds: z.string().default('5-59/10 * * * *'),
+      /** Only where there is a bucket of copies. */
+      copy: z.string().default('27 * * * *'),
+    })
+    .prefault({}),
+  /** Query copies of segments; none are made without a bucket for them. */
+  copies: z
+    .object({
+      bucket: z.string().min(3).max(63).optional(),
+      /** Name under which ClickHouse has that bucket, with keys that may write into it. */
+      collection: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,62}$/)
+        .default('cairn_copies'),
+      /** Segments that one run copies. */
+      segments: z.coerce.number().int().min(1).max(100_000).default(64),
     })
     .prefault({}),
   /** Segments that one run of `verify` reads back, oldest reading first. */
@@ -159,6 +174,10 @@ export function readArchivalConfig(
       CAIRN_ARCHIVAL_JOB_HOT: 'jobs.hot',
       CAIRN_ARCHIVAL_JOB_EXPIRE: 'jobs.expire',
       CAIRN_ARCHIVAL_JOB_HOLDS: 'jobs.holds',
+      CAIRN_ARCHIVAL_JOB_COPY: 'jobs.copy',
+      S3_COPY_BUCKET: 'copies.bucket',
+      CAIRN_COPIES_COLLECTION: 'copies.collection',
+      CAIRN_ARCHIVAL_COPY_SEGMENTS: 'copies.segments',
       CAIRN_ARCHIVAL_VERIFY_SEGMENTS: 'verifySegments',
       CAIRN_ARCHIVAL_RECONCILE_DAYS: 'reconcileDays',
       CAIRN_ARCHIVAL_RECONCILE_GRACE_MS: 'reconcileGraceMs',

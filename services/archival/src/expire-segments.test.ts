@@ -39,6 +39,7 @@ async function expire(
   current: () => RetentionPolicy = () => policy,
   store: ObjectStore = rig.bucket,
   checkClock: () => void = () => {},
+  forget: (first: number) => Promise<void> = async () => {},
 ): Promise<Expired & { decided: string[] }> {
   const anchors = new AnchorLog(DEPLOYMENT);
   const keys = await rig.knownKeys();
@@ -65,6 +66,7 @@ async function expire(
         },
         anchors,
       ),
+    derived: { forget: ({ first }) => forget(first) },
     notesLockMs: 3_650 * DAY_MS,
     nowMs: () => rig.nowMs,
     checkClock,
@@ -111,6 +113,28 @@ describe('segments whose time is over', () => {
     });
     expect(await segmentsIn(rig)).toBe(3);
     expect(await Array.fromAsync(rig.bucket.list('tombstone/'))).toEqual([]);
+  });
+
+  test('go after what was made of their events, and stay while that stays', async () => {
+    const { rig } = await archived();
+    rig.nowMs += 410 * DAY_MS;
+    const there: [number, number][] = [];
+    const forget = async (first: number): Promise<void> => {
+      there.push([first, await segmentsIn(rig)]);
+      if (first === 10 && there.length === 2) throw new Error('a copy stays');
+    };
+    await expect(expire(rig, undefined, rig.bucket, undefined, forget)).rejects.toThrow('a copy stays');
+    expect(await segmentsIn(rig)).toBe(2);
+    expect(await expire(rig, undefined, rig.bucket, undefined, forget)).toMatchObject({
+      deleted: 2,
+      waiting: 0,
+    });
+    expect(there).toEqual([
+      [0, 3],
+      [10, 2],
+      [10, 2],
+      [20, 1],
+    ]);
   });
 
   test('are kept before it', async () => {

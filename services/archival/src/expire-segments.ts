@@ -21,6 +21,7 @@ import {
   type SegmentPlan,
 } from '@cairn/retention';
 import type { AnchorLog } from './anchor-log.ts';
+import type { Derived } from './forget-derived.ts';
 import { archiveBroken, type KnownKeys } from './known-keys.ts';
 import { committedSize, folderOf, NOTE_BYTES_MAX, readManifests } from './read-manifests.ts';
 import type { SigningKeys } from './signing-keys.ts';
@@ -38,6 +39,8 @@ export interface ExpireOptions {
   readonly anchors: Pick<AnchorLog, 'holdsTombstone'>;
   /** Runs a round of the anchor log. */
   readonly anchor: () => Promise<unknown>;
+  /** What was made of a segment's events goes before the segment does. */
+  readonly derived: Derived;
   readonly notesLockMs: number;
   readonly nowMs: () => number;
   /** Told of a decision to delete and of a deletion. */
@@ -83,7 +86,8 @@ interface Standing {
  *    what is relied on: some stores forget a legal hold when the lock ends.
  * 2. A tombstone says what is to be deleted, by which policy, and which holds were compared.
  * 3. A round of the anchor log holds the tombstone: from now on the decision cannot be made up later. COMMIT POINT.
- * 4. The versions are deleted, if the plan is still the same.
+ * 4. What was made of its events (rows that were loaded back, its query copy) and then the versions are deleted, if the plan is
+ *    still the same.
  * 5. The deletion note says what the store answered.
  */
 export async function expireSegments(options: ExpireOptions): Promise<Expired> {
@@ -230,11 +234,12 @@ async function versionsOf(store: ArchiveStore, key: string): Promise<string[]> {
 
 /** Steps 4 and 5. @returns false when the store keeps one of the versions. */
 async function deleteSegment(options: ExpireOptions, manifest: Manifest, note: Uint8Array): Promise<boolean> {
-  const { store, signing, keys, nowMs, notesLockMs, onDecided } = options;
+  const { store, signing, keys, derived, nowMs, notesLockMs, onDecided } = options;
   const { origin, first } = manifest;
   const signed = await readObject(store, tombstoneName(origin, first), NOTE_BYTES_MAX);
   if (signed === undefined) return false;
   const tombstone = openedTombstone(signed, keys, manifest, note);
+  await derived.forget(manifest);
   const answers: Deletion['answers'] = [];
   let absent = true;
   for (const { key } of tombstone.objects) {

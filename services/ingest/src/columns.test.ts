@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AUDIT_EVENT_SCHEMA_ID, ingestedSchema, PREFIX_FIELDS } from '@cairn/event';
-import { EVENT_COLUMNS, typeName } from '@cairn/native';
+import { columnType, EVENT_COLUMNS, typeName } from '@cairn/native';
 import { describe, expect, test } from '@jest/globals';
-import { avroColumns, columnType } from './encoder.ts';
+import { avroColumns } from './encoder.ts';
 
 const SQL = readFileSync(join(import.meta.dirname, '../../../deploy/clickhouse/0001_events.sql'), 'utf8');
 

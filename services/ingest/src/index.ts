@@ -1,12 +1,5 @@
 export { type IngestConfig, readIngestConfig } from './config.ts';
-export {
-  avroColumns,
-  avroEncoder,
-  type Body,
-  type Encoder,
-  nativeEncoder,
-  type StoredColumn,
-} from './encoder.ts';
+export { avroColumns, avroEncoder, type Body, type Encoder, nativeEncoder } from './encoder.ts';
 export type { EventTable, Owner } from './event-table.ts';
 export { createIngest, type Ingest, type IngestParts } from './ingest.ts';
 export { tableIn } from './table-in-clickhouse.ts';

@@ -1,0 +1,148 @@
+import { Failure } from '@cairn/failure';
+import { type Answer, type FilterColumn, type FoundEvent, type Over, searchEvents } from '@cairn/query';
+import { readArchive } from './archive-segments.ts';
+import type { CliConfig } from './config.ts';
+import { openEvidence } from './evidence.ts';
+import { EXIT } from './exit-codes.ts';
+import { type Output, tableOf } from './output.ts';
+import type { OpenTrail } from './trail.ts';
+import { readTrusted } from './trusted.ts';
+import { readKeys } from './verify-archive.ts';
+
+export interface SearchOptions {
+  readonly over: Over;
+  readonly archive?: string;
+  readonly copies?: string;
+  readonly root?: string;
+  /** Milliseconds since 1970; `to` is exclusive. */
+  readonly from?: number;
+  readonly to?: number;
+  readonly limit: number;
+  readonly oldest: boolean;
+  readonly org?: readonly string[];
+  readonly gateway?: readonly string[];
+  readonly agent?: readonly string[];
+  readonly session?: readonly string[];
+  readonly user?: readonly string[];
+  readonly service?: readonly string[];
+  readonly tool?: readonly string[];
+  readonly action?: readonly string[];
+  readonly decision?: readonly string[];
+  readonly outcome?: readonly string[];
+  readonly kind?: readonly string[];
+}
+
+/** Names of the command line, and the columns that they choose by. */
+const COLUMNS: Readonly<Record<string, FilterColumn>> = {
+  org: 'org_id',
+  gateway: 'gateway_id',
+  agent: 'agent_id',
+  session: 'session_id',
+  user: 'user_id',
+  service: 'service',
+  tool: 'tool_name',
+  action: 'action',
+  decision: 'decision',
+  outcome: 'result_status',
+  kind: 'kind',
+};
+
+/** `cairn search`: events over hot, cold or both, and which store gave them. */
+export async function search(
+  open: OpenTrail,
+  output: Output,
+  config: CliConfig,
+  options: SearchOptions,
+): Promise<number> {
+  const { over, limit, oldest, from, to } = options;
+  const filters = Object.fromEntries(
+    Object.entries(COLUMNS).map(([name, column]) => [
+      column,
+      (options[name as keyof SearchOptions] as readonly string[] | undefined) ?? [],
+    ]),
+  );
+  await using own = new AsyncDisposableStack();
+  const trail = own.use(open());
+  const archive = over === 'hot' ? undefined : await archiveOf(own, config, options);
+  const answer = await searchEvents(trail, archive, {
+    over,
+    filters,
+    from: from === undefined ? undefined : from * 1_000,
+    to: to === undefined ? undefined : to * 1_000,
+    order: oldest ? 'oldest' : 'newest',
+    limit,
+  });
+  const { events, ...about } = answer;
+  for (const event of events) output.value(event);
+  output.value({ answer: about });
+  for (const line of linesOf(events)) output.line(line);
+  output.note(summaryOf(answer));
+  return events.length > 0 ? EXIT.ok : EXIT.failed;
+}
+
+async function archiveOf(own: AsyncDisposableStack, config: CliConfig, options: SearchOptions) {
+  const { archive: where, copies: copiesAt } = options;
+  if (where === undefined) throw noArchive(options.over);
+  const { rootKey } = await readTrusted(options, config.rootKey);
+  const evidence = own.use(await openEvidence(where, config.s3));
+  const copies = copiesAt === undefined ? undefined : own.use(await openEvidence(copiesAt, config.s3));
+  const { history } = await readKeys(evidence, rootKey);
+  return { collections: config.collections, segments: () => readArchive(evidence, history, copies) };
+}
+
+function linesOf(events: readonly FoundEvent[]): string[] {
+  const text = (value: unknown): string => String(value ?? '');
+  const rows = events.map((event) => [
+    new Date(event.timestamp / 1_000).toISOString().slice(0, 23).replace('T', ' '),
+    event.store,
+    text(event['org_id']),
+    text(event['agent_id']),
+    [event['service'], event['tool_name'] || event['method'] || event['kind']].filter(Boolean).join('/'),
+    text(event['phase']),
+    text(event['decision']),
+    text(event['result_status']),
+    text(event['session_id']).slice(0, 16),
+  ]);
+  const header = [
+    'TIME (UTC)',
+    'FROM',
+    'ORGANISATION',
+    'AGENT',
+    'WHAT',
+    'PHASE',
+    'DECISION',
+    'OUTCOME',
+    'SESSION',
+  ];
+  return rows.length === 0 ? [] : tableOf(header, rows);
+}
+
+/** Which store gave what, for a person. */
+export function summaryOf({ events, rows, hotDays, restoredDays, segments, next }: Answer): string {
+  const { read, copiesRead, ruledOut, servedHot, notNeeded, deleted } = segments;
+  const all = read + ruledOut + servedHot + notNeeded + deleted;
+  const parts = [
+    `${events.length} events: ${rows.hot} hot (${hotDays.length} days)`,
+    `${rows.restored} restored (${restoredDays.length} days)`,
+    `${rows.copy + rows.archive} cold`,
+  ];
+  const why = [
+    [ruledOut, 'ruled out by their manifests'],
+    [servedHot, 'served hot'],
+    [notNeeded, 'not needed'],
+    [deleted, 'deleted under policy'],
+  ].flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]));
+  const cold =
+    all === 0
+      ? ''
+      : ` Of ${all} segments ${read} were read${copiesRead === 0 ? '' : `, ${copiesRead} of them from copies`}${why.length === 0 ? '' : `; ${why.join(', ')}`}.`;
+  return `${parts.join(', ')}.${cold}${next === undefined ? '' : ' There may be more.'}`;
+}
+
+const noArchive = (over: Over): Failure =>
+  new Failure({
+    code: 'config.invalid',
+    retry: 'no',
+    message: `to ask ${over === 'cold' ? 'the archive' : 'both stores'}, the archive must be named`,
+    mend: 'Add --archive s3://bucket, or ask --over hot.',
+  });

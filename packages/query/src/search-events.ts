@@ -1,0 +1,225 @@
+import { Failure } from '@cairn/failure';
+import type { Day } from './day.ts';
+import { isBehind, planCold, type Segment } from './plan-cold.ts';
+import { type HotDays, restoredDaysFor } from './plan-hot.ts';
+import { byPlace, checkQuestion, type EventPlace, type Question } from './question.ts';
+import { type Database, readHotDays } from './read-hot-days.ts';
+import {
+  ANSWER_SETTINGS,
+  avroSource,
+  type Collections,
+  copySource,
+  eventsIn,
+  HOT,
+  RESTORED,
+  type Statement,
+} from './statements.ts';
+
+/** What a search needs of the archive. */
+export interface Archive {
+  readonly collections: Collections;
+  /** All segments of all logs, deleted ones too. */
+  segments(): Promise<readonly Segment[]>;
+}
+
+/** - `hot`: cairn.events. - `restored`: what was loaded back. - `copy`, `archive`: read where it lies. */
+export type Store = 'hot' | 'restored' | 'copy' | 'archive';
+
+/** An event as it was found: fields under the names of the schema, ids as UUIDs, bytes in hex, times in microseconds. */
+export interface FoundEvent extends EventPlace {
+  readonly [field: string]: unknown;
+  readonly store: Store;
+  /** Milliseconds since 1970. */
+  readonly received_at: number;
+  /** Hex; null when the row was read from a segment, where it is a hash over the bytes and no value. */
+  readonly leaf_hash: string | null;
+}
+
+export interface Answer {
+  /** In the order that was asked for, each event once. */
+  readonly events: readonly FoundEvent[];
+  /** Of `events`, by the store that gave them. */
+  readonly rows: Readonly<Record<Store, number>>;
+  /** Days for which ClickHouse answered. What was received on any other day came from the archive. */
+  readonly hotDays: readonly Day[];
+  readonly restoredDays: readonly Day[];
+  readonly segments: {
+    readonly read: number;
+    /** Of these, read from their query copies. */
+    readonly copiesRead: number;
+    /** That hold no match, by their manifests. */
+    readonly ruledOut: number;
+    /** That only hold what ClickHouse answered for. */
+    readonly servedHot: number;
+    /** That cannot change the answer, which was full before. */
+    readonly notNeeded: number;
+    /** That may have held a match and were deleted under policy. */
+    readonly deleted: number;
+  };
+  /** Place of the last event, to ask for the next page; undefined when there is nothing behind it. */
+  readonly next: EventPlace | undefined;
+}
+
+/** Segments that are read with one statement. */
+const TOGETHER = 16;
+/** Times that a search begins again because days left the hot store while it looked. */
+const ATTEMPTS = 3;
+
+/**
+ * Finds events over hot, cold or both. Which store answers for an event is decided by the day on which the broker appended it:
+ * what the hot table has dropped is read from the restored table where it was loaded back, and else from the segments that the
+ * manifests do not rule out. So both stores give an event once; if they should not, it is taken once by partition and offset.
+ *
+ * @param archive undefined when hot alone is asked.
+ * @throws Failure `question.invalid`, `question.unsettled` (later) when days kept leaving the hot store; of the stores.
+ */
+export async function searchEvents(
+  database: Database,
+  archive: Archive | undefined,
+  question: Question,
+): Promise<Answer> {
+  checkQuestion(question);
+  const segments = question.over === 'hot' ? undefined : await archiveOf(archive).segments();
+  for (let attempt = 1; ; attempt += 1) {
+    const before = question.over === 'cold' ? NOTHING_HOT : await readHotDays(database);
+    const restoredDays =
+      question.over === 'cold' ? new Set<Day>() : restoredDaysFor(question, before, segments);
+    const served = new Set([...before.held, ...restoredDays]);
+
+    // What is hot.
+    const hot: Gathered = { events: [], copiesRead: 0 };
+    if (question.over !== 'cold') {
+      await gather(hot, database, 'hot', eventsIn(HOT, question));
+      if (restoredDays.size > 0)
+        await gather(hot, database, 'restored', eventsIn(RESTORED, question, { on: [...restoredDays] }));
+    }
+    // A day that was dropped meanwhile may be missing above, and is not asked for below.
+    const after = question.over === 'cold' ? before : await readHotDays(database);
+    if (!isStill(before, after, restoredDays)) {
+      if (attempt === ATTEMPTS) throw unsettled();
+      continue;
+    }
+
+    // What only the archive holds.
+    const plan = planCold(question, segments ?? [], served);
+    const cold = await readSegments(database, archive, question, plan.segments, [...served], hot.events);
+
+    const events = firstOf([...hot.events, ...cold.events], question);
+    const { ruledOut, servedHot, deleted } = plan;
+    return {
+      events,
+      rows: countRows(events),
+      hotDays: before.held,
+      restoredDays: [...restoredDays].sort(),
+      segments: {
+        read: cold.read,
+        copiesRead: cold.copiesRead,
+        ruledOut,
+        servedHot,
+        notNeeded: plan.segments.length - cold.read,
+        deleted,
+      },
+      next: events.length === question.limit ? placeOf(events.at(-1)!) : undefined,
+    };
+  }
+}
+
+const NOTHING_HOT: HotDays = { held: [], restored: [] };
+
+interface Gathered {
+  events: FoundEvent[];
+  copiesRead: number;
+}
+
+/** Some segments after the other, until nothing in those that are left can come before what was found. */
+async function readSegments(
+  database: Database,
+  archive: Archive | undefined,
+  question: Question,
+  segments: readonly Segment[],
+  served: readonly Day[],
+  hot: readonly FoundEvent[],
+): Promise<Gathered & { readonly read: number }> {
+  const cold: Gathered = { events: [], copiesRead: 0 };
+  let read = 0;
+  // The first few alone: an answer is often full after them.
+  for (let count = 2; read < segments.length; count = Math.min(count * 2, TOGETHER)) {
+    const full = firstOf([...hot, ...cold.events], question);
+    const last = full.length === question.limit ? full.at(-1) : undefined;
+    if (last !== undefined && isBehind(segments[read]!, last.timestamp, question.order)) break;
+    const some = segments.slice(read, read + count);
+    const { collections } = archiveOf(archive);
+    for (const { store, source } of sourcesOf(collections, some))
+      await gather(cold, database, store, eventsIn(source, question, { notOn: served }));
+    cold.copiesRead += some.filter(({ copy }) => copy !== undefined).length;
+    cold.events = firstOf(cold.events, question);
+    read += some.length;
+  }
+  return { ...cold, read };
+}
+
+function* sourcesOf(collections: Collections, segments: readonly Segment[]) {
+  const copies = segments.flatMap(({ copy }) => (copy === undefined ? [] : [copy]));
+  if (copies.length > 0) yield { store: 'copy', source: copySource(collections.copies, copies) } as const;
+  const objects = segments
+    .filter(({ copy }) => copy === undefined)
+    .flatMap(({ manifest }) => manifest.objects);
+  for (const [schemaId, of] of Map.groupBy(objects, ({ schema }) => schema)) {
+    const keys = of.map(({ key }) => key);
+    yield { store: 'archive', source: avroSource(collections.archive, schemaId, keys) } as const;
+  }
+}
+
+async function gather(
+  into: Gathered,
+  database: Database,
+  store: Store,
+  { sql, parameters }: Statement,
+): Promise<void> {
+  const rows = await database.query<Omit<FoundEvent, 'store'>>(sql, parameters, ANSWER_SETTINGS);
+  into.events.push(...rows.map((row) => ({ ...row, store }) as FoundEvent));
+}
+
+/** The first events in order, each once: where two stores give one, the earlier of the two in the list counts. */
+function firstOf(events: readonly FoundEvent[], { order, limit }: Question): FoundEvent[] {
+  const once = new Map<string, FoundEvent>();
+  for (const event of events) {
+    const key = `${event.topic} ${event.partition} ${event.offset}`;
+    if (!once.has(key)) once.set(key, event);
+  }
+  return [...once.values()].sort(byPlace(order)).slice(0, limit);
+}
+
+/** Whether everything that was relied on is still there. */
+function isStill(before: HotDays, after: HotDays, restored: ReadonlySet<Day>): boolean {
+  const held = new Set(after.held);
+  const loaded = new Set(after.restored.map(({ day }) => day));
+  return before.held.every((day) => held.has(day)) && [...restored].every((day) => loaded.has(day));
+}
+
+function countRows(events: readonly FoundEvent[]): Record<Store, number> {
+  const rows = { hot: 0, restored: 0, copy: 0, archive: 0 };
+  for (const { store } of events) rows[store] += 1;
+  return rows;
+}
+
+const placeOf = ({ timestamp, topic, partition, offset }: FoundEvent): EventPlace => ({
+  timestamp,
+  topic,
+  partition,
+  offset,
+});
+
+function archiveOf(archive: Archive | undefined): Archive {
+  if (archive !== undefined) return archive;
+  throw new TypeError('the archive is asked, and none is given');
+}
+
+function unsettled(): Failure {
+  return new Failure({
+    code: 'question.unsettled',
+    retry: 'later',
+    message: 'days left the hot store each time that it was asked',
+    mend: 'Ask again when the job that drops them has ended.',
+  });
+}

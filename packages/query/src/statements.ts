@@ -1,0 +1,221 @@
+// What is asked of ClickHouse. All values are bound as parameters; what stands in the text is ours: names of columns,
+// types, and of the collections that hold the address and the keys of the archive.
+import { releasedSchema, SCHEMAS } from '@cairn/event';
+import { ROW_FIELDS } from '@cairn/ledger';
+import { columnType, EVENT_COLUMNS, storedColumns, typeName } from '@cairn/native';
+import type { Day } from './day.ts';
+import { FILTER_COLUMNS, type Question } from './question.ts';
+
+export interface Statement {
+  readonly sql: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+/** Where rows come from, as the table has them: something that can stand behind FROM. */
+export interface Source {
+  readonly from: string;
+  /** Day on which the broker appended the event, over its columns. */
+  readonly day: string;
+  /** Columns that this source lacks, and what stands for them. */
+  readonly lacks: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Names under which ClickHouse keeps the address and the keys of the archive's bucket and of the copies' (named collections):
+ * so no key stands in a statement.
+ */
+export interface Collections {
+  readonly archive: string;
+  readonly copies: string;
+}
+
+export const HOT: Source = { from: 'cairn.events', day: 'append_day', lacks: {}, parameters: {} };
+export const RESTORED: Source = {
+  from: 'cairn.restored_events',
+  day: 'append_day',
+  lacks: {},
+  parameters: {},
+};
+
+const LATEST = SCHEMAS.at(-1)?.schema.fields ?? [];
+
+/** Ids that the table shows as UUIDs. */
+const UUIDS: ReadonlySet<string> = new Set(['event_id', 'call_id', 'parent_event_id']);
+/** Texts of the table that hold bytes. */
+const BYTES: ReadonlySet<string> = new Set(['parameters_sealed', 'response_sealed', 'signature']);
+
+/**
+ * Fields of an answer's rows. Not `prev_hash`: how the table keeps it depends on the row before (0001_events.sql), and who
+ * wants the chain wants the proof.
+ */
+export const ANSWER_FIELDS = LATEST.map(({ name }) => name).filter((name) => name !== 'prev_hash');
+
+/** Each in a form that JSON carries without loss: ids as UUIDs, bytes in hex, time in microseconds. */
+const SHOWN = ANSWER_FIELDS.map((name) => {
+  const plan = EVENT_COLUMNS.find((column) => column.name === name)!.plan;
+  const type = typeName(plan);
+  if (UUIDS.has(name)) return `toString(${name}) AS ${name}`;
+  if (type.includes('FixedString') || BYTES.has(name) || (plan.kind === 'dictionary' && plan.fixed))
+    return `lower(hex(${name})) AS ${name}`;
+  if (type.startsWith('DateTime64')) return `toUnixTimestamp64Micro(${name}) AS ${name}`;
+  return name;
+});
+
+/** Numbers as numbers, tuples as objects. */
+export const ANSWER_SETTINGS = {
+  output_format_json_quote_64bit_integers: 0,
+  output_format_json_named_tuples_as_objects: 1,
+  // A day's segments are read side by side, and no question may take the server down.
+  max_execution_time: 120,
+} as const;
+
+/**
+ * The events of a source that a question asks for, the first `limit` of them in its order.
+ *
+ * @param days only those that the broker appended on these days, or on none of these.
+ */
+export function eventsIn(
+  source: Source,
+  question: Question,
+  days: { readonly on?: readonly Day[]; readonly notOn?: readonly Day[] } = {},
+): Statement {
+  const { order, limit, from, to, after, filters } = question;
+  const parameters: Record<string, unknown> = { ...source.parameters, limit };
+  const conditions: string[] = [];
+  if (from !== undefined) {
+    conditions.push("timestamp >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')");
+    parameters['from'] = from;
+  }
+  if (to !== undefined) {
+    conditions.push("timestamp < fromUnixTimestamp64Micro({to:Int64}, 'UTC')");
+    parameters['to'] = to;
+  }
+  for (const column of FILTER_COLUMNS) {
+    const values = filters[column] ?? [];
+    if (values.length === 0) continue;
+    // One value is compared and several are looked up: of a set the indexes of ids make less.
+    conditions.push(
+      values.length === 1 ? `${column} = {${column}:String}` : `${column} IN {${column}:Array(String)}`,
+    );
+    parameters[column] = values.length === 1 ? values[0] : values;
+  }
+  if (days.on !== undefined) {
+    conditions.push(`${source.day} IN {on:Array(Date)}`);
+    parameters['on'] = days.on;
+  }
+  if (days.notOn !== undefined && days.notOn.length > 0) {
+    conditions.push(`${source.day} NOT IN {not_on:Array(Date)}`);
+    parameters['not_on'] = days.notOn;
+  }
+  if (after !== undefined) {
+    const behind = order === 'newest' ? '<' : '>';
+    const time = "fromUnixTimestamp64Micro({at:Int64}, 'UTC')";
+    conditions.push(
+      `timestamp ${behind}= ${time}`,
+      `(timestamp, toString(topic), partition, offset) ${behind} (${time}, {topic:String}, {partition:Int32}, {offset:Int64})`,
+    );
+    Object.assign(parameters, {
+      at: after.timestamp,
+      topic: after.topic,
+      partition: after.partition,
+      offset: after.offset,
+    });
+  }
+  const direction = order === 'newest' ? 'DESC' : 'ASC';
+  const columns = ['topic', 'partition', 'offset', 'received_at', 'leaf_hash', ...ANSWER_FIELDS].map(
+    (name) => (source.lacks[name] === undefined ? name : `${source.lacks[name]} AS ${name}`),
+  );
+  // Chosen and cut first, then shown: a shown column must not mean something else in a condition.
+  const sql = `SELECT topic, partition, offset, toUnixTimestamp64Milli(received_at) AS received_at, lower(hex(leaf_hash)) AS leaf_hash, ${SHOWN.join(', ')}
+FROM (
+  SELECT ${columns.join(', ')}
+  FROM ${source.from}
+  ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
+  ORDER BY timestamp ${direction}, toString(topic) ${direction}, partition ${direction}, offset ${direction}
+  LIMIT {limit:UInt32}
+)`;
+  return { sql, parameters };
+}
+
+/**
+ * Objects of segments that one schema wrote, read where they lie, as the table has its rows. Two things a segment's row does
+ * not hold and the table's does: the leaf hash, which is a hash over its bytes, and whether the link is as it should be.
+ *
+ * @param keys names of the objects.
+ */
+export function avroSource(
+  collection: Collections['archive'],
+  schemaId: number,
+  keys: readonly string[],
+): Source {
+  const { fields } = releasedSchema(schemaId).schema;
+  const structure = [...ROW_FIELDS, ...fields].map(({ name, type }) => `${name} ${columnType(type)}`);
+  const written = new Set(fields.map(({ name }) => name));
+  const columns = fields
+    .filter(({ name }) => name !== 'prev_hash')
+    .map(({ name }) => {
+      // The engine's reader refuses a fixed of 16 bytes for a UUID, and a UUID is no row of bytes to it.
+      if (UUIDS.has(name)) return `toUUID(UUIDNumToString(${name})) AS ${name}`;
+      const [stored] = storedColumns(name, `avro.${name}`);
+      return `${stored?.expression} AS ${name}`;
+    });
+  for (const { name, default: value } of LATEST)
+    if (!written.has(name)) columns.push(`CAST(${sqlOf(value)}, '${literalOf(copyType(name))}') AS ${name}`);
+  return {
+    from: `(
+    SELECT splitByChar('/', _path)[-3] AS topic, toInt32(splitByChar('/', _path)[-2]) AS partition, offset, received_at,
+           CAST(NULL, 'Nullable(String)') AS leaf_hash, ${columns.join(', ')}
+    FROM s3(${nameOf(collection)}, filename = {keys:String}, format = 'Avro', structure = '${literalOf(structure.join(', '))}') AS avro
+  )`,
+    day: 'toDate(received_at)',
+    lacks: {},
+    parameters: { keys: globOf(keys) },
+  };
+}
+
+/** Query copies, read where they lie. */
+export function copySource(collection: Collections['copies'], keys: readonly string[]): Source {
+  return {
+    from: `s3(${nameOf(collection)}, filename = {keys:String}, format = 'Parquet', structure = '${literalOf(COPY_STRUCTURE)}')`,
+    day: 'toDate(received_at)',
+    lacks: {},
+    parameters: { keys: globOf(keys) },
+  };
+}
+
+/** How a copy's columns are read. Ids are whole UUIDs in it: a part of an id finds nothing. */
+export const COPY_STRUCTURE = [
+  'topic String, partition Int32, offset Int64',
+  "received_at DateTime64(3, 'UTC'), leaf_hash FixedString(32)",
+  ...ANSWER_FIELDS.map((name) => `${name} ${copyType(name)}`),
+].join(', ');
+
+function copyType(name: string): string {
+  if (name === 'event_id') return 'UUID';
+  if (name === 'call_id') return 'Nullable(UUID)';
+  const plan = EVENT_COLUMNS.find((column) => column.name === name)!.plan;
+  if (plan.kind === 'dictionary' && plan.fixed !== undefined) return `Nullable(FixedString(${plan.fixed}))`;
+  return typeName(plan).replaceAll(/LowCardinality\(String\)/g, 'String');
+}
+
+/** The default of a field that an older schema does not have: null, a text, a number or an empty array. */
+function sqlOf(value: unknown): string {
+  if (value === null || value === undefined) return 'NULL';
+  if (Array.isArray(value)) return '[]';
+  return typeof value === 'number' ? String(value) : `'${literalOf(String(value))}'`;
+}
+
+/** Several names as one, as `s3()` wants them. */
+function globOf(keys: readonly string[]): string {
+  const strange = keys.find((key) => !/^[a-z0-9][a-z0-9./-]*$/.test(key));
+  if (strange !== undefined) throw new TypeError(`${strange} is no name of an object of the archive`);
+  return keys.length === 1 ? keys[0]! : `{${keys.join(',')}}`;
+}
+
+function nameOf(collection: string): string {
+  if (/^[a-z][a-z0-9_]{0,62}$/.test(collection)) return collection;
+  throw new TypeError(`${collection} is no name of a collection`);
+}
+
+const literalOf = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
