@@ -24,8 +24,9 @@ import {
 } from '@cairn/ledger';
 import { streamsOf } from '@cairn/traffic';
 
-const DEPLOYMENT = 'audit.example';
-const ORIGIN = `${DEPLOYMENT}/audit.events.standard/0`;
+export const DEPLOYMENT = 'audit.example';
+export const TOPIC = 'audit.events.standard';
+export const ORIGIN = `${DEPLOYMENT}/${TOPIC}/0`;
 /** Of four organisations. */
 export const GATEWAYS = 12;
 const FETCHED_FRAMES = 1_000;
@@ -33,6 +34,9 @@ const HEAD_BYTES = 61;
 
 export interface BenchKeys {
   readonly history: KeyHistory;
+  readonly root: NoteSigner;
+  /** Of the history, as they stand in the bucket. */
+  readonly statements: readonly Uint8Array[];
   /** Of gateways, by `<org>/<gateway>`. */
   readonly signers: ReadonlyMap<string, NoteSigner>;
   readonly log: NoteSigner;
@@ -44,6 +48,7 @@ export function keysOf(): BenchKeys {
   const log = signerOf(ORIGIN);
   const archive = signerOf(archiveKeyName(DEPLOYMENT));
   const history = new KeyHistory(DEPLOYMENT);
+  const statements: Uint8Array[] = [];
   const state = (role: KeyRole, subject: string, { key: { vkey } }: NoteSigner): void => {
     const { number, previous } = history.next;
     const statement: KeyStatement = {
@@ -58,7 +63,9 @@ export function keysOf(): BenchKeys {
       v: 1,
       vkey,
     };
-    history.add(signKeyStatement(statement, root), root.key);
+    const note = signKeyStatement(statement, root);
+    history.add(note, root.key);
+    statements.push(note);
   };
   state('log', ORIGIN, log);
   state('archive', ORIGIN, archive);
@@ -70,7 +77,7 @@ export function keysOf(): BenchKeys {
     signers.set(subject, signer);
     state('gateway', subject, signer);
   }
-  return { history, signers, log, archive };
+  return { history, root, statements, signers, log, archive };
 }
 
 function signerOf(name: string): NoteSigner {
