@@ -127,13 +127,24 @@ function prefixOf(offset: number, receivedAtMs: number): number {
 const rowBytes = ({ offset, receivedAtMs, start, end }: Leaf): number =>
   prefixOf(offset, receivedAtMs) + end - start;
 
+/**
+ * The block of the object that was closed last: the next one would have to widen its own from the beginning, and give a
+ * segment's worth of new memory back unused.
+ */
+let spare: Uint8Array<ArrayBuffer> | undefined;
+
 /** The rows of one writer's schema: blocks that are whole, compressed, and the one that is open. */
 class ObjectWriter {
   rows = 0;
   readonly #blocks: { rows: number; frame: Uint8Array }[] = [];
-  #open = new Uint8Array(262_144);
+  #open: Uint8Array<ArrayBuffer>;
   #openRows = 0;
   #openBytes = 0;
+
+  constructor() {
+    this.#open = spare ?? new Uint8Array(262_144);
+    spare = undefined;
+  }
 
   /** @returns the row's bytes. */
   add({ offset, receivedAtMs, bytes, start, end }: Leaf): number {
@@ -161,14 +172,18 @@ class ObjectWriter {
 
   #endBlock(): void {
     const rows = this.#open.subarray(0, this.#openBytes);
-    const frame = zstdCompressSync(rows, { params: ZSTD, pledgedSrcSize: rows.length, chunkSize: 1_048_576 });
-    this.#blocks.push({ rows: this.#openRows, frame });
+    // Room for the whole frame, so that zstd compresses from where the rows lie; what is kept is as long as the frame.
+    const chunkSize = rows.length + (rows.length >> 8) + 1_024;
+    const frame = zstdCompressSync(rows, { params: ZSTD, pledgedSrcSize: rows.length, chunkSize });
+    this.#blocks.push({ rows: this.#openRows, frame: new Uint8Array(frame) });
     this.#openRows = 0;
     this.#openBytes = 0;
   }
 
   close(header: Uint8Array): Uint8Array<ArrayBuffer> {
     if (this.#openRows > 0) this.#endBlock();
+    spare = this.#open;
+    this.#open = new Uint8Array();
     const sync = header.subarray(header.length - SYNC_BYTES);
     const blocks = this.#blocks.flatMap(({ rows, frame }) => [
       varint(rows),
