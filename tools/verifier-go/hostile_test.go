@@ -43,7 +43,7 @@ func TestABlockIsExactlyOneFrameThatHoldsItsSize(t *testing.T) {
 	}
 	for name, frame := range map[string][]byte{
 		"two frames": slices.Concat(whole, whole), "a frame and a skippable one": slices.Concat(whole, skippable),
-		"a skippable frame": skippable, "more than 8 MiB": bomb, "no size": unsized.Bytes(), "cut short": whole[:len(whole)-1],
+		"a skippable frame": skippable, "more than 16 MiB": bomb, "no size": unsized.Bytes(), "cut short": whole[:len(whole)-1],
 		"longer": append(bytes.Clone(whole), 0), "nothing": nil,
 	} {
 		if _, err := contentSize(frame); err == nil {

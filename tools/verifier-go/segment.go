@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	blockRowsMax   = 8_192
-	blockBytesMax  = 8_388_608
+	blockRowsMax   = 32_768
+	blockBytesMax  = 16_777_216
 	windowBytesMax = 8 << 20
 	schemaBytesMax = 1 << 20
 	segmentLeaves  = 65_536
@@ -310,7 +310,7 @@ func (b *block) readFrom(input *bufio.Reader, marker [16]byte) (ended bool, foun
 		return true, nil
 	}
 	if err != nil || count < 1 || count > blockRowsMax {
-		return false, formDamage("a block's count is not between 1 and 8,192")
+		return false, formDamage("a block's count is not between 1 and 32,768")
 	}
 	size, err := readStreamLong(input)
 	// A frame is never much longer than its content: what does not compress is stored, with 3 bytes for each 128 KiB.
@@ -427,7 +427,7 @@ func contentSize(frame []byte) (int, error) {
 		return 0, errors.New("a block is no zstd frame that holds its content's size")
 	}
 	if header.FrameContentSize == 0 || header.FrameContentSize > blockBytesMax || header.WindowSize > windowBytesMax {
-		return 0, errors.New("a block's frame is larger than 8 MiB")
+		return 0, errors.New("a block's frame is larger than 16 MiB or its window than 8")
 	}
 	at, isLast := header.HeaderSize, false
 	for !isLast {

@@ -22,15 +22,27 @@ const NOTES: Readonly<Record<string, string>> = {
   gateway_id: 'notes.gatewayStart = from;\n  notes.gatewayEnd = at;',
   key_id: 'notes.keyIdStart = from;\n  notes.keyIdEnd = at;',
   kind: 'notes.kind = byte >> 1;',
-  timestamp: 'notes.timestamp = skimmed;',
-  epoch: 'notes.epoch = skimmed;',
-  seq: 'notes.seq = skimmed;',
+  timestamp: 'notes.timestamp = value;',
+  epoch: 'notes.epoch = value;',
+  seq: 'notes.seq = value;',
   prev_hash: 'notes.prevHashAt = at - 32;',
   signature: 'notes.signed = byte === 2;',
 };
 
+/**
+ * Texts are looked at in runs: `run` is where the first text begins that was not looked at, or -1. What stands behind it is
+ * texts, and lengths, counts, symbols, branches and numbers of one byte, so one look sees that all its texts are ASCII. A run
+ * ends before free bytes and before a number of several bytes.
+ *
+ * @param back bytes that were passed and belong to what ends the run.
+ */
+const endRun = (back: number): string => `  if (run >= 0) {
+  if (!isAscii(view, base + run, base + at${back === 0 ? '' : ` - ${back}`})) return -1;
+  run = -1;
+  }`;
+
 /** A length of one or two bytes, which is less than any bound that the walk knows; then as many bytes. */
-const sized = (after: number, check: string): string => `  byte = bytes[at++]!;
+const sized = (after: number, isText: boolean): string => `  byte = bytes[at++]!;
   from = at;
   if (byte !== 0) {
   if (byte >= 0x80) {
@@ -38,9 +50,32 @@ const sized = (after: number, check: string): string => `  byte = bytes[at++]!;
   if (next >= 0x80 || next === 0) return -1;
   byte = (byte & 0x7f) | (next << 7);
   from = at;
+${endRun(2)}
   }
+${isText ? '  if (run < 0) run = from;' : endRun(1)}
   at += byte >> 1;
-  if ((byte & 1) !== 0 || at + ${after} > end${check}) return -1;
+  if ((byte & 1) !== 0 || at + ${after} > end) return -1;
+  }`;
+
+/** A number; one of one byte stands in a run. */
+const plainNumber = (pass: string, after: number): string => `  byte = bytes[at]!;
+  if (byte < 0x80) {
+  if ((byte & 1) !== 0) return -1;
+  at += 1;
+  value = byte >> 1;
+  } else {
+${endRun(0)}
+  next = bytes[at + 1]!;
+  if (next < 0x80) {
+  if ((byte & 1) !== 0 || next === 0) return -1;
+  at += 2;
+  value = ((byte & 0x7f) | (next << 7)) >> 1;
+  } else {
+  at = ${pass}(bytes, at);
+  if (at < 0) return -1;
+  value = skimmed;
+  }
+  if (at + ${after} > end) return -1;
   }`;
 
 export function skimSource(
@@ -83,13 +118,13 @@ export function skimSource(
       if (after < (type === 'int' || type === 'long' ? 7 : 1)) throw new Error(`a ${type} so near the end`);
       switch (type) {
         case 'string':
-          return sized(after, ' || !isAscii(bytes, from, at)');
+          return sized(after, true);
         case 'bytes':
-          return sized(after, '');
+          return sized(after, false);
         case 'int':
-          return `  at = plainInt(bytes, at);\n  if (at < 0 || at + ${after} > end) return -1;`;
+          return plainNumber('plainInt', after);
         case 'long':
-          return `  at = plainLong(bytes, at);\n  if (at < 0 || at + ${after} > end) return -1;`;
+          return plainNumber('plainLong', after);
         default:
           throw new Error(`the generator does not know the Avro type ${type}`);
       }
@@ -97,7 +132,7 @@ export function skimSource(
     const complex = type as ComplexType;
     switch (complex.type) {
       case 'fixed':
-        return `  at += ${complex.size};\n  if (at + ${after} > end) return -1;`;
+        return `${endRun(0)}\n  at += ${complex.size};\n  if (at + ${after} > end) return -1;`;
       case 'enum':
         if (complex.symbols.length > 64) throw new Error(`${complex.name} has too many symbols for one byte`);
         return `  byte = bytes[at++]!;\n  if ((byte & 1) !== 0 || byte >= ${2 * complex.symbols.length}) return -1;`;
@@ -121,10 +156,12 @@ export function skimSource(
     const noted = noting ? `  places[into + ${place}] = at - start;\n` : '';
     return `${noted}${source}${note === undefined ? '' : `\n  ${note}`}`;
   });
+  const parameters =
+    'bytes: Uint8Array, view: Words, base: number, start: number, end: number, notes: WalkNotes';
   const head = noting
-    ? `noteSchema${id}(bytes: Uint8Array, start: number, end: number, notes: WalkNotes, places: Uint16Array, into: number)`
-    : `skimSchema${id}(bytes: Uint8Array, start: number, end: number, notes: WalkNotes)`;
-  return `function ${head}: number {\n  if (start + ${leastOfAll(schema.fields)} > end) return -1;\n  let at = start;\n  let byte = 0;\n  let next = 0;\n  let from = 0;\n${lines.join('\n')}\n  return at;\n}`;
+    ? `noteSchema${id}(${parameters}, places: Uint16Array, into: number)`
+    : `skimSchema${id}(${parameters})`;
+  return `function ${head}: number {\n  if (start + ${leastOfAll(schema.fields)} > end) return -1;\n  let at = start;\n  let run = -1;\n  let byte = 0;\n  let value = 0;\n  let next = 0;\n  let from = 0;\n${lines.join('\n')}\n${endRun(0)}\n  return at;\n}`;
 }
 
 function rememberTypes(type: unknown, known: Map<string, ComplexType>): void {

@@ -58,13 +58,19 @@ describe('the walk', () => {
     const datumOf = (org_id: string): Uint8Array =>
       encodeDatum({ ...fc.sample(events, { numRuns: 1, seed: 1 })[0]!, org_id });
     // Texts of the same length and edges; a Buffer, whose slice is a view.
-    const [first, second] = [datumOf('aXcde'), datumOf('aYcde')];
-    const buffer = Buffer.from(first);
-    expect(walkDatum(buffer, AUDIT_EVENT_SCHEMA_ID)).toMatchObject({ ok: true, orgId: 'aXcde' });
-    buffer.set(second);
-    expect(walkDatum(buffer, AUDIT_EVENT_SCHEMA_ID)).toMatchObject({ ok: true, orgId: 'aYcde' });
-    buffer.set(first);
-    expect(walkDatum(buffer, AUDIT_EVENT_SCHEMA_ID)).toMatchObject({ ok: true, orgId: 'aXcde' });
+    for (const [one, other] of [
+      ['aXc', 'aYc'],
+      ['aXcde', 'aYcde'],
+      ['abcdXefgh', 'abcdYefgh'],
+    ] as const) {
+      const [first, second] = [datumOf(one), datumOf(other)];
+      const buffer = Buffer.from(first);
+      expect(walkDatum(buffer, AUDIT_EVENT_SCHEMA_ID)).toMatchObject({ ok: true, orgId: one });
+      buffer.set(second);
+      expect(walkDatum(buffer, AUDIT_EVENT_SCHEMA_ID)).toMatchObject({ ok: true, orgId: other });
+      buffer.set(first);
+      expect(walkDatum(buffer, AUDIT_EVENT_SCHEMA_ID)).toMatchObject({ ok: true, orgId: one });
+    }
   });
 
   test("tells texts apart whose characters have the numbers of another one's bytes", () => {

@@ -92,11 +92,12 @@ export function walkDatum(
   if (end - start > DATUM_BYTES_MAX) return { ok: false, reason: 'datum.too-long', at: start, field: '' };
   const walk = WALKS[schemaId];
   if (walk === undefined) return { ok: false, reason: 'schema.unknown', at: start, field: '' };
+  const view = viewOf(bytes);
   // A skim that stops exactly at the end has read nothing behind it, and is a walk at a sixth of its price.
   const skimmedTo =
     places === undefined
-      ? SKIMS[schemaId]!(bytes, start, end, notes)
-      : NOTING_SKIMS[schemaId]!(bytes, start, end, notes, places, into);
+      ? SKIMS[schemaId]!(bytes, view, bytes.byteOffset, start, end, notes)
+      : NOTING_SKIMS[schemaId]!(bytes, view, bytes.byteOffset, start, end, notes, places, into);
   if (skimmedTo === end) return walked(bytes, end);
   cursor.at = start;
   cursor.end = end;
@@ -125,7 +126,7 @@ export function walkNextDatum(
   if (walk === undefined || skim === undefined)
     return { ok: false, reason: 'schema.unknown', at: start, field: '' };
   const last = Math.min(limit, start + DATUM_BYTES_MAX);
-  const skimmedTo = skim(bytes, start, last, notes);
+  const skimmedTo = skim(bytes, viewOf(bytes), bytes.byteOffset, start, last, notes);
   // It goes forward only: one that stops within the limit has read nothing behind where it stops.
   if (skimmedTo > start && skimmedTo <= last) return walked(bytes, skimmedTo);
   cursor.at = start;
@@ -133,6 +134,18 @@ export function walkNextDatum(
   cursor.items = 0;
   if (walk(bytes, cursor, notes, nowhere, 0)) return walked(bytes, cursor.at);
   return { ok: false, reason: cursor.reason, at: cursor.at, field: notes.field };
+}
+
+/** The buffer that was looked into last, and a view of it: datums come by thousands from one. */
+let lastBuffer: ArrayBufferLike = new ArrayBuffer(0);
+let lastView: DataView<ArrayBufferLike> = new DataView(lastBuffer);
+
+function viewOf({ buffer }: Uint8Array): DataView {
+  if (buffer !== lastBuffer) {
+    lastView = new DataView(buffer);
+    lastBuffer = buffer;
+  }
+  return lastView;
 }
 
 function walked(bytes: Uint8Array, end: number): Walked {
@@ -155,22 +168,42 @@ function walked(bytes: Uint8Array, end: number): Walked {
  * Texts seen lately, by length and edges: organisations, gateways and keys repeat, and a string each time is garbage. The
  * texts alone are kept, never their bytes: a view of the buffer would hold all of it, and change with it.
  */
-const seen: string[] = new Array(256).fill('');
+const SEEN = 256;
+const seen: string[] = new Array(SEEN).fill('');
+/** The first and the last four bytes of each. */
+const seenHeads = new Int32Array(SEEN);
+const seenTails = new Int32Array(SEEN);
 
 function textBetween(bytes: Uint8Array, start: number, end: number): string {
   const size = end - start;
   if (size === 0) return '';
-  const slot = (bytes[start]! * 31 + bytes[end - 1]! * 17 + bytes[start + (size >> 1)]! * 7 + size) & 255;
+  let head: number;
+  let tail = 0;
+  if (size < 4) head = bytes[start]! | (bytes[start + (size >> 1)]! << 8) | (bytes[end - 1]! << 16);
+  else {
+    // The view is of this buffer: the datum was skimmed.
+    const base = bytes.byteOffset;
+    head = lastView.getInt32(base + start);
+    tail = lastView.getInt32(base + end - 4);
+  }
+  const slot = Math.imul(head ^ Math.imul(tail + size, 0x9e3779b1), 0x85ebca6b) >>> 24;
   const known = seen[slot]!;
-  if (known.length === size && isSame(known, bytes, start)) return known;
+  if (known.length === size && seenHeads[slot] === head && seenTails[slot] === tail) {
+    if (size <= 8 || isSame(known, bytes, start)) return known;
+  }
   const text = textOf(bytes.subarray(start, end));
   // As long as its bytes: it is ASCII, and its characters are its bytes.
-  if (text.length === size && size <= 256) seen[slot] = text;
+  if (text.length === size && size <= 256) {
+    seen[slot] = text;
+    seenHeads[slot] = head;
+    seenTails[slot] = tail;
+  }
   return text;
 }
 
+/** The four bytes at each end are. */
 function isSame(known: string, bytes: Uint8Array, start: number): boolean {
-  for (let index = 0; index < known.length; index += 1) {
+  for (let index = 4; index < known.length - 4; index += 1) {
     if (known.charCodeAt(index) !== bytes[start + index]) return false;
   }
   return true;

@@ -7,6 +7,7 @@ import {
   unframe,
   walkDatum,
 } from '@cairn/event';
+import { ByStream } from './by-stream.ts';
 import { hashAt, isHashAt } from './hash-text.ts';
 import type { Leaf } from './leaf.ts';
 import { type Placement, placeInStream, type StreamPosition, type Verdict } from './place-in-stream.ts';
@@ -69,11 +70,8 @@ export const streamKey = (orgId: string, gatewayId: string): string => `${orgId}
 export class Acceptance {
   readonly #partition: AcceptancePartition;
   readonly #positions: StreamPositions;
-  // Events of one gateway come together, so the last stream is kept at hand.
-  #orgId = '';
-  #gatewayId = '';
-  #key = '';
-  #isHere = false;
+  /** What is known of the names that were met. */
+  readonly #met = new ByStream<Met>();
 
   /** @param positions where each stream stands before the first record; moved on. */
   constructor(partition: AcceptancePartition, positions: StreamPositions = new Map()) {
@@ -108,36 +106,45 @@ export class Acceptance {
     if (timestampMicros < TIMESTAMP_MIN || timestampMicros > TIMESTAMP_MAX) {
       return noEvent('timestamp.range', 'timestamp', String(timestampMicros));
     }
-    if (orgId !== this.#orgId || gatewayId !== this.#gatewayId || this.#key === '')
-      this.#turnTo(orgId, gatewayId);
-    if (!this.#isHere) {
+    const { key, isHere } = this.#met.get(orgId, gatewayId) ?? this.#meet(orgId, gatewayId);
+    if (!isHere) {
       const belongs = partitionOf(orgId, gatewayId, this.#partition.partitions);
       return noEvent('partition.wrong', '', `its stream belongs to partition ${belongs}, not ${partition}`);
     }
     const hash = leafHashText(schemaId, bytes, start, end);
-    const position = this.#positions.get(this.#key);
+    const position = this.#positions.get(key);
     const head = position?.head;
     const prevHash =
       head !== undefined && isHashAt(head, bytes, walked.prevHashAt)
         ? head
         : hashAt(bytes, walked.prevHashAt);
     const placed = placeInStream(position, { epoch, seq, hash, prevHash });
-    this.#positions.set(this.#key, placed.position);
-    const leaf = { offset, receivedAtMs, schemaId, bytes, start, end, walked, hash };
+    this.#positions.set(key, placed.position);
+    const leaf = { offset, receivedAtMs, schemaId, bytes, start, end, walked, hash, prevHash };
     if (placed.verdict === 'duplicate') return { outcome: 'duplicate', leaf };
     return { outcome: 'leaf', leaf, verdict: placed.verdict, missing: placed.missing };
   }
 
-  #turnTo(orgId: string, gatewayId: string): void {
-    this.#orgId = orgId;
-    this.#gatewayId = gatewayId;
-    this.#key = streamKey(orgId, gatewayId);
-    // A stream that has a position has had a leaf here; hashing its name again would be the most of the work on short runs.
-    this.#isHere =
-      this.#positions.has(this.#key) ||
-      partitionOf(orgId, gatewayId, this.#partition.partitions) === this.#partition.partition;
+  #meet(orgId: string, gatewayId: string): Met {
+    const { partition, partitions } = this.#partition;
+    const key = streamKey(orgId, gatewayId);
+    // A stream that has a position has had a leaf here.
+    const isHere = this.#positions.has(key) || partitionOf(orgId, gatewayId, partitions) === partition;
+    const met = { key, isHere };
+    // Records of other partitions may name what they like.
+    if (this.#met.size >= MET_MAX) this.#met.clear();
+    this.#met.set(orgId, gatewayId, met);
+    return met;
   }
 }
+
+/** An organisation and a gateway: the name of their streams, and whether these belong to this partition. */
+interface Met {
+  readonly key: string;
+  readonly isHere: boolean;
+}
+
+const MET_MAX = 65_536;
 
 const noEvent = (reason: string, field: string, detail: string): Accepted => ({
   outcome: 'no-event',

@@ -21,6 +21,7 @@ export {
   bundleTreeText,
   signBundle,
 } from './bundle.ts';
+export { ByStream } from './by-stream.ts';
 export {
   type Checkpoint,
   checkpointText,

@@ -1,5 +1,5 @@
 import type { Walked } from '@cairn/event';
-import type { HashText } from './hash-text.ts';
+import { type HashText, hashAt, isHashAt } from './hash-text.ts';
 
 /** An accepted event as it stands in its log. */
 export interface Leaf {
@@ -15,4 +15,15 @@ export interface Leaf {
   readonly walked: Walked;
   /** Leaf hash. */
   readonly hash: HashText;
+  /** `prev_hash`, once somebody has asked where it leads (`isLinkedTo`). */
+  prevHash?: HashText | undefined;
+}
+
+/** Whether its `prev_hash` is this leaf hash. Several ask it of each leaf, and mostly with the same text. */
+export function isLinkedTo(leaf: Leaf, head: HashText): boolean {
+  const { prevHash, bytes, walked } = leaf;
+  if (prevHash !== undefined) return prevHash === head;
+  const isLinked = isHashAt(head, bytes, walked.prevHashAt);
+  leaf.prevHash = isLinked ? head : hashAt(bytes, walked.prevHashAt);
+  return isLinked;
 }

@@ -156,6 +156,7 @@ function* rowsOf(block: Uint8Array, rows: number, schemaId: number): Generator<P
       end,
       walked,
       hash: hashText,
+      prevHash: undefined,
     };
     at = end;
   }

@@ -161,6 +161,7 @@ class ObjectReader {
       end: walked.end,
       walked,
       hash,
+      prevHash: undefined,
     };
   }
 

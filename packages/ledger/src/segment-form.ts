@@ -15,8 +15,8 @@ export const SEGMENT_LEAVES = 65_536;
 /** Of rows, uncompressed. */
 export const SEGMENT_BYTES_MAX = 134_217_728;
 export const STREAM_COST_MAX = 786_432;
-export const BLOCK_ROWS_MAX = 8_192;
-export const BLOCK_BYTES_MAX = 8_388_608;
+export const BLOCK_ROWS_MAX = 32_768;
+export const BLOCK_BYTES_MAX = 16_777_216;
 export const SYNC_BYTES = 16;
 
 export interface SegmentRange {
@@ -79,15 +79,21 @@ export function varint(value: number): Uint8Array<ArrayBuffer> {
 
 export const VARINT_BYTES_MAX = 10;
 
-/** Writes a zigzag varint; returns the place behind it. Arithmetic and no bit operations: times go beyond 32 bits. */
+/** Writes a zigzag varint; returns the place behind it. */
 export function putVarint(value: number, into: Uint8Array, at: number): number {
   let rest = value < 0 ? -value * 2 - 1 : value * 2;
   let to = at;
-  while (rest >= 128) {
+  // Arithmetic as long as it is beyond 32 bits, as times are.
+  while (rest >= 0x80000000) {
     into[to++] = (rest % 128) | 128;
     rest = Math.floor(rest / 128);
   }
-  into[to++] = rest;
+  let low = rest | 0;
+  while (low >= 128) {
+    into[to++] = low | 128;
+    low >>>= 7;
+  }
+  into[to++] = low;
   return to;
 }
 

@@ -1,6 +1,7 @@
 import { KIND_SYMBOLS } from '@cairn/event';
-import { type HashText, hashAt, hexOfHash, isHashAt } from './hash-text.ts';
-import type { Leaf } from './leaf.ts';
+import { ByStream } from './by-stream.ts';
+import { type HashText, hashAt, hexOfHash } from './hash-text.ts';
+import { isLinkedTo, type Leaf } from './leaf.ts';
 import type { StreamRange } from './manifest.ts';
 
 const utf8 = new TextEncoder();
@@ -23,7 +24,8 @@ interface OpenRange {
 export class StreamRanges {
   readonly #ranges = new Map<string, OpenRange>();
   #cost = 0;
-  #last: OpenRange | undefined;
+  /** Of each gateway, the one that was asked for last. */
+  readonly #latest = new ByStream<OpenRange>();
 
   /** Of all streams that have a leaf here; bounds the manifest. */
   get cost(): number {
@@ -56,11 +58,11 @@ export class StreamRanges {
         whole: true,
       };
       this.#ranges.set(keyOf(orgId, gatewayId, epoch), opened);
-      this.#last = opened;
+      this.#latest.set(orgId, gatewayId, opened);
       this.#cost += streamCost(orgId, gatewayId);
       return;
     }
-    if (seq !== range.lastSeq + 1 || !isHashAt(range.head, bytes, prevHashAt)) range.whole = false;
+    if (seq !== range.lastSeq + 1 || !isLinkedTo(leaf, range.head)) range.whole = false;
     range.events += 1;
     range.lastSeq = seq;
     range.head = hash;
@@ -69,11 +71,10 @@ export class StreamRanges {
   }
 
   #find(orgId: string, gatewayId: string, epoch: number): OpenRange | undefined {
-    const last = this.#last;
-    if (last !== undefined && last.epoch === epoch && last.gateway === gatewayId && last.org === orgId)
-      return last;
+    const latest = this.#latest.get(orgId, gatewayId);
+    if (latest === undefined || latest.epoch === epoch) return latest;
     const found = this.#ranges.get(keyOf(orgId, gatewayId, epoch));
-    if (found !== undefined) this.#last = found;
+    if (found !== undefined) this.#latest.set(orgId, gatewayId, found);
     return found;
   }
 

@@ -1,4 +1,5 @@
 import { isFailure, messageOf } from '@cairn/failure';
+import { ByStream } from './by-stream.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
 import { type HashText, hashOfHex, hexOfHash, sha256Hex, ZERO_HASH } from './hash-text.ts';
@@ -90,11 +91,8 @@ export class LogVerifier {
   /** Leaves that wait for a checkpoint that proves them. */
   #waiting = 0;
   #deleted = 0;
-  /** By organisation and gateway. */
-  readonly #watches = new Map<string, Map<string, Watched>>();
+  readonly #watches = new ByStream<Watched>();
   readonly #population = new Map<string, Population>();
-  // Events of one gateway often come together, so the last one is kept at hand.
-  #watched: Watched | undefined;
   readonly #reasons: Partial<Record<Reason, number>> = {};
   readonly #logReasons = new Set<Reason>();
   readonly #findings: LedgerFinding[] = [];
@@ -432,9 +430,7 @@ export class LogVerifier {
 
   #addLeaf(leaf: Leaf, index: number): void {
     const { orgId, gatewayId } = leaf.walked;
-    let watched = this.#watched;
-    if (watched === undefined || watched.watch.gatewayId !== gatewayId || watched.watch.orgId !== orgId)
-      this.#watched = watched = this.#watchedOf(orgId, gatewayId);
+    const watched = this.#watchedOf(orgId, gatewayId);
     const day = Math.floor(leaf.receivedAtMs / DAY_MS);
     if (day !== watched.day) this.#turnDay(watched, day);
     watched.events += 1;
@@ -451,20 +447,18 @@ export class LogVerifier {
   }
 
   #watchedOf(orgId: string, gatewayId: string): Watched {
-    let gateways = this.#watches.get(orgId);
-    if (gateways === undefined) this.#watches.set(orgId, (gateways = new Map()));
-    let watched = gateways.get(gatewayId);
+    let watched = this.#watches.get(orgId, gatewayId);
     if (watched === undefined) {
       const note = (reason: Reason, leaf: number, epoch: number, seq: number, detail: string): void =>
         this.#keep({ reason, leaf, detail, stream: { orgId, gatewayId, epoch }, seq });
       const watch = new StreamWatch(orgId, gatewayId, this.#keys, this.#tree === undefined, note);
-      gateways.set(gatewayId, (watched = { watch, day: -1, events: 0 }));
+      this.#watches.set(orgId, gatewayId, (watched = { watch, day: -1, events: 0 }));
     }
     return watched;
   }
 
   #allWatched(): Watched[] {
-    return [...this.#watches.values()].flatMap((gateways) => [...gateways.values()]);
+    return [...this.#watches.values()];
   }
 
   /** Counts what its day had. */

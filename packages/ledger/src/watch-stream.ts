@@ -1,8 +1,8 @@
 import { KIND_SYMBOLS } from '@cairn/event';
 import { genesisHash } from './genesis.ts';
-import { bytesOfHash, type HashText, hashAt, hashOfHex, isHashAt, ZERO_HASH } from './hash-text.ts';
+import { bytesOfHash, type HashText, hashAt, hashOfHex, ZERO_HASH } from './hash-text.ts';
 import type { KeyHistory } from './key-history.ts';
-import type { Leaf } from './leaf.ts';
+import { isLinkedTo, type Leaf } from './leaf.ts';
 import type { StreamRange } from './manifest.ts';
 import { type LedgerVerdict, type Reason, verdictOf } from './reasons.ts';
 import { verifyDatum } from './signature.ts';
@@ -110,7 +110,7 @@ export class StreamWatch {
       return;
     } else if (current.isInterrupted) this.#goOn(current, seq, index);
     else if (seq > current.lastSeq + 1) this.#leaveHole(current, seq, index);
-    else if (!isHashAt(current.head, bytes, prevHashAt)) this.#breakLink(current, seq, index);
+    else if (!isLinkedTo(leaf, current.head)) this.#breakLink(current, seq, index);
     if (current.closed) this.#find('after-close', index, current, seq, 'it follows the end of its stream');
     this.#advance(current, leaf, index);
   }

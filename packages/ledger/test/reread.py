@@ -1,5 +1,5 @@
-"""Reads a segment's object with fastavro and prints what an auditor needs of each row: its offset and its leaf hash, computed
-from the datum that fastavro writes again under the writer's schema.
+"""Reads a segment's object with fastavro and prints what an auditor needs of each row: its offset, its leaf hash, computed
+from the datum that fastavro writes again under the writer's schema, and the broker's time in ms.
 
     python3 reread.py <object> <writer's schema>
 """
@@ -22,5 +22,5 @@ with open(container, "rb") as file:
         datum = io.BytesIO()
         fastavro.schemaless_writer(datum, parsed, {field["name"]: row[field["name"]] for field in schema["fields"]})
         leaf = hashlib.sha256(b"\x00\xc3\x01" + crc64 + datum.getvalue()).hexdigest()
-        rows.append([row["offset"], leaf])
+        rows.append([row["offset"], leaf, int(row["received_at"].timestamp() * 1_000)])
 print(json.dumps(rows))

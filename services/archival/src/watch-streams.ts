@@ -1,6 +1,7 @@
 import { KIND_SYMBOLS } from '@cairn/event';
 import {
   type Accepted,
+  ByStream,
   bytesOfHash,
   genesisHash,
   type HashText,
@@ -9,7 +10,6 @@ import {
   type Leaf,
   type Reason,
   type StreamRange,
-  streamKey,
   verifyDatum,
   ZERO_HASH,
 } from '@cairn/ledger';
@@ -46,7 +46,7 @@ export class StreamWatches {
   readonly #origin: string;
   readonly #keys: KnownKeys;
   readonly #limits: WatchLimits;
-  readonly #streams = new Map<string, Watched>();
+  readonly #streams = new ByStream<Watched>();
 
   constructor(origin: string, keys: KnownKeys, limits: WatchLimits) {
     this.#origin = origin;
@@ -57,11 +57,10 @@ export class StreamWatches {
   /** What a segment of the archive says of a stream, in order of segments. @param receivedMax of the segment, ms. */
   resume(range: StreamRange, receivedMax: number): void {
     const { org, gateway, epoch, last_seq: lastSeq, sealed_to: sealedTo, events, closed } = range;
-    const key = streamKey(org, gateway);
-    const before = this.#streams.get(key);
+    const before = this.#streams.get(org, gateway);
     if (before !== undefined && before.epoch > epoch) return;
     const unsealedBefore = before?.epoch === epoch ? before.unsealed : 0;
-    this.#streams.set(key, {
+    this.#streams.set(org, gateway, {
       orgId: org,
       gatewayId: gateway,
       epoch,
@@ -77,8 +76,7 @@ export class StreamWatches {
   /** One leaf, in order. */
   add({ leaf, verdict, missing }: Extract<Accepted, { outcome: 'leaf' }>): Finding[] {
     const { orgId, gatewayId, epoch, seq } = leaf.walked;
-    const key = streamKey(orgId, gatewayId);
-    const before = this.#streams.get(key);
+    const before = this.#streams.get(orgId, gatewayId);
     const found: Finding[] = [];
     const find = (reason: Reason, detail: string): void =>
       void found.push(this.#finding(reason, leaf.offset, orgId, gatewayId, epoch, seq, detail));
@@ -115,7 +113,7 @@ export class StreamWatches {
     watched.closed = KIND_SYMBOLS[leaf.walked.kind] === 'stream_close';
     watched.receivedAtMs = leaf.receivedAtMs;
     watched.told.delete('silence');
-    this.#streams.set(key, watched);
+    if (watched !== before) this.#streams.set(orgId, gatewayId, watched);
     this.#judgeSeal(leaf, watched, find);
     return found;
   }
