@@ -152,7 +152,7 @@ export class StreamWatches {
   /** Judges the signature of the leaf that was added last again, by keys that were renewed since. */
   judgeAgain(leaf: Leaf): Finding[] {
     const { orgId, gatewayId, epoch, seq } = leaf.walked;
-    const watched = this.#streams.get(streamKey(orgId, gatewayId));
+    const watched = this.#streams.get(orgId, gatewayId);
     const found: Finding[] = [];
     if (watched === undefined) return found;
     watched.told.delete('unknown-key');
