@@ -70,7 +70,7 @@ const pages = new Pages();
 
 /**
  * Rows of one partition, of any released schemas, taken apart into columns while they come: their datums are needed no
- * longer than until `settle`, and an event takes half of its datum's bytes and no object.
+ * longer than until `settle`, and an event takes three quarters of its datum's bytes and no object.
  */
 export class EventColumns {
   /** Where the walk of the next row's datum is to note its fields, from `placesAt` on. */

@@ -27,7 +27,7 @@ const schema = z.object({
   chunk: z
     .object({
       recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(100_000),
-      /** Of its columns, which are about half of its records; and of all chunks together that are loaded at a time. */
+      /** Of its columns, which are about three quarters of its records; and of all chunks together that are loaded at a time. */
       bytesMax: z.coerce
         .number()
         .int()
