@@ -46,6 +46,7 @@ const PURE = [
   'packages/native',
   'packages/query',
   'packages/retention',
+  'packages/rules',
   'packages/session',
 ];
 const LIBRARIES = [
@@ -62,7 +63,6 @@ const LIBRARIES = [
   'close-with-grace',
   'croner',
   '@cedar-policy/cedar-wasm',
-  're2js',
   'undici',
   'testcontainers',
 ];
