@@ -1,5 +1,14 @@
 export { type ClickHouse, type ClickHouseOptions, openClickHouse, type Settings } from './clickhouse.ts';
 export {
+  type GuardedHttp,
+  type GuardedHttpOptions,
+  type HttpAnswer,
+  type HttpClient,
+  type HttpRequest,
+  openGuardedHttp,
+  openHttpClient,
+} from './http-client.ts';
+export {
   type Kafka,
   type KafkaOptions,
   type KeyedValue,

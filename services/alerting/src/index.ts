@@ -1,0 +1,1 @@
+export { type Deliveries, type Delivering, type DeliverOptions, deliverAlerts } from './deliver-alerts.ts';
