@@ -94,12 +94,12 @@ const feeds = new WeakMap<readonly Correlation[], ReadonlyMap<string, readonly F
 
 function labelOf(
   { type }: Correlation,
-  { valueOf }: CorrelationSource,
+  source: CorrelationSource,
   slot: number,
   event: RuleEvent,
 ): string | undefined {
   if (type === 'event_count' || type === 'baseline') return '';
-  return type === 'value_count' ? valueOf?.(event) : String(slot);
+  return type === 'value_count' ? source.valueOf?.(event) : String(slot);
 }
 
 /** A window as a batch fills it. */

@@ -8,6 +8,7 @@ export {
   WEEK,
 } from './baseline.ts';
 export { continueEpisode, episodesOf } from './episode.ts';
+export { fieldNames } from './field.ts';
 export { type FoldedBatch, foldBatch, foldFirings, type Match, windowKey } from './fold-batch.ts';
 export { closesNext, judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
 export {
@@ -18,6 +19,9 @@ export {
   type MemoryWindows,
   type Outcome,
 } from './memory-windows.ts';
+export { type RuleMistake, ruleMistakeText } from './mistake.ts';
+export { MODIFIERS } from './modifiers.ts';
+export { type RuleFile, type RuleOptions, type RuleReading, readRules } from './read-rules.ts';
 export type {
   Correlation,
   CorrelationSource,

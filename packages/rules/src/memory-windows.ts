@@ -23,7 +23,7 @@ export function createMemoryWindows(lateness: Micros): MemoryWindows {
         const from = keptFrom(correlation, merged.at(-1)?.tick ?? 0, lateness);
         const view = { window, correlation, group, cells: trimCells(correlation, merged, from) };
         windows.set(window, view);
-        return totalOf(view.cells) >= correlation.floor ? [{ ...view, cells: merged }] : [];
+        return totalOf(merged) >= correlation.floor ? [{ ...view, cells: merged }] : [];
       }),
     open: () => [...windows.values()].filter(({ correlation }) => correlation.judgedAt === 'close'),
   };
