@@ -44,6 +44,7 @@ const PURE = [
   'packages/failure',
   'packages/ledger',
   'packages/retention',
+  'packages/rules',
   'packages/session',
 ];
 const LIBRARIES = [

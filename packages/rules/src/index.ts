@@ -1,0 +1,46 @@
+export {
+  type BaselineTerms,
+  type History,
+  HOUR,
+  hourOfWeek,
+  type Judgement,
+  judgeVolume,
+  WEEK,
+} from './baseline.ts';
+export { continueEpisode, episodesOf } from './episode.ts';
+export { fieldNames } from './field.ts';
+export { type FoldedBatch, foldBatch, foldFirings, type Match, windowKey } from './fold-batch.ts';
+export { closesNext, judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
+export {
+  createEvaluator,
+  createMemoryWindows,
+  type Evaluator,
+  type HistoryOf,
+  type MemoryWindows,
+  type Outcome,
+} from './memory-windows.ts';
+export { type RuleMistake, ruleMistakeText } from './mistake.ts';
+export { MODIFIERS } from './modifiers.ts';
+export { type RuleFile, type RuleOptions, type RuleReading, readRules } from './read-rules.ts';
+export type {
+  Correlation,
+  CorrelationSource,
+  Detection,
+  FieldName,
+  Level,
+  Micros,
+  Rule,
+  RuleEvent,
+  RuleHead,
+  RuleSet,
+} from './rule.ts';
+export {
+  type Cell,
+  type Episode,
+  EVIDENCE_MAX,
+  type Firing,
+  keptFrom,
+  mergeCells,
+  trimCells,
+  type WindowAddition,
+} from './window.ts';

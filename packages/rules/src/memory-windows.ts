@@ -1,0 +1,88 @@
+import type { History } from './baseline.ts';
+import { foldBatch, foldFirings, type Match } from './fold-batch.ts';
+import { judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
+import type { Correlation, Micros, RuleEvent, RuleSet } from './rule.ts';
+import { type Cell, type Firing, keptFrom, mergeCells, trimCells, type WindowAddition } from './window.ts';
+
+/** Windows in memory: the reference that other stores are held to, and what replays use. */
+export interface MemoryWindows {
+  /** Merges each addition and gives back its window as it then stands, of those where the counts reach the floor. */
+  add(additions: readonly WindowAddition[]): WindowView[];
+  /** All windows of the correlations that are judged at their close. */
+  open(): WindowView[];
+}
+
+/** @param lateness how far behind the newest event of its window an event may come and still be counted as on time. */
+export function createMemoryWindows(lateness: Micros): MemoryWindows {
+  const windows = new Map<string, WindowView>();
+  return {
+    add: (additions) =>
+      additions.flatMap((addition) => {
+        const { window, correlation, group } = addition;
+        const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
+        const from = keptFrom(correlation, merged.at(-1)?.tick ?? 0, lateness);
+        const view = { window, correlation, group, cells: trimCells(correlation, merged, from) };
+        windows.set(window, view);
+        return totalOf(merged) >= correlation.floor ? [{ ...view, cells: merged }] : [];
+      }),
+    open: () => [...windows.values()].filter(({ correlation }) => correlation.judgedAt === 'close'),
+  };
+}
+
+function totalOf(cells: readonly Cell[]): number {
+  return cells.reduce((total, { count }) => total + count, 0);
+}
+
+/** What a batch brought about. */
+export interface Outcome {
+  readonly matches: readonly Match[];
+  readonly firings: readonly Firing[];
+}
+
+/** Rules evaluated from beginning to end in memory. */
+export interface Evaluator {
+  /** Events in the order of their log. */
+  take(events: readonly RuleEvent[]): Outcome;
+  /** Event time has passed this instant: windows that ended by then are judged. */
+  close(upTo: Micros): Firing[];
+}
+
+/** What a group did in the same hour of the weeks before. Asked for `baseline` correlations only. */
+export type HistoryOf = (correlation: Correlation, group: readonly string[], hour: Micros) => History;
+
+/** @param historyOf default: nothing is known of any group. */
+export function createEvaluator(
+  rules: RuleSet,
+  lateness: Micros,
+  historyOf: HistoryOf = () => ({ counts: [] }),
+): Evaluator {
+  const windows = createMemoryWindows(lateness);
+  let closed = Number.NEGATIVE_INFINITY;
+
+  const judge = (additions: readonly WindowAddition[]): Firing[] => {
+    const added = new Map(additions.map((addition) => [addition.window, addition.cells]));
+    return windows.add(additions).flatMap((view) => {
+      const ticks = (added.get(view.window) ?? []).map(({ tick }) => tick);
+      if (view.correlation.type !== 'baseline') return judgeWindow(view, ticks[0] ?? 0, ticks.at(-1) ?? 0);
+      return [...new Set(ticks)].flatMap((hour) => {
+        const { firing } = judgeBaseline(view, hour, historyOf(view.correlation, view.group, hour));
+        return firing ?? [];
+      });
+    });
+  };
+  /** With what the firings set off in turn. */
+  const withChained = (firings: readonly Firing[]): Firing[] =>
+    firings.length === 0 ? [] : [...firings, ...withChained(judge(foldFirings(rules, firings)))];
+
+  return {
+    take(events) {
+      const { matches, additions } = foldBatch(rules, events);
+      return { matches, firings: withChained(judge(additions)) };
+    },
+    close(upTo) {
+      const firings = windows.open().flatMap((view) => judgeClosed(view, closed, upTo));
+      closed = Math.max(closed, upTo);
+      return withChained(firings);
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import type { AuditEvent } from '@cairn/event';
+import type { BaselineTerms } from './baseline.ts';
+
+/** Microseconds since 1970-01-01T00:00:00Z, or a span of so many, as event times are. */
+export type Micros = number;
+
+/** An event of which the fields that some rule reads are decoded (`RuleSet.fieldsRead`). What is not there is absent. */
+export type RuleEvent = Partial<AuditEvent>;
+
+/** A field of the schema, by its name there. */
+export type FieldName = keyof AuditEvent;
+
+export type Level = 'informational' | 'low' | 'medium' | 'high' | 'critical';
+
+/** What every rule says of itself. */
+export interface RuleHead {
+  /** The `id` of the file, or its `name` where it has none: unique among the rules that run together. */
+  readonly id: string;
+  readonly name: string | undefined;
+  readonly title: string;
+  readonly description: string;
+  readonly level: Level;
+  readonly tags: readonly string[];
+  /** The file as it was named to `readRules`, and the line at which the rule begins. */
+  readonly file: string;
+  readonly line: number;
+}
+
+/** A Sigma rule over one event. */
+export interface Detection extends RuleHead {
+  readonly kind: 'detection';
+  /** Whether a match is an alert of its own; false when it only feeds correlations. */
+  readonly alerts: boolean;
+  readonly fieldsRead: ReadonlySet<FieldName>;
+  /** Whether the rule holds for this event. Never throws, takes time linear in the event's size. */
+  readonly matches: (event: RuleEvent) => boolean;
+}
+
+/** A Sigma correlation, or one of the two extensions that count (`baseline`, and `temporal` with `not`). */
+export interface Correlation extends RuleHead {
+  readonly kind: 'correlation';
+  readonly alerts: boolean;
+  readonly type: 'event_count' | 'value_count' | 'temporal' | 'temporal_ordered' | 'baseline';
+  /** The rules that it counts, each with the fields that its group and its value come from. */
+  readonly sources: readonly CorrelationSource[];
+  /** Names of the group's values, in the order of `WindowAddition.group`; `org_id` is always the first. */
+  readonly groupBy: readonly string[];
+  /** A window is inclusive at both ends: `[end - timespan, end]`. */
+  readonly timespan: Micros;
+  /**
+   * Event times are rounded down to whole cells of this width before they are counted. 1 is exact. Wider cells are for
+   * counts that need many events: a window then reaches up to one cell further back.
+   */
+  readonly cellWidth: Micros;
+  /** How many cells of one window are worth keeping; the latest ones. */
+  readonly cellsMax: number;
+  /** The condition cannot hold while the counts of all cells of a window add up to less. */
+  readonly floor: number;
+  /**
+   * `event`: a window may fire at each event that it counts. `close`: it is judged once event time has passed its end,
+   * because it asks for something that did not happen.
+   */
+  readonly judgedAt: 'event' | 'close';
+  /** Whether this measure of a window fires. With `holdsFor`, that is asked instead. */
+  readonly holds: (measure: number) => boolean;
+  /** The condition as text, such as `>= 5`. */
+  readonly condition: string;
+  /** Extended condition: whether these sources, by index, seen in a window, make it fire. */
+  readonly holdsFor: ((seen: ReadonlySet<number>) => boolean) | undefined;
+  /** Sources, by index, whose events begin a window. Empty unless judged at its close. */
+  readonly anchors: ReadonlySet<number>;
+  /** 0 when all its sources are detections; else one more than the highest of the correlations that it counts. */
+  readonly depth: number;
+  readonly baseline: BaselineTerms | undefined;
+}
+
+export interface CorrelationSource {
+  /** `id` of the detection or correlation. */
+  readonly rule: string;
+  /** Group of an event that this rule matched, without `org_id`; undefined when a value is absent: it is not counted. */
+  readonly groupOf: (event: RuleEvent) => readonly string[] | undefined;
+  /** For `value_count`: the value that is counted, lower case as Sigma compares; undefined when absent. */
+  readonly valueOf: ((event: RuleEvent) => string | undefined) | undefined;
+  /** When the source is a correlation: where in its group (`groupBy`) each value of this group stands. */
+  readonly groupFrom: readonly number[] | undefined;
+}
+
+export type Rule = Detection | Correlation;
+
+/** Rules that run together. */
+export interface RuleSet {
+  readonly detections: readonly Detection[];
+  /** In the order of `depth`, so that what one counts was judged before it. */
+  readonly correlations: readonly Correlation[];
+  /** For the reader's schema: no rule looks at another field. */
+  readonly fieldsRead: ReadonlySet<FieldName>;
+}
