@@ -35,6 +35,7 @@ export type {
   StoredObject,
 } from './object-store.ts';
 export { type LockBehaviour, type LockReport, type ProbeOptions, probeLocks } from './probe-locks.ts';
+export { openRedis, type Redis, type RedisOptions, type RedisScript } from './redis.ts';
 export { type ObjectStoreOptions, openObjectStore } from './s3.ts';
 export {
   checkSchemaIds,

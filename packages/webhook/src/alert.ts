@@ -9,10 +9,10 @@ export interface Alert {
   readonly id: string;
   /** The same for all that is said of one alert, so that an end finds its beginning. */
   readonly key: string;
-  /** `finding` is said of the trail itself and has no end; `test` means nothing. */
-  readonly what: 'opened' | 'ended' | 'finding' | 'test';
+  /** `test` means nothing. */
+  readonly what: 'opened' | 'ended' | 'test';
   readonly orgId: string;
-  /** Id of the rule, or reason of the finding. */
+  /** Id of the rule. */
   readonly rule: string;
   readonly title: string;
   readonly level: Level;

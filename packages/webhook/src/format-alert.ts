@@ -54,7 +54,7 @@ const groupOf = ({ group }: Alert): [name: string, value: string][] =>
     .slice(0, GROUP_MAX)
     .map(([name, value]) => [shown(name, 64), shown(value, 256)]);
 
-const HEADINGS = { opened: '', ended: 'Ended: ', finding: 'Finding: ', test: 'Test: ' } as const;
+const HEADINGS = { opened: '', ended: 'Ended: ', test: 'Test: ' } as const;
 
 function summaryOf(alert: Alert, most: number): string {
   const group = groupOf(alert)

@@ -1,0 +1,95 @@
+import type { Firing, Micros, WindowAddition, WindowView } from '@cairn/rules';
+
+/** How far a partition's events were counted. */
+export interface WindowPosition {
+  /** The last offset that was counted; undefined when nothing is known of the partition. */
+  readonly offset: number | undefined;
+  /** The latest event of each stream that was counted, as `<epoch> <seq>`, by the stream's name. */
+  readonly streams: ReadonlyMap<string, string>;
+}
+
+/** A batch of one partition, as it is counted. */
+export interface CountedBatch {
+  readonly partition: string;
+  /** The offset that must have been counted last; undefined for none. */
+  readonly expected: number | undefined;
+  /** The last offset of this batch. */
+  readonly last: number;
+  /** Streams that went on, and how far. */
+  readonly streams: ReadonlyMap<string, string>;
+  readonly additions: readonly WindowAddition[];
+}
+
+/** A firing, as the episodes take it in. */
+export interface EpisodeFiring {
+  /** The window's key. */
+  readonly window: string;
+  readonly end: Micros;
+  /** An episode goes on with a firing that ends at most so long after its last one. */
+  readonly timespan: Micros;
+  readonly measure: number;
+  /** What will be told of the alert, should this firing open it: JSON. */
+  readonly facts: string;
+  /** This was told before the store lost its memory. */
+  readonly told: boolean;
+}
+
+/** Firings that belong together: one alert. */
+export interface EpisodeState {
+  readonly window: string;
+  /** End of its first firing: with the window, what the alert is known by. */
+  readonly since: Micros;
+  readonly until: Micros;
+  readonly peak: number;
+  readonly firings: number;
+  /** Its alert is on disk. */
+  readonly told: boolean;
+  readonly facts: string;
+}
+
+/** A window whose time is over. */
+export interface ClosingWindow {
+  readonly view: WindowView;
+  /** When its earliest part ended that was not judged yet. */
+  readonly endedAt: Micros;
+}
+
+/**
+ * Where windows are kept, for all instances together. Each method is one step: applied whole or not at all, and after a
+ * rejection nobody knows which. Everything but `add` may be repeated and then changes nothing.
+ */
+export interface Windows {
+  position(partition: string): Promise<WindowPosition>;
+  /**
+   * Merges a batch's additions and moves the partition's offset, together. @returns the windows whose counts reach the floor,
+   * as they then stand.
+   *
+   * @throws Failure `windows.moved` (yes) when another offset was counted last: nothing was changed.
+   */
+  add(batch: CountedBatch): Promise<WindowView[]>;
+  /** The same windows as they stand, changing nothing. */
+  look(additions: readonly WindowAddition[]): Promise<WindowView[]>;
+  /** Merges additions of chained correlations, whose `merge` is `set`. @param partition that looks after their close. */
+  set(partition: string, additions: readonly WindowAddition[]): Promise<WindowView[]>;
+  /** Takes firings into their episodes, in this order. @returns the episode of each, as it then stands. */
+  continueEpisodes(firings: readonly EpisodeFiring[]): Promise<EpisodeState[]>;
+  /** Their alerts are on disk. */
+  markTold(episodes: readonly Pick<EpisodeState, 'window' | 'since'>[]): Promise<void>;
+  /** Episodes that can no longer go on: whose last firing was more than a timespan and the lateness before this instant. */
+  ending(upTo: Micros, most: number): Promise<EpisodeState[]>;
+  /** An episode has ended, and that is on disk; one that went on meanwhile stays. */
+  forget(episode: Pick<EpisodeState, 'window' | 'since' | 'until'>): Promise<void>;
+  /** Windows of a partition that are judged at their close and had ended by this instant. */
+  closing(partition: string, upTo: Micros, most: number): Promise<ClosingWindow[]>;
+  /** What had ended of a window by this instant was judged. @param next when its next part ends, if it has one. */
+  closed(partition: string, window: string, upTo: Micros, next: Micros | undefined): Promise<void>;
+}
+
+/** How a firing of a correlation is taken into its episode. */
+export function episodeFiringOf(
+  { window, correlation, end, measure }: Firing,
+  facts: string,
+  told: boolean,
+): EpisodeFiring {
+  return { window, end, timespan: correlation.timespan, measure, facts, told };
+}
