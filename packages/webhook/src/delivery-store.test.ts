@@ -40,7 +40,7 @@ describe('the store of deliveries', () => {
     store.add([to('a', '1')], 1_000);
     using reader = new DeliveryStore(file());
     expect(reader.due('a', 1_000, 10)).toEqual([
-      { endpoint: 'a', alert: alertOf({ id: '1', key: '1' }), attempts: 0, dueMs: 1_000 },
+      { endpoint: 'a', alert: alertOf({ id: '1', key: '1' }), attempts: 0, dueMs: 1_000, addedMs: 1_000 },
     ]);
   });
 

@@ -9,6 +9,8 @@ export interface Delivery {
   /** Made so far. */
   readonly attempts: number;
   readonly dueMs: number;
+  /** When it was promised. */
+  readonly addedMs: number;
 }
 
 /** How a delivery stands after an attempt. */
@@ -123,18 +125,19 @@ export class DeliveryStore implements Disposable {
   due(endpoint: string, nowMs: number, most: number): Delivery[] {
     const rows = this.#database
       .prepare(
-        `SELECT alert, attempts, due_ms FROM deliveries AS d
+        `SELECT alert, attempts, due_ms, added_ms FROM deliveries AS d
          WHERE endpoint = ? AND state = 'due' AND due_ms <= ?
            AND NOT EXISTS (SELECT 1 FROM deliveries AS before WHERE before.endpoint = d.endpoint
              AND before.key = d.key AND before.state = 'due' AND before.number < d.number)
          ORDER BY due_ms, number LIMIT ?`,
       )
-      .all(endpoint, nowMs, most) as { alert: string; attempts: number; due_ms: number }[];
-    return rows.map(({ alert, attempts, due_ms: dueMs }) => ({
+      .all(endpoint, nowMs, most) as { alert: string; attempts: number; due_ms: number; added_ms: number }[];
+    return rows.map(({ alert, attempts, due_ms: dueMs, added_ms: addedMs }) => ({
       endpoint,
       alert: JSON.parse(alert) as Alert,
       attempts,
       dueMs,
+      addedMs,
     }));
   }
 

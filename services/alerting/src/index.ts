@@ -1,1 +1,2 @@
-export { type Deliveries, type Delivering, type DeliverOptions, deliverAlerts } from './deliver-alerts.ts';
+export { type Alerting, type AlertingParts, createAlerting } from './alerting.ts';
+export { type AlertingConfig, readAlertingConfig } from './config.ts';

@@ -2,6 +2,7 @@
  * Windows in Redis. All keys of a deployment begin with one hash tag, so that they share a slot of a cluster and a script may
  * touch them together:
  *
+ *     {cairn:<deployment>}:owner:<topic>/<partition>     who may count it: an arbitrary text
  *     {cairn:<deployment>}:offset:<topic>/<partition>    the last offset that was counted
  *     {cairn:<deployment>}:streams:<topic>/<partition>   hash: stream -> "<epoch> <seq>"
  *     {cairn:<deployment>}:window:<key>                  hash: "<tick>:<label>" -> "<count>:<event id, hex>"
@@ -9,13 +10,15 @@
  *                                                              "^" -> the newest tick
  *                                                              "~" -> the newest tick when it was trimmed last
  *     {cairn:<deployment>}:closing:<topic>/<partition>   sorted set: window's key by the end of its earliest unjudged part
- *     {cairn:<deployment>}:episode:<member>              hash: window, since, until, peak, firings, told, facts
- *     {cairn:<deployment>}:ends                          sorted set: member by the instant at which it can go on no more
+ *     {cairn:<deployment>}:episodes:<key>                sorted set: since, of each episode of a window
+ *     {cairn:<deployment>}:episode:<key>\n<since>        hash: window, since, until, peak, firings, told, facts, ends,
+ *                                                              and over once it has ended
+ *     {cairn:<deployment>}:ends:<topic>/<partition>      sorted set: "<key>\n<since>" by when it can go on no more
  *
- * The member of an episode is its window's key; once another has taken its place, the key, a line feed and its `since`.
  * Ticks and spans are microseconds, in decimal: they pass through Lua's numbers unharmed (below 2^53) and are never printed
  * from one, which would round them.
  */
+import { randomUUID } from 'node:crypto';
 import type { Redis, RedisScript } from '@cairn/adapters';
 import { bytesOfHex, hexOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
@@ -28,7 +31,7 @@ import {
   type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
-import type { ClosingWindow, EpisodeState, Windows } from './windows.ts';
+import type { ClosingWindow, EpisodeState, PartitionWindows, Windows } from './windows.ts';
 
 export interface WindowsInRedisOptions {
   readonly redis: Pick<Redis, 'run'>;
@@ -44,20 +47,27 @@ const CELLS_AT_ONCE = 20_000;
 /** How long a window outlives its span in Redis, by Redis's clock. */
 const GRACE_MS = 3_600_000;
 
-const SHARED_LUA = `
-local function trim(key, keep, cellsMax)
+/** Every script begins with prefix, partition and owner. */
+const OWNER_LUA = `
+local prefix, partition, owner = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('GET', prefix .. 'owner:' .. partition) ~= owner then return { 'fenced' } end
+`;
+
+const TRIM_LUA = `
+local function trim(key, keep, cellsMax, oldest)
   local all = redis.call('HGETALL', key)
   local newest = tonumber(redis.call('HGET', key, '^'))
+  local from = math.min(newest, oldest) - keep
   local cells = {}
   local total = 0
   for i = 1, #all, 2 do
     local tick = string.match(all[i], '^(%-?%d+):')
     if tick then
       local count = tonumber(string.match(all[i + 1], '^%d+'))
-      if tonumber(tick) < newest - keep then
+      if tonumber(tick) < from then
         redis.call('HDEL', key, all[i])
       else
-        cells[#cells + 1] = { tonumber(tick), all[i], count }
+        if tonumber(tick) < oldest then cells[#cells + 1] = { tonumber(tick), all[i], count } end
         total = total + count
       end
     end
@@ -73,16 +83,16 @@ local function trim(key, keep, cellsMax)
 end
 `;
 
-/** ARGV: mode, prefix, partition, expected, last, streams, (stream, position)*, additions. See `argumentsOf`. */
+/** ARGV: …, mode, expected, last, oldest, streams, (stream, position)*, additions. See `argumentsOf`. */
 const ADD: RedisScript = {
   name: 'cairnAddToWindows',
-  lua: `${SHARED_LUA}
-local mode, prefix, partition, expected, last = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+  lua: `${OWNER_LUA}${TRIM_LUA}
+local mode, expected, last, oldest = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 if mode == 'add' then
   local known = redis.call('GET', prefix .. 'offset:' .. partition) or ''
   if known ~= expected then return { 'moved', known } end
 end
-local at = 6
+local at = 8
 local streams = tonumber(ARGV[at])
 at = at + 1
 for _ = 1, streams do
@@ -131,8 +141,8 @@ while at <= #ARGV do
       redis.call('HSET', key, '~', newest)
       trimmed = newest
     end
-    if redis.call('HLEN', key) > cellsMax + 3 or tonumber(newest) - tonumber(trimmed) > keep then
-      trim(key, keep, cellsMax)
+    if redis.call('HLEN', key) > cellsMax + cells + 3 or tonumber(newest) - tonumber(trimmed) > keep then
+      trim(key, keep, cellsMax, oldest)
     end
   end
   index = index + 1
@@ -142,157 +152,198 @@ return { 'done', views }
 `,
 };
 
-const POSITION: RedisScript = {
-  name: 'cairnPositionOfWindows',
-  lua: `return { redis.call('GET', ARGV[1] .. 'offset:' .. ARGV[2]) or '', redis.call('HGETALL', ARGV[1] .. 'streams:' .. ARGV[2]) }`,
+/** Becomes the owner. ARGV: prefix, partition, owner. */
+const TAKE: RedisScript = {
+  name: 'cairnTakeWindows',
+  lua: `
+local prefix, partition = ARGV[1], ARGV[2]
+redis.call('SET', prefix .. 'owner:' .. partition, ARGV[3])
+return { redis.call('GET', prefix .. 'offset:' .. partition) or '', redis.call('HGETALL', prefix .. 'streams:' .. partition) }
+`,
 };
 
-/** ARGV: prefix, lateness, (window, end, timespan, measure, facts, told)*. */
+/** ARGV: …, lateness, (window, end, timespan, measure, facts, told)*. */
 const EPISODES: RedisScript = {
   name: 'cairnContinueEpisodes',
-  lua: `
-local prefix, lateness = ARGV[1], tonumber(ARGV[2])
-local ends = prefix .. 'ends'
-local states = {}
-for at = 3, #ARGV, 6 do
-  local window, last, span, measure, facts, told = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  local key = prefix .. 'episode:' .. window
-  local had = redis.call('HMGET', key, 'since', 'until', 'peak', 'firings')
-  local since, untilTick = had[1], had[2]
-  if since and tonumber(last) >= tonumber(since) - span and tonumber(last) <= tonumber(untilTick) + span then
-    if tonumber(last) > tonumber(untilTick) then
-      redis.call('HSET', key, 'until', last, 'firings', tonumber(had[4]) + 1)
-      untilTick = last
+  lua: `${OWNER_LUA}
+local lateness = tonumber(ARGV[4])
+local due = prefix .. 'ends:' .. partition
+local function find(window, last, span)
+  local index = prefix .. 'episodes:' .. window
+  local to = string.format('%.0f', last + span)
+  for _, since in ipairs(redis.call('ZREVRANGEBYSCORE', index, to, '-inf', 'LIMIT', 0, 1)) do
+    local untilTick = redis.call('HGET', prefix .. 'episode:' .. window .. '\\n' .. since, 'until')
+    if not untilTick then
+      redis.call('ZREM', index, since)
+    elseif last >= tonumber(since) - span and last <= tonumber(untilTick) + span then
+      return since
     end
-    if tonumber(measure) > tonumber(had[3]) then redis.call('HSET', key, 'peak', measure) end
-  else
-    if since then
-      local member = window .. '\\n' .. since
-      redis.call('RENAME', key, prefix .. 'episode:' .. member)
-      redis.call('ZADD', ends, redis.call('ZSCORE', ends, window), member)
-    end
-    redis.call('HSET', key, 'window', window, 'since', last, 'until', last, 'peak', measure, 'firings', 1, 'told', told, 'facts', facts)
-    untilTick = last
   end
-  redis.call('ZADD', ends, string.format('%.0f', tonumber(untilTick) + span + lateness), window)
-  states[#states + 1] = redis.call('HMGET', key, 'window', 'since', 'until', 'peak', 'firings', 'told', 'facts')
 end
-return states
+local states = {}
+for at = 5, #ARGV, 6 do
+  local window, last, span, measure, facts, told = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local since = find(window, tonumber(last), span)
+  local member = window .. '\\n' .. (since or last)
+  local key = prefix .. 'episode:' .. member
+  if since then
+    local had = redis.call('HMGET', key, 'until', 'peak', 'firings')
+    if tonumber(last) > tonumber(had[1]) then
+      redis.call('HSET', key, 'until', last, 'firings', tonumber(had[3]) + 1)
+    end
+    if tonumber(measure) > tonumber(had[2]) then redis.call('HSET', key, 'peak', measure) end
+  else
+    redis.call('HSET', key, 'window', window, 'since', last, 'until', last, 'peak', measure, 'firings', 1, 'told', told, 'facts', facts)
+    redis.call('ZADD', prefix .. 'episodes:' .. window, last, last)
+  end
+  local state = redis.call('HMGET', key, 'window', 'since', 'until', 'peak', 'firings', 'told', 'facts', 'over')
+  if not state[8] then
+    redis.call('PERSIST', prefix .. 'episodes:' .. window)
+    local ends = string.format('%.0f', tonumber(state[3]) + span + lateness)
+    redis.call('HSET', key, 'ends', ends)
+    redis.call('ZADD', due, ends, member)
+  end
+  states[#states + 1] = state
+end
+return { 'done', states }
 `,
 };
 
-/** Finds where an episode stands: under its window, or set aside. */
-const PLACE_LUA = `
-local function placeOf(prefix, window, since)
-  if redis.call('HGET', prefix .. 'episode:' .. window, 'since') == since then return window end
-  return window .. '\\n' .. since
-end
-`;
-
-/** ARGV: prefix, (window, since)*. */
+/** ARGV: …, (window, since)*. */
 const TOLD: RedisScript = {
   name: 'cairnMarkTold',
-  lua: `${PLACE_LUA}
-for at = 2, #ARGV, 2 do
-  local key = ARGV[1] .. 'episode:' .. placeOf(ARGV[1], ARGV[at], ARGV[at + 1])
+  lua: `${OWNER_LUA}
+for at = 4, #ARGV, 2 do
+  local key = prefix .. 'episode:' .. ARGV[at] .. '\\n' .. ARGV[at + 1]
   if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'told', '1') end
 end
-return 1
+return { 'done' }
 `,
 };
 
-/** ARGV: prefix, up to, most. */
+/** ARGV: …, up to, most. */
 const ENDING: RedisScript = {
   name: 'cairnEndingEpisodes',
-  lua: `
+  lua: `${OWNER_LUA}
+local due = prefix .. 'ends:' .. partition
 local states = {}
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', ARGV[1] .. 'ends', '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
-  local state = redis.call('HMGET', ARGV[1] .. 'episode:' .. member, 'window', 'since', 'until', 'peak', 'firings', 'told', 'facts')
-  if state[1] then states[#states + 1] = state else redis.call('ZREM', ARGV[1] .. 'ends', member) end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', ARGV[4], 'LIMIT', 0, ARGV[5])) do
+  local key = prefix .. 'episode:' .. member
+  local ends = redis.call('HGET', key, 'ends')
+  if not ends then
+    redis.call('ZREM', due, member)
+  elseif tonumber(ends) > tonumber(ARGV[4]) then
+    redis.call('ZADD', due, ends, member)
+  else
+    states[#states + 1] = redis.call('HMGET', key, 'window', 'since', 'until', 'peak', 'firings', 'told', 'facts')
+  end
 end
-return states
+return { 'done', states }
 `,
 };
 
-/** ARGV: prefix, window, since, until. */
-const FORGET: RedisScript = {
-  name: 'cairnForgetEpisode',
-  lua: `${PLACE_LUA}
-local member = placeOf(ARGV[1], ARGV[2], ARGV[3])
-local key = ARGV[1] .. 'episode:' .. member
-if redis.call('HGET', key, 'until') == ARGV[4] then
-  redis.call('DEL', key)
-  redis.call('ZREM', ARGV[1] .. 'ends', member)
+/** An episode that ended stays for a while, so that a firing which is found again begins no other. ARGV: …, (window, since, until)*. */
+const CLOSE: RedisScript = {
+  name: 'cairnCloseEpisodes',
+  lua: `${OWNER_LUA}
+for at = 4, #ARGV, 3 do
+  local member = ARGV[at] .. '\\n' .. ARGV[at + 1]
+  local key = prefix .. 'episode:' .. member
+  if redis.call('HGET', key, 'until') == ARGV[at + 2] then
+    redis.call('HSET', key, 'over', '1')
+    redis.call('PEXPIRE', key, ${GRACE_MS})
+    redis.call('PEXPIRE', prefix .. 'episodes:' .. ARGV[at], ${GRACE_MS})
+    redis.call('ZREM', prefix .. 'ends:' .. partition, member)
+  end
 end
-return 1
+return { 'done' }
 `,
 };
 
-/** ARGV: prefix, partition, up to, most. */
+/** ARGV: …, up to, most. */
 const CLOSING: RedisScript = {
   name: 'cairnClosingWindows',
-  lua: `
+  lua: `${OWNER_LUA}
 local found = {}
-local due = redis.call('ZRANGEBYSCORE', ARGV[1] .. 'closing:' .. ARGV[2], '-inf', ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
+local due = redis.call('ZRANGEBYSCORE', prefix .. 'closing:' .. partition, '-inf', ARGV[4], 'WITHSCORES', 'LIMIT', 0, ARGV[5])
 for i = 1, #due, 2 do
-  found[#found + 1] = { due[i], due[i + 1], redis.call('HGETALL', ARGV[1] .. 'window:' .. due[i]) }
+  found[#found + 1] = { due[i], due[i + 1], redis.call('HGETALL', prefix .. 'window:' .. due[i]) }
 end
-return found
+return { 'done', found }
 `,
 };
 
-/** ARGV: prefix, partition, window, up to, next or ''. */
+/** ARGV: …, window, up to, next or ''. */
 const CLOSED: RedisScript = {
   name: 'cairnClosedWindow',
-  lua: `
-local key = ARGV[1] .. 'closing:' .. ARGV[2]
-local score = redis.call('ZSCORE', key, ARGV[3])
-if score and tonumber(score) <= tonumber(ARGV[4]) then
-  if ARGV[5] == '' then redis.call('ZREM', key, ARGV[3]) else redis.call('ZADD', key, ARGV[5], ARGV[3]) end
+  lua: `${OWNER_LUA}
+local key = prefix .. 'closing:' .. partition
+local score = redis.call('ZSCORE', key, ARGV[4])
+if score and tonumber(score) <= tonumber(ARGV[5]) then
+  if ARGV[6] == '' then redis.call('ZREM', key, ARGV[4]) else redis.call('ZADD', key, ARGV[6], ARGV[4]) end
 end
-return 1
+return { 'done' }
 `,
 };
 
 /** Fits Redis to what alerting asks of a store of windows. */
 export function windowsInRedis(options: WindowsInRedisOptions): Windows {
-  const { redis, lateness } = options;
+  const { redis } = options;
   const prefix = `{cairn:${options.deployment}}:`;
+  return {
+    async take(partition) {
+      const owner = randomUUID();
+      const head = [prefix, partition, owner];
+      const taken = (await redis.run(TAKE, [`${prefix}owner`], head)) as [string, string[]];
+      const [offset, streams] = taken;
+      return {
+        offset: offset === '' ? undefined : Number(offset),
+        streams: mapOf(streams),
+        ...ownedWindows(options, async (script, args) => {
+          const [outcome, answer] = (await redis.run(script, [`${prefix}owner`], [...head, ...args])) as [
+            string,
+            unknown,
+          ];
+          if (outcome === 'fenced') throw fenced(partition);
+          if (outcome === 'moved') throw moved(String(answer), String(args[1]));
+          return answer;
+        }),
+      };
+    },
+  };
+}
 
+type Run = (script: RedisScript, args: readonly (string | number)[]) => Promise<unknown>;
+
+function ownedWindows(
+  { lateness, correlationOf }: WindowsInRedisOptions,
+  run: Run,
+): Omit<PartitionWindows, 'offset' | 'streams'> {
   const merge = async (
-    mode: 'add' | 'set' | 'look',
     additions: readonly WindowAddition[],
     head: readonly (string | number)[],
   ): Promise<WindowView[]> => {
-    const args = [mode, prefix, ...head, ...additions.flatMap((addition) => argumentsOf(addition, lateness))];
-    const [outcome, found] = (await redis.run(ADD, [`${prefix}offset:`], args)) as [string, unknown];
-    if (outcome === 'moved') throw moved(String(found), String(head[1]));
-    return viewsOf(additions, found as readonly (number | readonly string[])[]);
+    const args = [...head, ...additions.flatMap((addition) => argumentsOf(addition, lateness))];
+    return viewsOf(additions, (await run(ADD, args)) as readonly (number | readonly string[])[]);
   };
   /** Parts of a batch that may be large; each is one step. */
   const inParts = async (
     mode: 'set' | 'look',
     additions: readonly WindowAddition[],
-    partition: string,
   ): Promise<WindowView[]> => {
     const views: WindowView[] = [];
-    for (const part of partsOf(additions)) views.push(...(await merge(mode, part, [partition, '', '', 0])));
+    for (const part of partsOf(additions)) {
+      const oldest = Math.min(...part.map(({ cells }) => cells[0]?.tick ?? 0));
+      views.push(...(await merge(part, [mode, '', '', oldest, 0])));
+    }
     return views;
   };
-
   return {
-    async position(partition) {
-      const answer = (await redis.run(POSITION, [`${prefix}offset:`], [prefix, partition])) as [
-        string,
-        string[],
-      ];
-      return { offset: answer[0] === '' ? undefined : Number(answer[0]), streams: mapOf(answer[1]) };
-    },
     // However large, a batch is one step: its offset and all of its counts.
-    add: ({ partition, expected, last, streams, additions }) =>
-      merge('add', additions, [partition, expected ?? '', last, streams.size, ...[...streams].flat()]),
-    look: (additions) => inParts('look', additions, ''),
-    set: (partition, additions) => inParts('set', additions, partition),
+    add: ({ expected, last, oldest, streams, additions }) =>
+      merge(additions, ['add', expected ?? '', last, oldest, streams.size, ...[...streams].flat()]),
+    look: (additions) => inParts('look', additions),
+    set: (additions) => inParts('set', additions),
     async continueEpisodes(firings) {
       if (firings.length === 0) return [];
       const args = firings.flatMap(({ window, end, timespan, measure, facts, told }) => [
@@ -303,34 +354,31 @@ export function windowsInRedis(options: WindowsInRedisOptions): Windows {
         facts,
         told ? '1' : '0',
       ]);
-      const states = await redis.run(EPISODES, [`${prefix}ends`], [prefix, lateness, ...args]);
-      return (states as string[][]).map(episodeOf);
+      return ((await run(EPISODES, [lateness, ...args])) as string[][]).map(episodeOf);
     },
     async markTold(episodes) {
       if (episodes.length === 0) return;
-      const args = episodes.flatMap(({ window, since }) => [window, since]);
-      await redis.run(TOLD, [`${prefix}ends`], [prefix, ...args]);
+      await run(
+        TOLD,
+        episodes.flatMap(({ window, since }) => [window, since]),
+      );
     },
-    async ending(upTo, most) {
-      const states = await redis.run(ENDING, [`${prefix}ends`], [prefix, upTo, most]);
-      return (states as string[][]).map(episodeOf);
+    ending: async (upTo, most) => ((await run(ENDING, [upTo, most])) as string[][]).map(episodeOf),
+    async close(episodes) {
+      if (episodes.length === 0) return;
+      await run(
+        CLOSE,
+        episodes.flatMap(({ window, since, until }) => [window, since, until]),
+      );
     },
-    async forget({ window, since, until }) {
-      await redis.run(FORGET, [`${prefix}ends`], [prefix, window, since, until]);
-    },
-    async closing(partition, upTo, most) {
-      const found = (await redis.run(CLOSING, [`${prefix}closing`], [prefix, partition, upTo, most])) as [
-        string,
-        string,
-        string[],
-      ][];
+    async closing(upTo, most) {
       const windows: ClosingWindow[] = [];
-      for (const [window, endedAt, fields] of found) {
+      for (const found of (await run(CLOSING, [upTo, most])) as [string, string, string[]][]) {
+        const [window, endedAt, fields] = found;
         const [id = '', ...group] = JSON.parse(window) as string[];
-        const correlation = options.correlationOf(id);
+        const correlation = correlationOf(id);
         // Its rule was taken out meanwhile.
-        if (correlation === undefined)
-          await redis.run(CLOSED, [`${prefix}closing`], [prefix, partition, window, upTo, '']);
+        if (correlation === undefined) await run(CLOSED, [window, upTo, '']);
         else
           windows.push({
             view: { window, correlation, group, cells: cellsOf(fields) },
@@ -339,8 +387,8 @@ export function windowsInRedis(options: WindowsInRedisOptions): Windows {
       }
       return windows;
     },
-    async closed(partition, window, upTo, next) {
-      await redis.run(CLOSED, [`${prefix}closing`], [prefix, partition, window, upTo, next ?? '']);
+    async closed(window, upTo, next) {
+      await run(CLOSED, [window, upTo, next ?? '']);
     },
   };
 }
@@ -423,7 +471,17 @@ function episodeOf([window, since, until, peak, firings, told, facts]: readonly 
   };
 }
 
-/** Another instance counted further, or Redis has lost what it knew. */
+/** Another process owns the partition, or the store has lost what it knew. */
+export function fenced(partition: string): Failure {
+  return new Failure({
+    code: 'windows.fenced',
+    retry: 'yes',
+    message: `the windows of ${partition} belong to another owner, or were lost`,
+    mend: 'They are taken over again from where they stand.',
+  });
+}
+
+/** Another offset was counted last than the one that was counted here. */
 export function moved(found: string, expected: string): Failure {
   return new Failure({
     code: 'windows.moved',

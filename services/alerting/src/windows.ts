@@ -1,20 +1,16 @@
-import type { Firing, Micros, WindowAddition, WindowView } from '@cairn/rules';
-
-/** How far a partition's events were counted. */
-export interface WindowPosition {
-  /** The last offset that was counted; undefined when nothing is known of the partition. */
-  readonly offset: number | undefined;
-  /** The latest event of each stream that was counted, as `<epoch> <seq>`, by the stream's name. */
-  readonly streams: ReadonlyMap<string, string>;
-}
+import type { Micros, WindowAddition, WindowView } from '@cairn/rules';
 
 /** A batch of one partition, as it is counted. */
 export interface CountedBatch {
-  readonly partition: string;
   /** The offset that must have been counted last; undefined for none. */
   readonly expected: number | undefined;
   /** The last offset of this batch. */
   readonly last: number;
+  /**
+   * The earliest time of an event that is not committed: cells that windows from there on need are kept, so that their firings
+   * are found again.
+   */
+  readonly oldest: Micros;
   /** Streams that went on, and how far. */
   readonly streams: ReadonlyMap<string, string>;
   readonly additions: readonly WindowAddition[];
@@ -54,12 +50,22 @@ export interface ClosingWindow {
   readonly endedAt: Micros;
 }
 
-/**
- * Where windows are kept, for all instances together. Each method is one step: applied whole or not at all, and after a
- * rejection nobody knows which. Everything but `add` may be repeated and then changes nothing.
- */
+/** Where windows are kept, for all instances together. */
 export interface Windows {
-  position(partition: string): Promise<WindowPosition>;
+  /** Takes a partition over: whoever had it before is heard no more. */
+  take(partition: string): Promise<PartitionWindows>;
+}
+
+/**
+ * Windows as the owner of a partition sees them. Each method is one step: applied whole or not at all, and after a rejection
+ * nobody knows which. Everything but `add` may be repeated and then changes nothing. Each rejects with a Failure
+ * `windows.fenced` (yes), and has changed nothing, when another took the partition over or the store lost what it knew.
+ */
+export interface PartitionWindows {
+  /** The last offset that was counted when the partition was taken over; undefined when nothing was known of it. */
+  readonly offset: number | undefined;
+  /** The latest event of each stream that was counted by then, as `<epoch> <seq>`, by the stream's name. */
+  readonly streams: ReadonlyMap<string, string>;
   /**
    * Merges a batch's additions and moves the partition's offset, together. @returns the windows whose counts reach the floor,
    * as they then stand.
@@ -69,27 +75,25 @@ export interface Windows {
   add(batch: CountedBatch): Promise<WindowView[]>;
   /** The same windows as they stand, changing nothing. */
   look(additions: readonly WindowAddition[]): Promise<WindowView[]>;
-  /** Merges additions of chained correlations, whose `merge` is `set`. @param partition that looks after their close. */
-  set(partition: string, additions: readonly WindowAddition[]): Promise<WindowView[]>;
-  /** Takes firings into their episodes, in this order. @returns the episode of each, as it then stands. */
+  /** Merges additions of chained correlations, whose `merge` is `set`. */
+  set(additions: readonly WindowAddition[]): Promise<WindowView[]>;
+  /**
+   * Takes firings into their episodes, in this order; this partition looks after their ends.
+   *
+   * @returns the episode of each firing, as it then stands.
+   */
   continueEpisodes(firings: readonly EpisodeFiring[]): Promise<EpisodeState[]>;
   /** Their alerts are on disk. */
   markTold(episodes: readonly Pick<EpisodeState, 'window' | 'since'>[]): Promise<void>;
-  /** Episodes that can no longer go on: whose last firing was more than a timespan and the lateness before this instant. */
+  /** Episodes that can no longer go on: whose last firing was a timespan and the lateness before this instant. */
   ending(upTo: Micros, most: number): Promise<EpisodeState[]>;
-  /** An episode has ended, and that is on disk; one that went on meanwhile stays. */
-  forget(episode: Pick<EpisodeState, 'window' | 'since' | 'until'>): Promise<void>;
-  /** Windows of a partition that are judged at their close and had ended by this instant. */
-  closing(partition: string, upTo: Micros, most: number): Promise<ClosingWindow[]>;
+  /**
+   * Episodes have ended, and that is on disk; those that went on meanwhile stay. A firing of one that is found again, by whoever
+   * reads the same records again, still finds it and begins no other.
+   */
+  close(episodes: readonly Pick<EpisodeState, 'window' | 'since' | 'until'>[]): Promise<void>;
+  /** Windows that are judged at their close and had ended by this instant. */
+  closing(upTo: Micros, most: number): Promise<ClosingWindow[]>;
   /** What had ended of a window by this instant was judged. @param next when its next part ends, if it has one. */
-  closed(partition: string, window: string, upTo: Micros, next: Micros | undefined): Promise<void>;
-}
-
-/** How a firing of a correlation is taken into its episode. */
-export function episodeFiringOf(
-  { window, correlation, end, measure }: Firing,
-  facts: string,
-  told: boolean,
-): EpisodeFiring {
-  return { window, end, timespan: correlation.timespan, measure, facts, told };
+  closed(window: string, upTo: Micros, next: Micros | undefined): Promise<void>;
 }

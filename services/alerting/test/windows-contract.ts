@@ -32,15 +32,10 @@ export function addition(
     })),
   };
 }
-const batch = (
-  expected: number | undefined,
-  last: number,
-  additions: readonly WindowAddition[],
-  partition = 'p/0',
-) => ({
-  partition,
+const batch = (expected: number | undefined, last: number, additions: readonly WindowAddition[]) => ({
   expected,
   last,
+  oldest: Math.min(BASE, ...additions.map(({ cells }) => cells[0]?.tick ?? BASE)),
   streams: new Map<string, string>(),
   additions,
 });
@@ -63,24 +58,17 @@ const firing = (more: Partial<EpisodeFiring> = {}): EpisodeFiring => ({
 export function holdWindowsToTheirPromises(fresh: () => Windows): void {
   describe('counts', () => {
     test('move together with the offset, and a batch that comes again is refused and changes nothing', async () => {
-      const windows = fresh();
-      expect(await windows.position('p/0')).toEqual({ offset: undefined, streams: new Map() });
+      const store = fresh();
+      const windows = await store.take('p/0');
+      expect([windows.offset, windows.streams]).toEqual([undefined, new Map()]);
       expect(seen(await windows.add(batch(undefined, 9, [addition('a', [[0, 2]])])))).toEqual([]);
       const again = windows.add(batch(undefined, 9, [addition('a', [[0, 2]])]));
       await expect(again).rejects.toMatchObject({ code: 'windows.moved', retry: 'yes' });
-      expect((await windows.position('p/0')).offset).toBe(9);
-      expect(
-        seen(
-          await windows.add(
-            batch(9, 19, [
-              addition('a', [
-                [0, 1],
-                [5, 1],
-              ]),
-            ]),
-          ),
-        ),
-      ).toEqual([
+      const next = [
+        [0, 1],
+        [5, 1],
+      ] as const;
+      expect(seen(await windows.add(batch(9, 19, [addition('a', next)])))).toEqual([
         [
           'a',
           [
@@ -89,12 +77,14 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
           ],
         ],
       ]);
+      expect((await store.take('p/0')).offset).toBe(19);
     });
 
     test('of several partitions come together in one window, each with its own offset', async () => {
-      const windows = fresh();
-      await windows.add(batch(undefined, 9, [addition('a', [[0, 2]])], 'p/0'));
-      const views = await windows.add(batch(undefined, 4, [addition('a', [[1, 1]])], 'p/1'));
+      const store = fresh();
+      const [first, second] = [await store.take('p/0'), await store.take('p/1')];
+      await first.add(batch(undefined, 9, [addition('a', [[0, 2]])]));
+      const views = await second.add(batch(undefined, 4, [addition('a', [[1, 1]])]));
       expect(seen(views)).toEqual([
         [
           'a',
@@ -104,13 +94,31 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
           ],
         ],
       ]);
-      expect([(await windows.position('p/0')).offset, (await windows.position('p/1')).offset]).toEqual([
-        9, 4,
-      ]);
+      expect([(await store.take('p/0')).offset, (await store.take('p/1')).offset]).toEqual([9, 4]);
+    });
+
+    test('are moved by the owner alone: who had the partition before changes nothing any more', async () => {
+      const store = fresh();
+      const before = await store.take('p/0');
+      const now = await store.take('p/0');
+      const failure = { code: 'windows.fenced', retry: 'yes' };
+      const added = addition('a', [[0, 3]]);
+      await expect(before.add(batch(undefined, 9, [added]))).rejects.toMatchObject(failure);
+      await expect(before.look([added])).rejects.toMatchObject(failure);
+      await expect(before.set([added])).rejects.toMatchObject(failure);
+      await expect(before.continueEpisodes([firing()])).rejects.toMatchObject(failure);
+      await expect(before.markTold([{ window: 'w', since: BASE }])).rejects.toMatchObject(failure);
+      await expect(before.ending(BASE, 1)).rejects.toMatchObject(failure);
+      await expect(before.close([{ window: 'w', since: BASE, until: BASE }])).rejects.toMatchObject(failure);
+      await expect(before.closing(BASE, 1)).rejects.toMatchObject(failure);
+      await expect(before.closed('w', BASE, undefined)).rejects.toMatchObject(failure);
+      expect(await now.look([added])).toEqual([]);
+      expect(await now.ending(Number.MAX_SAFE_INTEGER, 1)).toEqual([]);
+      await now.add(batch(undefined, 9, [added]));
     });
 
     test('are looked at without being changed, as often as one likes', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       const added = addition('a', [[0, 3]]);
       const views = seen(await windows.add(batch(undefined, 9, [added])));
       expect(seen(await windows.look([added]))).toEqual(views);
@@ -118,14 +126,14 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
     });
 
     test('of chained correlations stay what they were when they are found again', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       const added = { ...addition('a', [[0, 3]]), merge: 'set' as const };
-      const views = seen(await windows.set('p/0', [added]));
-      expect(seen(await windows.set('p/0', [added]))).toEqual(views);
+      const views = seen(await windows.set([added]));
+      expect(seen(await windows.set([added]))).toEqual(views);
     });
 
     test('keep hostile labels and groups apart, whatever stands in them', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       const labels = ['', ':', '1:2', '#', '^', '~', '\n', '\0', 'é', '😀', '"]'];
       const cells = labels.toSorted().map((label) => [0, 1, label] as const);
       const views = await windows.add(batch(undefined, 1, [addition('a"]\n:', cells, tools)]));
@@ -133,7 +141,8 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
     });
 
     test('keep the streams that were counted, so that what a gateway sends twice counts once', async () => {
-      const windows = fresh();
+      const store = fresh();
+      const windows = await store.take('p/0');
       await windows.add({
         ...batch(undefined, 1, []),
         streams: new Map([
@@ -142,7 +151,7 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
         ]),
       });
       await windows.add({ ...batch(1, 2, []), streams: new Map([['acme gw', '2 0']]) });
-      const { streams } = await windows.position('p/0');
+      const { streams } = await store.take('p/0');
       expect(streams).toEqual(
         new Map([
           ['acme gw', '2 0'],
@@ -167,8 +176,8 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
       );
       await fc.assert(
         fc.asyncProperty(fc.array(some, { maxLength: 25 }), async (batches) => {
-          const windows = fresh();
-          const reference = windowsInMemory(LATENESS);
+          const windows = await fresh().take('p/0');
+          const reference = await windowsInMemory(LATENESS).take('p/0');
           for (const [index, parts] of batches.entries()) {
             const additions = parts.map(({ agent, isTools, cells }) => {
               const distinct = new Map(
@@ -205,7 +214,7 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
 
   describe('episodes', () => {
     test('go on while firings follow each other, and a firing that is found again changes nothing', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       const [first] = await windows.continueEpisodes([firing()]);
       expect(first).toMatchObject({ since: BASE, until: BASE, peak: 3, firings: 1, told: false });
       const later = firing({ end: BASE + 60 * SECOND, measure: 9 });
@@ -215,7 +224,7 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
     });
 
     test('stay told, and one that was never told says so when its firing comes again', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       await windows.continueEpisodes([firing()]);
       expect((await windows.continueEpisodes([firing()]))[0]?.told).toBe(false);
       await windows.markTold([{ window: 'w', since: BASE }]);
@@ -224,28 +233,43 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
     });
 
     test('end when nothing followed for a timespan and the lateness, are given until they are forgotten, and not before', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       await windows.continueEpisodes([firing()]);
       const end = BASE + 60 * SECOND + LATENESS;
       expect(await windows.ending(end - 1, 10)).toEqual([]);
       const [ending] = await windows.ending(end, 10);
       expect(await windows.ending(end, 10)).toEqual([ending]);
-      await windows.forget(ending!);
-      await windows.forget(ending!);
+      await windows.close([ending!]);
+      await windows.close([ending!]);
       expect(await windows.ending(end, 10)).toEqual([]);
     });
 
+    test('that ended are found by firings that are found again, and stay ended', async () => {
+      const windows = await fresh().take('p/0');
+      await windows.continueEpisodes([firing(), firing({ end: BASE + 10 * SECOND })]);
+      await windows.markTold([{ window: 'w', since: BASE }]);
+      await windows.close(await windows.ending(Number.MAX_SAFE_INTEGER, 10));
+      const again = await windows.continueEpisodes([firing({ end: BASE + 10 * SECOND })]);
+      expect(again).toMatchObject([{ since: BASE, told: true, firings: 2 }]);
+      expect(await windows.ending(Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
+      const [next] = await windows.continueEpisodes([firing({ end: BASE + 100 * SECOND })]);
+      expect(next).toMatchObject({ since: BASE + 100 * SECOND, told: false });
+      expect((await windows.ending(Number.MAX_SAFE_INTEGER, 10)).map(({ since }) => since)).toEqual([
+        next?.since,
+      ]);
+    });
+
     test('that went on after they were looked at are not forgotten', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       await windows.continueEpisodes([firing()]);
       const [ending] = await windows.ending(Number.MAX_SAFE_INTEGER, 10);
       await windows.continueEpisodes([firing({ end: BASE + SECOND })]);
-      await windows.forget(ending!);
+      await windows.close([ending!]);
       expect(await windows.ending(Number.MAX_SAFE_INTEGER, 10)).toMatchObject([{ until: BASE + SECOND }]);
     });
 
     test('that another one replaced end all the same, each under its own beginning', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       await windows.continueEpisodes([firing(), firing({ end: BASE + 200 * SECOND })]);
       await windows.markTold([{ window: 'w', since: BASE }]);
       const ending = await windows.ending(Number.MAX_SAFE_INTEGER, 10);
@@ -253,12 +277,12 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
         [0, true],
         [200 * SECOND, false],
       ]);
-      for (const one of ending) await windows.forget(one);
+      await windows.close(ending);
       expect(await windows.ending(Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
     });
 
     test('keep what is told of them, whatever stands in it', async () => {
-      const windows = fresh();
+      const windows = await fresh().take('p/0');
       const facts = JSON.stringify({ group: ['a\n:"', '\0', '😀'] });
       const [state] = await windows.continueEpisodes([firing({ window: 'w\n:"😀', facts })]);
       expect(state).toMatchObject({ window: 'w\n:"😀', facts });

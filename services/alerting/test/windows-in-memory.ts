@@ -7,12 +7,20 @@ import {
   type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
-import type { EpisodeState, Windows } from '../src/windows.ts';
-import { moved } from '../src/windows-in-redis.ts';
+import type { EpisodeFiring, EpisodeState, PartitionWindows, Windows } from '../src/windows.ts';
+import { fenced, moved } from '../src/windows-in-redis.ts';
 
 /** Windows in this process, by the rules' own reference: what Redis is held to. `lose` empties them as a new Redis is. */
 export interface WindowsInMemory extends Windows {
   lose(): void;
+  /** How many alerts of a partition have not ended. */
+  openEpisodes(partition: string): number;
+}
+
+interface KeptEpisode extends EpisodeState {
+  readonly endsAt: Micros;
+  readonly partition: string;
+  readonly isOver: boolean;
 }
 
 export function windowsInMemory(lateness: Micros): WindowsInMemory {
@@ -20,7 +28,9 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
   let streams = new Map<string, Map<string, string>>();
   let windows = new Map<string, WindowView>();
   let closing = new Map<string, Map<string, number>>();
-  let episodes = new Map<string, EpisodeState & { readonly endsAt: Micros }>();
+  let episodes = new Map<string, KeptEpisode>();
+  let owners = new Map<string, number>();
+  let owner = 0;
 
   const view = ({ window, correlation, group }: WindowAddition, cells: readonly Cell[]): WindowView => ({
     window,
@@ -30,13 +40,15 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
   });
   const isEnough = ({ cells, correlation }: WindowView): boolean =>
     cells.reduce((sum, { count }) => sum + count, 0) >= correlation.floor;
-  const merge = (partition: string, additions: readonly WindowAddition[]): WindowView[] =>
+  const merge = (partition: string, additions: readonly WindowAddition[], oldest: Micros): WindowView[] =>
     additions
       .map((addition) => {
         const { window, correlation } = addition;
         const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
-        const from = keptFrom(correlation, merged.at(-1)?.tick ?? 0, lateness);
-        windows.set(window, view(addition, trimCells(correlation, merged, from)));
+        const from = keptFrom(correlation, Math.min(oldest, merged.at(-1)?.tick ?? 0), lateness);
+        const earlier = merged.filter(({ tick }) => tick < oldest);
+        const kept = [...trimCells(correlation, earlier, from), ...merged.slice(earlier.length)];
+        windows.set(window, view(addition, kept));
         const anchor = addition.cells.find(({ label }) => correlation.anchors.has(Number(label)));
         if (correlation.judgedAt === 'close' && anchor !== undefined) {
           const due = closing.get(partition) ?? new Map<string, number>();
@@ -46,9 +58,28 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
         return view(addition, merged);
       })
       .filter(isEnough);
-  const placeOf = (window: string, since: Micros): string =>
-    episodes.get(window)?.since === since ? window : `${window}\n${since}`;
-  const plain = ({ endsAt: _, ...state }: EpisodeState & { readonly endsAt: Micros }): EpisodeState => state;
+  const placeOf = (window: string, since: Micros): string => `${window}\n${since}`;
+  const plain = ({ endsAt: _, partition: __, isOver: ___, ...state }: KeptEpisode): EpisodeState => state;
+
+  const goOn = (partition: string, firing: EpisodeFiring): EpisodeState => {
+    const { window, end, timespan, measure, facts, told } = firing;
+    const latest = [...episodes.values()]
+      .filter((one) => one.window === window && one.since <= end + timespan)
+      .sort((a, b) => b.since - a.since)[0];
+    const before =
+      latest && end >= latest.since - timespan && end <= latest.until + timespan ? latest : undefined;
+    const episode = before
+      ? {
+          ...before,
+          until: Math.max(before.until, end),
+          peak: Math.max(before.peak, measure),
+          firings: before.firings + (end > before.until ? 1 : 0),
+        }
+      : { window, since: end, until: end, peak: measure, firings: 1, told, facts, isOver: false };
+    const state = { ...episode, partition, endsAt: episode.until + timespan + lateness };
+    episodes.set(placeOf(window, state.since), state);
+    return plain(state);
+  };
 
   return {
     lose() {
@@ -57,72 +88,79 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
       windows = new Map();
       closing = new Map();
       episodes = new Map();
+      owners = new Map();
     },
-    async position(partition) {
-      return { offset: offsets.get(partition), streams: new Map(streams.get(partition)) };
-    },
-    async add({ partition, expected, last, streams: gone, additions }) {
-      if (offsets.get(partition) !== expected)
-        throw moved(String(offsets.get(partition) ?? ''), String(expected ?? ''));
-      streams.set(partition, new Map([...(streams.get(partition) ?? []), ...gone]));
-      const views = merge(partition, additions);
-      offsets.set(partition, last);
-      return views;
-    },
-    async look(additions) {
-      return additions.map((one) => view(one, windows.get(one.window)?.cells ?? [])).filter(isEnough);
-    },
-    async set(partition, additions) {
-      return merge(partition, additions);
-    },
-    async continueEpisodes(firings) {
-      return firings.map(({ window, end, timespan, measure, facts, told }) => {
-        const before = episodes.get(window);
-        const goesOn = before && end >= before.since - timespan && end <= before.until + timespan;
-        if (before && !goesOn) episodes.set(`${window}\n${before.since}`, before);
-        const episode = goesOn
-          ? {
-              ...before,
-              until: Math.max(before.until, end),
-              peak: Math.max(before.peak, measure),
-              firings: before.firings + (end > before.until ? 1 : 0),
+    openEpisodes: (name) =>
+      [...episodes.values()].filter((one) => one.partition === name && !one.isOver).length,
+    async take(partition) {
+      owner += 1;
+      owners.set(partition, owner);
+      const mine = owner;
+      const offset = offsets.get(partition);
+      const own = async <T>(act: () => T): Promise<T> => {
+        if (owners.get(partition) !== mine) throw fenced(partition);
+        return act();
+      };
+      const owned: PartitionWindows = {
+        offset,
+        streams: new Map(streams.get(partition)),
+        add: ({ expected, last, oldest, streams: gone, additions }) =>
+          own(() => {
+            if (offsets.get(partition) !== expected)
+              throw moved(String(offsets.get(partition) ?? ''), String(expected ?? ''));
+            streams.set(partition, new Map([...(streams.get(partition) ?? []), ...gone]));
+            const views = merge(partition, additions, oldest);
+            offsets.set(partition, last);
+            return views;
+          }),
+        look: (additions) =>
+          own(() => additions.map((one) => view(one, windows.get(one.window)?.cells ?? [])).filter(isEnough)),
+        set: (additions) => own(() => merge(partition, additions, oldestOf(additions))),
+        continueEpisodes: (firings) => own(() => firings.map((firing) => goOn(partition, firing))),
+        markTold: (told) =>
+          own(() => {
+            for (const { window, since } of told) {
+              const place = placeOf(window, since);
+              const episode = episodes.get(place);
+              if (episode) episodes.set(place, { ...episode, told: true });
             }
-          : { window, since: end, until: end, peak: measure, firings: 1, told, facts };
-        const state = { ...episode, endsAt: episode.until + timespan + lateness };
-        episodes.set(window, state);
-        return plain(state);
-      });
-    },
-    async markTold(told) {
-      for (const { window, since } of told) {
-        const place = placeOf(window, since);
-        const episode = episodes.get(place);
-        if (episode) episodes.set(place, { ...episode, told: true });
-      }
-    },
-    async ending(upTo, most) {
-      return [...episodes.values()]
-        .filter(({ endsAt }) => endsAt <= upTo)
-        .sort((a, b) => a.endsAt - b.endsAt)
-        .slice(0, most)
-        .map(plain);
-    },
-    async forget({ window, since, until }) {
-      const place = placeOf(window, since);
-      if (episodes.get(place)?.until === until) episodes.delete(place);
-    },
-    async closing(partition, upTo, most) {
-      return [...(closing.get(partition) ?? [])]
-        .filter(([, end]) => end <= upTo)
-        .sort(([, a], [, b]) => a - b)
-        .slice(0, most)
-        .map(([window, endedAt]) => ({ view: windows.get(window)!, endedAt }));
-    },
-    async closed(partition, window, upTo, next) {
-      const due = closing.get(partition);
-      if ((due?.get(window) ?? Number.POSITIVE_INFINITY) > upTo) return;
-      if (next === undefined) due?.delete(window);
-      else due?.set(window, next);
+          }),
+        ending: (upTo, most) =>
+          own(() =>
+            [...episodes.values()]
+              .filter((one) => one.endsAt <= upTo && one.partition === partition && !one.isOver)
+              .sort((a, b) => a.endsAt - b.endsAt)
+              .slice(0, most)
+              .map(plain),
+          ),
+        close: (ended) =>
+          own(() => {
+            for (const { window, since, until } of ended) {
+              const place = placeOf(window, since);
+              const episode = episodes.get(place);
+              if (episode?.until === until) episodes.set(place, { ...episode, isOver: true });
+            }
+          }),
+        closing: (upTo, most) =>
+          own(() =>
+            [...(closing.get(partition) ?? [])]
+              .filter(([, end]) => end <= upTo)
+              .sort(([, a], [, b]) => a - b)
+              .slice(0, most)
+              .map(([window, endedAt]) => ({ view: windows.get(window)!, endedAt })),
+          ),
+        closed: (window, upTo, next) =>
+          own(() => {
+            const due = closing.get(partition);
+            if ((due?.get(window) ?? Number.POSITIVE_INFINITY) > upTo) return;
+            if (next === undefined) due?.delete(window);
+            else due?.set(window, next);
+          }),
+      };
+      return owned;
     },
   };
 }
+
+const oldestOf = (additions: readonly WindowAddition[]): Micros =>
+  Math.min(...additions.map(({ cells }) => cells[0]?.tick ?? 0));
