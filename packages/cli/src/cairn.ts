@@ -10,6 +10,7 @@ import { down, status, up } from './command-parts.ts';
 import { type CheckOptions, checkProof, type ProofOptions, proveEvent } from './command-proof.ts';
 import { query } from './command-query.ts';
 import { checkPolicy, explainKept } from './command-retention.ts';
+import { addRulesCommand } from './command-rules.ts';
 import { showSession, showSessions } from './command-session.ts';
 import { tail } from './command-tail.ts';
 import { verify } from './command-verify.ts';
@@ -195,6 +196,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
         checkPolicy(output, file ?? config.retentionFile, Date.now()),
       ),
     );
+  addRulesCommand(program, does);
 
   program.commandsGroup('The evidence:');
   const rootOption = (): Option =>

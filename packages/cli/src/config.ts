@@ -87,3 +87,7 @@ export function wantsColor(isTerminal: boolean, env: Environment): boolean {
 
 /** Where the numbered migrations are. */
 export const MIGRATIONS = join(REPOSITORY, 'deploy', 'clickhouse');
+
+/** Where the rules of alerts are, and the events that show what each does. */
+export const RULES = join(REPOSITORY, 'deploy', 'config', 'rules');
+export const SAMPLES = join(REPOSITORY, 'schemas', 'samples');

@@ -34,6 +34,7 @@ export type {
   RuleHead,
   RuleSet,
 } from './rule.ts';
+export { runSamples, type SampleFile, type SampleResult } from './samples.ts';
 export {
   type Cell,
   type Episode,

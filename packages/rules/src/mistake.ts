@@ -29,7 +29,7 @@ export function didYouMean(word: string, known: readonly string[]): string {
     .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 3)))
     .sort((a, b) => a.distance - b.distance)[0];
   if (near !== undefined) return `; did you mean ${near.name}?`;
-  return known.length <= 24 ? `; known are ${known.join(', ')}` : '';
+  return known.length > 0 && known.length <= 24 ? `; known are ${known.join(', ')}` : '';
 }
 
 /** Levenshtein. */

@@ -69,7 +69,9 @@ export const EVIDENCE_MAX = 64;
 
 /** Cells of a window whose newest is at `newest` stay from this tick on; those before can no longer matter. */
 export function keptFrom(correlation: Correlation, newest: Micros, lateness: Micros): Micros {
-  return newest - correlation.timespan - lateness;
+  // One that is judged at its close must still be there when its time is over.
+  const needed = correlation.judgedAt === 'close' ? 2 * correlation.timespan : correlation.timespan;
+  return newest - needed - lateness;
 }
 
 /** The window after an addition: cells by tick, then label. The one that was there first keeps its event id. */
