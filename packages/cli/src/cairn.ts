@@ -1,6 +1,7 @@
 import { explain, Failure, isFailure, messageOf } from '@cairn/failure';
 import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { addAlertsCommand } from './command-alerts.ts';
 import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
 import { type ExportOptions, exportTlog } from './command-export.ts';
@@ -197,6 +198,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       ),
     );
   addRulesCommand(program, does);
+  addAlertsCommand(program, does);
 
   program.commandsGroup('The evidence:');
   const rootOption = (): Option =>
