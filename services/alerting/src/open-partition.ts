@@ -17,6 +17,8 @@ export interface OpenPartition {
   /** The earliest time of an event that was read and is not committed, microseconds. */
   oldest: number;
   readonly streams: StreamMarks;
+  /** Episodes are known of everything that is committed. */
+  isWhole: boolean;
   /** Where the log ended: from there on everything is news. */
   readonly end: number;
   /** The windows were lost, and are made again from the log. */
@@ -54,7 +56,7 @@ export async function openPartition(
   const [{ offset: committedTo, metadata }, { first, end }] = await Promise.all([committed(), bounds()]);
   if (counted !== undefined && counted >= end) throw ahead(name, counted, end);
   const told = Math.max(first, committedTo ?? (await offsetAt(topic, partition, nowMs() - backlogMsMax)));
-  const rebuilds = committedTo !== undefined && (counted ?? -1) < told - 1;
+  const rebuilds = committedTo !== undefined && (!windows.isWhole || (counted ?? -1) < told - 1);
   const from = rebuilds
     ? await offsetAt(topic, partition, appendedMsOf(metadata, nowMs()) - spanMs())
     : (counted ?? told - 1) + 1;
@@ -66,6 +68,7 @@ export async function openPartition(
     counted,
     told,
     committed: told,
+    isWhole: !rebuilds && windows.isWhole,
     oldest: Number.MAX_SAFE_INTEGER,
     streams: marks,
     end,

@@ -95,6 +95,10 @@ export async function watchChunk(
     open.committed = chunk.last + 1;
     open.oldest = Number.MAX_SAFE_INTEGER;
   }
+  if (!open.isWhole && chunk.last >= open.told - 1) {
+    await windows.markWhole();
+    open.isWhole = true;
+  }
   // A firing that is found again must find its alert, so that it does not begin another one: not before the commit.
   await windows.close(ended);
   watched.ended = ended.length;

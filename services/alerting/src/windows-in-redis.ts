@@ -3,6 +3,7 @@
  * touch them together:
  *
  *     {cairn:<deployment>}:owner:<topic>/<partition>     who may count it: an arbitrary text
+ *     {cairn:<deployment>}:whole:<topic>/<partition>     1 once episodes are known of all that is committed
  *     {cairn:<deployment>}:offset:<topic>/<partition>    the last offset that was counted
  *     {cairn:<deployment>}:streams:<topic>/<partition>   hash: stream -> "<epoch> <seq>"
  *     {cairn:<deployment>}:window:<key>                  hash: "<tick>:<label>" -> "<count>:<event id, hex>"
@@ -158,7 +159,16 @@ const TAKE: RedisScript = {
   lua: `
 local prefix, partition = ARGV[1], ARGV[2]
 redis.call('SET', prefix .. 'owner:' .. partition, ARGV[3])
-return { redis.call('GET', prefix .. 'offset:' .. partition) or '', redis.call('HGETALL', prefix .. 'streams:' .. partition) }
+return { redis.call('GET', prefix .. 'offset:' .. partition) or '', redis.call('HGETALL', prefix .. 'streams:' .. partition),
+  redis.call('GET', prefix .. 'whole:' .. partition) or '' }
+`,
+};
+
+const WHOLE: RedisScript = {
+  name: 'cairnMarkWhole',
+  lua: `${OWNER_LUA}
+redis.call('SET', prefix .. 'whole:' .. partition, '1')
+return { 'done' }
 `,
 };
 
@@ -294,11 +304,12 @@ export function windowsInRedis(options: WindowsInRedisOptions): Windows {
     async take(partition) {
       const owner = randomUUID();
       const head = [prefix, partition, owner];
-      const taken = (await redis.run(TAKE, [`${prefix}owner`], head)) as [string, string[]];
-      const [offset, streams] = taken;
+      const taken = (await redis.run(TAKE, [`${prefix}owner`], head)) as [string, string[], string];
+      const [offset, streams, whole] = taken;
       return {
         offset: offset === '' ? undefined : Number(offset),
         streams: mapOf(streams),
+        isWhole: whole === '1',
         ...ownedWindows(options, async (script, args) => {
           const [outcome, answer] = (await redis.run(script, [`${prefix}owner`], [...head, ...args])) as [
             string,
@@ -318,7 +329,7 @@ type Run = (script: RedisScript, args: readonly (string | number)[]) => Promise<
 function ownedWindows(
   { lateness, correlationOf }: WindowsInRedisOptions,
   run: Run,
-): Omit<PartitionWindows, 'offset' | 'streams'> {
+): Omit<PartitionWindows, 'offset' | 'streams' | 'isWhole'> {
   const merge = async (
     additions: readonly WindowAddition[],
     head: readonly (string | number)[],
@@ -339,6 +350,9 @@ function ownedWindows(
     return views;
   };
   return {
+    async markWhole() {
+      await run(WHOLE, []);
+    },
     // However large, a batch is one step: its offset and all of its counts.
     add: ({ expected, last, oldest, streams, additions }) =>
       merge(additions, ['add', expected ?? '', last, oldest, streams.size, ...[...streams].flat()]),

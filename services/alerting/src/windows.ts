@@ -66,6 +66,9 @@ export interface PartitionWindows {
   readonly offset: number | undefined;
   /** The latest event of each stream that was counted by then, as `<epoch> <seq>`, by the stream's name. */
   readonly streams: ReadonlyMap<string, string>;
+  /** Episodes are known of everything that is committed: the windows were not lost, or were made again to the end. */
+  readonly isWhole: boolean;
+  markWhole(): Promise<void>;
   /**
    * Merges a batch's additions and moves the partition's offset, together. @returns the windows whose counts reach the floor,
    * as they then stand.

@@ -252,6 +252,8 @@ function inWeather(
       return {
         offset: owned.offset,
         streams: owned.streams,
+        isWhole: owned.isWhole,
+        markWhole: () => once('whole', () => owned.markWhole()),
         add: (batch) => once('add', () => owned.add(batch)),
         look: (additions) => once('look', () => owned.look(additions)),
         set: (additions) => once('set', () => owned.set(additions)),

@@ -117,6 +117,14 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
       await now.add(batch(undefined, 9, [added]));
     });
 
+    test('are whole once somebody said so, until they are lost', async () => {
+      const store = fresh();
+      const windows = await store.take('p/0');
+      expect(windows.isWhole).toBe(false);
+      await windows.markWhole();
+      expect([(await store.take('p/0')).isWhole, (await store.take('p/1')).isWhole]).toEqual([true, false]);
+    });
+
     test('are looked at without being changed, as often as one likes', async () => {
       const windows = await fresh().take('p/0');
       const added = addition('a', [[0, 3]]);

@@ -31,6 +31,7 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
   let episodes = new Map<string, KeptEpisode>();
   let owners = new Map<string, number>();
   let owner = 0;
+  let whole = new Set<string>();
 
   const view = ({ window, correlation, group }: WindowAddition, cells: readonly Cell[]): WindowView => ({
     window,
@@ -89,6 +90,7 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
       closing = new Map();
       episodes = new Map();
       owners = new Map();
+      whole = new Set();
     },
     openEpisodes: (name) =>
       [...episodes.values()].filter((one) => one.partition === name && !one.isOver).length,
@@ -104,6 +106,8 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
       const owned: PartitionWindows = {
         offset,
         streams: new Map(streams.get(partition)),
+        isWhole: whole.has(partition),
+        markWhole: () => own(() => void whole.add(partition)),
         add: ({ expected, last, oldest, streams: gone, additions }) =>
           own(() => {
             if (offsets.get(partition) !== expected)
