@@ -61,7 +61,6 @@ const LIBRARIES = [
   'close-with-grace',
   'croner',
   '@cedar-policy/cedar-wasm',
-  're2js',
   'undici',
   'testcontainers',
 ];

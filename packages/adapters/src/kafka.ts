@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, messageOf } from '@cairn/failure';
 import type { AssignedPartition, LogBatch, RawSource } from '@cairn/runtime';
 import {
@@ -134,7 +135,8 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
         const missing = topics.filter(({ name }) => !existing.has(name));
         if (missing.length === 0) return;
         await (await theAdmin()).createTopics({
-          waitForLeaders: true,
+          // Its wait ends with an error when a broker has not heard of the topic yet, which is what is waited for.
+          waitForLeaders: false,
           topics: missing.map(({ name, partitions, replicas }) => ({
             topic: name,
             numPartitions: partitions,
@@ -142,6 +144,7 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
             configEntries: TOPIC_SETTINGS,
           })),
         });
+        for (const { name } of missing) await untilLed(await theAdmin(), name);
       });
     },
     async partitionsOf(topic) {
@@ -339,6 +342,24 @@ function logBatchOf(batch: EachBatchPayload['batch']): LogBatch {
 }
 
 const keyOf = (topic: string, partition: number): string => `${topic} ${partition}`;
+
+/** Longest wait for a topic that was just created. */
+const LED_MS_MAX = 15_000;
+const LED_EVERY_MS = 50;
+
+/** Resolves when the leader of each partition of a topic says where it ends, so that it takes records. */
+async function untilLed(admin: Admin, topic: string): Promise<void> {
+  const endMs = performance.now() + LED_MS_MAX;
+  for (;;) {
+    try {
+      await admin.fetchTopicOffsets(topic);
+      return;
+    } catch (error) {
+      if (!protocolErrorOf(error)?.retriable || performance.now() > endMs) throw error;
+    }
+    await sleep(LED_EVERY_MS);
+  }
+}
 
 async function opened<C extends { connect(): Promise<void> }>(connection: C): Promise<C> {
   await connection.connect();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { parseAllDocuments } from 'yaml';
 import {
+  chainedRules,
   corpusEvents,
   correlatedRules,
   correlationEvents,
@@ -92,19 +93,27 @@ describe('pySigma with its SQLite backend', () => {
     expect(different.length).toBeLessThanOrEqual(3);
   }, 400_000);
 
-  test('fires every correlation in the same groups at the same times', () => {
-    const asked = correlationEvents(true);
-    const printed = ask(correlatedRules(), asked) as Record<string, [string[], number][]>;
-    const found = correlationAnswers(rulesOf(correlatedRules()), asked);
-    const theirs = new Map(
-      [...found.keys()].map((id) => [
-        id,
-        (printed[id] ?? []).map(([group, end]) => firingText(group, end)).sort(),
-      ]),
-    );
-    expect(differing(found, theirs)).toEqual([]);
-    expect([...found.values()].filter((firings) => firings.length > 0).length).toBeGreaterThan(50);
-  }, 400_000);
+  test.each([
+    ['every correlation', correlatedRules(), 60],
+    ['correlations of correlations, with aliases, and, or and not', chainedRules(), 6],
+  ])(
+    'fires %s in the same groups at the same times',
+    (_, text, count) => {
+      const asked = correlationEvents(true);
+      const printed = ask(text, asked) as Record<string, [string[], number][]>;
+      const found = correlationAnswers(rulesOf(text), asked);
+      const theirs = new Map(
+        [...found.keys()].map((id) => [
+          id,
+          (printed[id] ?? []).map(([group, end]) => firingText(group, end)).sort(),
+        ]),
+      );
+      expect(found.size).toBe(count);
+      expect(differing(found, theirs)).toEqual([]);
+      expect([...found.values()].filter((firings) => firings.length > 0).length).toBeGreaterThan(count * 0.8);
+    },
+    400_000,
+  );
 });
 
 describe('rsigma', () => {

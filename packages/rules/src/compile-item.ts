@@ -77,8 +77,9 @@ function expanded(
   offset: number,
   compare: Compare,
 ): string[] {
+  const special = compare.how === 'regex' ? /[\\^$.*+?()[\]{}|]/g : /[\\*?]/g;
   const literally = (value: string): string =>
-    compare.how === 'pattern' ? value.replace(/[\\*?]/g, '\\$&') : value;
+    compare.how === 'pattern' || compare.how === 'regex' ? value.replace(special, '\\$&') : value;
   const parts = text.split(/(?<!\\)%([A-Za-z0-9_-]+)(?<!\\)%/);
   let texts = [''];
   parts.forEach((part, index) => {

@@ -27,25 +27,30 @@ export function foldBatch(
   events: readonly RuleEvent[],
   timeOf: (event: RuleEvent, index: number) => Micros = (event) => event.timestamp ?? 0,
 ): FoldedBatch {
-  const fed = feedsOf(correlations);
+  const fed = detections.map(({ id }) => feedsOf(correlations).get(id) ?? NO_FEEDS);
   const matches: Match[] = [];
-  const windows = new Map<string, GrowingWindow>();
+  const windows = new GrowingWindows();
   events.forEach((event, index) => {
-    for (const detection of detections) {
+    const time = timeOf(event, index);
+    for (let at = 0; at < detections.length; at += 1) {
+      const detection = detections[at] as Detection;
       if (!detection.matches(event)) continue;
       if (detection.alerts) matches.push({ detection, event, index });
-      for (const { correlation, source, slot } of fed.get(detection.id) ?? []) {
+      for (const { correlation, source, slot } of fed[at] as readonly Feed[]) {
         const values = source.groupOf(event);
         if (values === undefined) continue;
         const label = labelOf(correlation, source, slot, event);
         if (label === undefined) continue;
-        const tick = Math.floor(timeOf(event, index) / correlation.cellWidth) * correlation.cellWidth;
-        const window = growing(windows, correlation, [event.org_id ?? '', ...values]);
-        window.count(tick, label, event.event_id ?? NO_ID, index);
+        const window = windows.of(correlation, event.org_id ?? '', values);
+        count(window, tickOf(time, correlation), label, event.event_id ?? NO_ID, index);
       }
     }
   });
-  const additions = [...windows.values()].map((window) => window.addition('add')).filter(isUnsettled);
+  const additions = windows
+    .all()
+    .filter((window) => mayBeOpen(window))
+    .map((window) => additionOf(window, 'add'))
+    .filter(isUnsettled);
   return { matches, additions };
 }
 
@@ -55,19 +60,20 @@ export function foldFirings(
   firings: readonly Firing[],
 ): readonly WindowAddition[] {
   const fed = feedsOf(correlations);
-  const windows = new Map<string, GrowingWindow>();
+  const windows = new GrowingWindows();
   firings.forEach((firing, index) => {
-    for (const { correlation, source, slot } of fed.get(firing.correlation.id) ?? []) {
-      const tick = Math.floor(firing.end / correlation.cellWidth) * correlation.cellWidth;
-      const group = [firing.group[0] ?? '', ...(source.groupFrom ?? []).map((at) => firing.group[at] ?? '')];
+    for (const { correlation, source, slot } of fed.get(firing.correlation.id) ?? NO_FEEDS) {
+      const group = (source.groupFrom ?? []).map((at) => firing.group[at] ?? '');
+      const window = windows.of(correlation, firing.group[0] ?? '', group);
       const label = correlation.type === 'event_count' ? '' : String(slot);
-      growing(windows, correlation, group).count(tick, label, firing.eventIds.at(-1) ?? NO_ID, index);
+      count(window, tickOf(firing.end, correlation), label, firing.eventIds.at(-1) ?? NO_ID, index);
     }
   });
-  return [...windows.values()].map((window) => window.addition('set'));
+  return windows.all().map((window) => additionOf(window, 'set'));
 }
 
 const NO_ID = new Uint8Array(16);
+const NO_FEEDS: readonly Feed[] = [];
 
 interface Feed {
   readonly correlation: Correlation;
@@ -102,41 +108,100 @@ function labelOf(
   return type === 'value_count' ? source.valueOf?.(event) : String(slot);
 }
 
-/** A window as a batch fills it. */
+const tickOf = (time: Micros, { cellWidth }: Correlation): Micros =>
+  cellWidth === 1 ? time : Math.floor(time / cellWidth) * cellWidth;
+
+/** A window as a batch fills it. Every call touches several, so what is done for each event is little. */
 interface GrowingWindow {
-  /** An event counts once in a cell, though several rules of the correlation may hold for it. */
-  count(tick: Micros, label: string, eventId: Uint8Array, index: number): void;
-  addition(merge: WindowAddition['merge']): WindowAddition;
+  readonly correlation: Correlation;
+  readonly group: readonly string[];
+  /** As they came: mostly by tick, and equal ones mostly beside each other. */
+  readonly cells: GrowingCell[];
 }
 
-function growing(
-  windows: Map<string, GrowingWindow>,
-  correlation: Correlation,
-  group: readonly string[],
-): GrowingWindow {
-  const key = windowKey(correlation, group);
-  const known = windows.get(key);
-  if (known !== undefined) return known;
-  const cells = new Map<string, { cell: Cell; lastIndex: number }>();
-  const made: GrowingWindow = {
-    count(tick, label, eventId, index) {
-      const at = `${tick}\n${label}`;
-      const filled = cells.get(at);
-      if (filled === undefined) {
-        cells.set(at, { cell: { tick, label, count: 1, eventId }, lastIndex: index });
-      } else if (filled.lastIndex !== index) {
-        filled.cell = { ...filled.cell, count: filled.cell.count + 1 };
-        filled.lastIndex = index;
-      }
-    },
-    addition(merge) {
-      const sorted = [...cells.values()].map(({ cell }) => cell).sort(compareCells);
-      const counted = merge === 'set' ? sorted.map((cell) => ({ ...cell, count: 1 })) : sorted;
-      return { window: key, correlation, group, cells: counted, merge };
-    },
-  };
-  windows.set(key, made);
-  return made;
+interface GrowingCell {
+  readonly tick: Micros;
+  readonly label: string;
+  count: number;
+  readonly eventId: Uint8Array;
+  /** Place in the batch of the event that was counted last. */
+  lastIndex: number;
+}
+
+class GrowingWindows {
+  readonly #byCorrelation = new Map<Correlation, Map<string, GrowingWindow>>();
+
+  of(correlation: Correlation, orgId: string, values: readonly string[]): GrowingWindow {
+    let windows = this.#byCorrelation.get(correlation);
+    if (windows === undefined) {
+      windows = new Map();
+      this.#byCorrelation.set(correlation, windows);
+    }
+    // With the lengths before them, no two lists of values are one text.
+    let key = orgId;
+    for (const value of values) key = `${key.length}:${key}${value}`;
+    const known = windows.get(key);
+    if (known !== undefined) return known;
+    const made: GrowingWindow = { correlation, group: [orgId, ...values], cells: [] };
+    windows.set(key, made);
+    return made;
+  }
+
+  all(): GrowingWindow[] {
+    return [...this.#byCorrelation.values()].flatMap((windows) => [...windows.values()]);
+  }
+}
+
+/** An event counts once in a cell, though several rules of the correlation may hold for it. */
+function count(
+  { cells }: GrowingWindow,
+  tick: Micros,
+  label: string,
+  eventId: Uint8Array,
+  index: number,
+): void {
+  const last = cells.at(-1);
+  if (last === undefined || last.tick !== tick || last.label !== label) {
+    cells.push({ tick, label, count: 1, eventId, lastIndex: index });
+  } else if (last.lastIndex !== index) {
+    last.count += 1;
+    last.lastIndex = index;
+  }
+}
+
+function additionOf(
+  { correlation, group, cells }: GrowingWindow,
+  merge: WindowAddition['merge'],
+): WindowAddition {
+  const merged: Cell[] = [];
+  for (const { tick, label, count: counted, eventId } of cells.sort(compareCells)) {
+    const last = merged.at(-1);
+    const isSame = last !== undefined && last.tick === tick && last.label === label;
+    const together = merge === 'set' ? 1 : counted + (isSame ? last.count : 0);
+    if (isSame) merged[merged.length - 1] = { ...last, count: together };
+    else merged.push({ tick, label, count: together, eventId });
+  }
+  return { window: windowKey(correlation, group), correlation, group, cells: merged, merge };
+}
+
+/** Whether a window may need to be told of: false only for the plainest of those that `isUnsettled` finds settled. */
+function mayBeOpen({ correlation, cells }: GrowingWindow): boolean {
+  const [begun, ended] = cells;
+  if (cells.length !== 2 || begun === undefined || ended === undefined || !settlesAlone(correlation))
+    return true;
+  const { anchors, timespan, sources } = correlation;
+  return !(
+    sources.length === 2 &&
+    anchors.has(Number(begun.label)) &&
+    !anchors.has(Number(ended.label)) &&
+    ended.tick >= begun.tick &&
+    ended.tick <= begun.tick + timespan
+  );
+}
+
+/** `call_id` is given once: nothing comes to such a group but the decision and the outcome of its call. */
+function settlesAlone({ judgedAt, groupBy }: Correlation): boolean {
+  return judgedAt === 'close' && groupBy.includes('call_id');
 }
 
 /** The key of a window: equal for equal groups, whatever the process. */
@@ -144,13 +209,10 @@ export function windowKey({ id }: Correlation, group: readonly string[]): string
   return JSON.stringify([id, ...group]);
 }
 
-/**
- * A call that was decided and ended inside one batch needs no window: `call_id` is given once, so nothing else can come to
- * its group. Almost all calls are like that.
- */
+/** A call that was decided and ended inside one batch needs no window. Almost all calls are like that. */
 function isUnsettled(addition: WindowAddition): boolean {
   const { correlation, cells } = addition;
-  if (correlation.judgedAt !== 'close' || !correlation.groupBy.includes('call_id')) return true;
+  if (!settlesAlone(correlation)) return true;
   const begins = cells.some(({ label }) => correlation.anchors.has(Number(label)));
   return !begins || closesNext(addition, Number.NEGATIVE_INFINITY) !== undefined;
 }

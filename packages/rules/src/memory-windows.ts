@@ -74,15 +74,20 @@ export function createEvaluator(
   const withChained = (firings: readonly Firing[]): Firing[] =>
     firings.length === 0 ? [] : [...firings, ...withChained(judge(foldFirings(rules, firings)))];
 
+  /** A window that two of its sources set off is judged twice; the later judgement has seen both. */
+  const eachOnce = (firings: readonly Firing[]): Firing[] => [
+    ...new Map(firings.map((firing) => [`${firing.end} ${firing.window}`, firing])).values(),
+  ];
+
   return {
     take(events) {
       const { matches, additions } = foldBatch(rules, events);
-      return { matches, firings: withChained(judge(additions)) };
+      return { matches, firings: eachOnce(withChained(judge(additions))) };
     },
     close(upTo) {
       const firings = windows.open().flatMap((view) => judgeClosed(view, closed, upTo));
       closed = Math.max(closed, upTo);
-      return withChained(firings);
+      return eachOnce(withChained(firings));
     },
   };
 }

@@ -109,6 +109,17 @@ describe('values', () => {
     expect(found).toEqual([true, true, false]);
   });
 
+  test('expand does so inside expressions, and for every combination of placeholders', () => {
+    const text = detectionText("{s: {agent_id|re|expand: '^%who%@%where%$'}, condition: s}");
+    const placeholders = new Map([
+      ['who', ['a.b', 'c']],
+      ['where', ['x', 'y+']],
+    ]);
+    const [detection] = rulesOf(text, placeholders).detections;
+    const found = ['a.b@x', 'c@y+', 'a-b@x', 'c@yy'].map((id) => detection?.matches({ agent_id: id }));
+    expect(found).toEqual([true, true, false, false]);
+  });
+
   test('time modifiers take a part of the time in UTC', () => {
     const timestamp = Date.UTC(2026, 10, 25, 23, 7) * 1_000;
     for (const line of ['hour: 23', 'minute: 7', 'day: 25', 'month: 11', 'year: 2026'])

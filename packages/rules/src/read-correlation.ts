@@ -91,7 +91,7 @@ export function readCorrelation(
       groupBy: ['org_id', ...groupBy.map(({ name }) => name)],
       timespan,
       ...keptCells(type, timespan, condition, exact),
-      floor: absence ? 0 : type === 'temporal_ordered' ? Math.max(2, condition.least) : condition.least,
+      floor: absence ? 0 : condition.least,
       judgedAt: absence ? 'close' : 'event',
       holds: condition.holds,
       condition: condition.text,

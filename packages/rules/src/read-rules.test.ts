@@ -179,7 +179,7 @@ describe('a mistake has its place, and says what to write instead', () => {
       fc.property(fc.array(words, { maxLength: 30 }), (parts) => {
         readRules([{ file: 'f', text: parts.join('') }]);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 1_000 },
     );
   });
 });
@@ -266,7 +266,7 @@ describe('conditions', () => {
         const event = { agent_id: `-${letters.join('')}` };
         expect(rulesOf(text).detections[0]?.matches(event)).toBe(truthOf(node, event));
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 

@@ -171,16 +171,20 @@ function condition(random: Random, names: readonly string[], depth: number): str
   ]);
 }
 
-/** Correlations over the rules of `correlatedRules`, as text. */
-export function correlatedRules(): string {
-  const random = randomOf(7);
-  const base = ACTION_SYMBOLS.slice(1, 5).map((action) => ({
+function baseRules() {
+  return ACTION_SYMBOLS.slice(1, 5).map((action) => ({
     title: `Action ${action}`,
     id: idText(2, ACTION_SYMBOLS.indexOf(action)),
     name: `did_${action}`,
     logsource: { product: 'cairn' },
     detection: { selection: { action }, condition: 'selection' },
   }));
+}
+
+/** Correlations over the rules of `correlatedRules`, as text. */
+export function correlatedRules(): string {
+  const random = randomOf(7);
+  const base = baseRules();
   const names = base.map(({ name }) => name);
   const correlations = Array.from({ length: 60 }, (_, index) => {
     const type = random.pick(['event_count', 'value_count', 'temporal', 'temporal_ordered']);
@@ -202,6 +206,74 @@ export function correlatedRules(): string {
     };
   });
   return [...base, ...correlations].map((rule) => stringify(rule)).join('---\n');
+}
+
+/** Correlations of correlations, with aliases, and over names with and, or and not; as text. */
+export function chainedRules(): string {
+  const inner = {
+    type: 'event_count',
+    rules: ['did_read'],
+    'group-by': ['agent_id'],
+    timespan: '60s',
+    condition: { gte: 3 },
+  };
+  const correlations = [
+    { name: 'many_reads', correlation: inner },
+    {
+      name: 'reads_then_create',
+      correlation: {
+        type: 'temporal_ordered',
+        rules: ['many_reads', 'did_create'],
+        'group-by': ['agent_id'],
+        timespan: '30s',
+      },
+    },
+    {
+      name: 'either_twice',
+      correlation: {
+        type: 'event_count',
+        rules: ['many_reads', 'reads_then_create'],
+        'group-by': ['agent_id'],
+        timespan: '5m',
+        condition: { gte: 2 },
+      },
+    },
+    {
+      name: 'aliased',
+      correlation: {
+        type: 'temporal',
+        rules: ['did_read', 'did_create'],
+        aliases: {
+          where: { did_read: 'service', did_create: 'environment' },
+          who: { did_read: 'agent_id', did_create: 'agent_id' },
+        },
+        'group-by': ['who'],
+        timespan: '10s',
+        condition: { gte: 2 },
+      },
+    },
+    {
+      name: 'one_of_two',
+      correlation: {
+        type: 'temporal',
+        rules: ['did_read', 'did_create', 'did_update'],
+        'group-by': ['agent_id'],
+        timespan: '10s',
+        condition: 'did_read and (did_create or did_update)',
+      },
+    },
+    {
+      name: 'unanswered',
+      correlation: {
+        type: 'temporal',
+        rules: ['did_read', 'did_update'],
+        'group-by': ['agent_id', 'service'],
+        timespan: '60s',
+        condition: 'did_read and not did_update',
+      },
+    },
+  ].map((rule, index) => ({ title: rule.name, id: idText(4, index), ...rule }));
+  return [...baseRules(), ...correlations].map((rule) => stringify(rule)).join('---\n');
 }
 
 type Filling = Record<string, unknown>;

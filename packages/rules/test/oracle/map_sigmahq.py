@@ -1,6 +1,6 @@
 """Writes sigmahq.yml: rules of the SigmaHQ repository with their fields renamed to fields of our events.
 
-    map_sigmahq.py <clone of SigmaHQ/sigma> > sigmahq.yml
+    map_sigmahq.py <clone of SigmaHQ/sigma> > sigmahq.yml; npm run format
 
 Rules that use rare modifiers come first, so that each is in the selection. Only `logsource` and the names of fields are
 changed; authors, ids and references stay, as the Detection Rule License 1.1 asks.

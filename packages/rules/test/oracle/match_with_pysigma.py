@@ -55,6 +55,8 @@ collection = SigmaCollection.from_yaml(open(rules_file, encoding="utf-8").read()
 collection.resolve_rule_references()
 found = {}
 for rule in collection.rules:
+    # Also those that another correlation counts.
+    rule._output = True
     name = str(rule.id or rule.name)
     if isinstance(rule, SigmaCorrelationRule):
         (converted,) = backend.convert_correlation_rule(rule, "zircolite")

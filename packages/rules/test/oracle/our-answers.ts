@@ -22,7 +22,11 @@ export function detectionAnswers(rules: RuleSet, events: readonly RuleEvent[]): 
 
 export function correlationAnswers(rules: RuleSet, events: readonly RuleEvent[]): Answers {
   const found = new Map<string, string[]>(rules.correlations.map(({ id }) => [id, []]));
-  for (const { correlation, group, end } of createEvaluator(rules, 0).take(events).firings)
+  const evaluator = createEvaluator(rules, Number.MAX_SAFE_INTEGER);
+  const { firings } = evaluator.take(events);
+  // Windows that are judged at their close, as far as event time goes.
+  const closed = evaluator.close(events.at(-1)?.timestamp ?? 0);
+  for (const { correlation, group, end } of [...firings, ...closed])
     found.get(correlation.id)?.push(firingText(group.slice(1), end / 1_000_000));
   return new Map([...found].map(([id, texts]) => [id, texts.sort()]));
 }

@@ -39,6 +39,12 @@ export interface Produced {
   readonly records: number;
   /** CPU of this process from the first event to the last, seconds. */
   readonly cpuSeconds: number;
+  readonly recorder?: {
+    /** From when an event was due until it was on disk. */
+    readonly durableMs: Float64Array;
+    /** Longest time, as far as seen, that an event was on disk and Kafka had not acknowledged it. */
+    readonly unshippedMs: number;
+  };
 }
 
 process.on('message', (task: ProduceTask) => {
@@ -55,6 +61,7 @@ process.once('disconnect', () => process.exit(0));
 process.send?.('listening');
 
 const ORGS = 8;
+const LOOK_EVERY_MS = 100;
 
 /** One recorder for a few organisations, whose streams lie in several partitions. */
 async function recordPaced(task: ProduceTask): Promise<Produced> {
@@ -85,15 +92,22 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
     const cpu = process.cpuUsage();
     process.send?.('started');
     let resolved = 0;
+    const durableMs = new Float64Array(count);
+    let unshippedMs = 0;
+    const looking = setInterval(() => {
+      unshippedMs = Math.max(unshippedMs, recorder.stats().oldestUnshippedMs);
+    }, LOOK_EVERY_MS);
     await arrive(startMs, dueMs, (index, done, fail) => {
       recorder.record(drafts[index % drafts.length]!).then(({ seq }) => {
         seqs[index] = seq;
+        durableMs[index] = monotonicMs() - startMs - dueMs[index]!;
         resolved += 1;
         if (resolved === count) done();
       }, fail);
     });
     if (!(await recorder.flush(60_000))) throw new Error('not everything was shipped');
     const { user, system } = process.cpuUsage(cpu);
+    clearInterval(looking);
     await recorder.close();
     const ends = await kafka.boundsOf(topic);
     return {
@@ -107,6 +121,7 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
       })),
       records: [...ends.values()].reduce((sum, { end }) => sum + end, 0),
       cpuSeconds: (user + system) / 1e6,
+      recorder: { durableMs, unshippedMs },
     };
   } finally {
     await recorder.close();

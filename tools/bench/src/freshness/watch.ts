@@ -4,7 +4,7 @@ import { monotonicMs } from '../arrivals.ts';
 import type { ProducedStream } from './produce.ts';
 
 /** How often the table is asked. It is part of each wait. */
-export const ASK_EVERY_MS = 25;
+export const ASK_EVERY_MS = 100;
 
 /** What a SELECT saw of one stream, and when its answer had come. */
 interface Sight {

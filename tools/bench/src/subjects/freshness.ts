@@ -7,7 +7,8 @@ import { cairn, usual } from '../ingest/contestants.ts';
 import { kafkaEngine } from '../ingest/kafka-engine.ts';
 import { openStage, type Stage } from '../ingest/stage.ts';
 import { type Claim, quantileOf, type Row, type Subject } from '../measured.ts';
-import { cpuSecondsOf, peakMemoryMib } from '../process-cost.ts';
+import { cpuSecondsOf, peakMemoryMib, threadSecondsOf } from '../process-cost.ts';
+import { pidOf } from '../sustained/meter.ts';
 
 const PARTITIONS = 4;
 /** Events before the first that counts: members join, code is compiled. */
@@ -64,8 +65,14 @@ const freshness: Subject = async ({ quick, flags, say }) => {
       { name: 'p50_ms', heading: 'p50 ms', digits: 0 },
       { name: 'p99_ms', heading: 'p99 ms', digits: 0 },
       { name: 'most_ms', heading: 'most ms', digits: 0 },
+      { name: 'durable_p99_ms', heading: 'on disk p99 ms', digits: 0 },
+      { name: 'unshipped_ms', heading: 'most not in Kafka', digits: 0 },
       { name: 'cores', heading: 'cores busy', digits: 2 },
-      { name: 'producer_cores', heading: 'of them producing', digits: 2 },
+      { name: 'producer_cores', heading: 'producer', digits: 2 },
+      { name: 'broker_cores', heading: 'broker', digits: 2 },
+      { name: 'consumer_cores', heading: 'consumer', digits: 2 },
+      { name: 'clickhouse_cores', heading: 'ClickHouse', digits: 2 },
+      { name: 'merge_cores', heading: 'of it merging', digits: 2 },
       { name: 'consumer_mib', heading: 'peak MiB', digits: 0 },
     ],
     rows,
@@ -81,6 +88,15 @@ const freshness: Subject = async ({ quick, flags, say }) => {
 };
 
 export default freshness;
+
+/** CPU seconds of what shares the machine with the producer. */
+interface Busy {
+  /** Merges among it. */
+  readonly clickhouse: number;
+  readonly merges: number;
+  readonly broker: number;
+  readonly consumer: number;
+}
 
 const text = (figures: Readonly<Record<string, readonly number[]>>): string =>
   Object.entries(figures)
@@ -113,11 +129,17 @@ async function run(
   await using watching = watch(stage.clickhouse, topic);
   // It has joined its group before the first event.
   await sleep(5_000);
-  const pids = [stage.parts.part('clickhouse').pid ?? 0, stage.parts.part('kafka').pid ?? 0];
-  if (consumer.pid !== undefined) pids.push(consumer.pid);
-  const busy = (): number => pids.reduce((sum, pid) => sum + (cpuSecondsOf(pid) ?? NaN), 0);
+  const busy = (): Busy => {
+    const clickhouse = pidOf(stage, 'clickhouse');
+    return {
+      clickhouse: cpuSecondsOf(clickhouse) ?? NaN,
+      merges: threadSecondsOf(clickhouse, (name) => name === 'MergeMutate'),
+      broker: cpuSecondsOf(pidOf(stage, 'kafka')) ?? NaN,
+      consumer: consumer.pid === undefined ? 0 : (cpuSecondsOf(consumer.pid) ?? NaN),
+    };
+  };
 
-  let before = NaN;
+  let before: Busy | undefined;
   let beganMs = NaN;
   const brokers = stage.parts.part('kafka').address;
   const producing = await produce(
@@ -128,7 +150,7 @@ async function run(
     },
   );
   await watching.until(producing.streams, 120_000);
-  const used = busy() - before;
+  const after = busy();
   // Longer than it was produced when the table was late.
   const wallSeconds = (performance.now() - beganMs) / 1_000;
   await everyRecordIsARow(stage, producing.records);
@@ -137,12 +159,22 @@ async function run(
   const waits = producing.streams.flatMap((stream) => [
     ...watching.waitsOf(stream, startMs + WARM_SECONDS * 1_000),
   ]);
+  const cores = (part: keyof Busy): number => (after[part] - (before?.[part] ?? NaN)) / wallSeconds;
+  const producer = producing.cpuSeconds / wallSeconds;
   return {
     p50_ms: [quantileOf(waits, 0.5)],
     p99_ms: [quantileOf(waits, 0.99)],
     most_ms: [quantileOf(waits, 1)],
-    cores: [(used + producing.cpuSeconds) / wallSeconds],
-    producer_cores: [producing.cpuSeconds / wallSeconds],
+    cores: [cores('clickhouse') + cores('broker') + cores('consumer') + producer],
+    producer_cores: [producer],
+    broker_cores: [cores('broker')],
+    consumer_cores: [cores('consumer')],
+    clickhouse_cores: [cores('clickhouse')],
+    merge_cores: [cores('merges')],
+    ...(producing.recorder && {
+      durable_p99_ms: [quantileOf([...producing.recorder.durableMs], 0.99)],
+      unshipped_ms: [producing.recorder.unshippedMs],
+    }),
     consumer_mib: consumer.pid === undefined ? [] : [peakMemoryMib(consumer.pid)],
   };
 }
