@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { readCliConfig } from '../../packages/cli/src/config.ts';
+import { readAlertingConfig } from '../../services/alerting/src/config.ts';
 import { readAllConfig } from '../../services/all/src/config.ts';
 import { readArchivalConfig } from '../../services/archival/src/config.ts';
 import { readGatewayConfig } from '../../services/gateway/src/config.ts';
@@ -20,7 +21,7 @@ const root = join(import.meta.dirname, '..', '..');
 const COMPOSE_VERSION = 'v2.40.3';
 const SECRETS = { CAIRN_CLICKHOUSE_PASSWORD: 'planted-one', CAIRN_S3_SECRET_KEY: 'planted-two' };
 const PARTS = ['clickhouse', 'kafka', 'redis', 's3'];
-const OURS = ['all', 'archival', 'gateway', 'ingest', 'migrate', 'registry'];
+const OURS = ['alerting', 'all', 'archival', 'gateway', 'ingest', 'migrate', 'registry'];
 
 interface Service {
   readonly image: string;
@@ -99,7 +100,7 @@ describe('docker-compose.yml', () => {
   test('each profile starts what it is for, and everything that it needs', async () => {
     expect(Object.keys(await readServices('parts')).sort()).toEqual(PARTS);
     expect(Object.keys(await readServices('services')).sort()).toEqual(
-      [...PARTS, 'archival', 'gateway', 'ingest', 'migrate', 'registry'].sort(),
+      [...PARTS, 'alerting', 'archival', 'gateway', 'ingest', 'migrate', 'registry'].sort(),
     );
     expect(Object.keys(await readServices('all')).sort()).toEqual(['all', ...PARTS, 'migrate'].sort());
   });
@@ -188,6 +189,7 @@ describe('docker-compose.yml', () => {
     const environmentOf = (name: string): Record<string, string> => ({
       ...services[name]?.environment,
       CAIRN_GATEWAY_CONFIG: join(root, 'deploy', 'config', 'gateway.yaml'),
+      CAIRN_ALERTING_CONFIG: join(root, 'deploy', 'config', 'alerting.yaml'),
     });
     const portOf = (name: string) => services[name]?.healthcheck?.test.at(-1);
     const gateway = readGatewayConfig(environmentOf('gateway'));
@@ -215,7 +217,15 @@ describe('docker-compose.yml', () => {
       dataDirectory: '/var/lib/cairn/archival',
     });
     expect(portOf('archival')).toBe(String(archival.health.port));
-    expect(readAllConfig(environmentOf('all'))).toEqual({ gateway, ingest, registry, archival });
+    const alerting = readAlertingConfig(environmentOf('alerting'));
+    expect(alerting).toMatchObject({
+      deployment: gateway.deployment,
+      redisUrl: 'redis://redis:6379',
+      rulesDirectory: '/etc/cairn/rules',
+      webhooks: { network: { ports: [443], plainHttp: false, allow: [] } },
+    });
+    expect(portOf('alerting')).toBe(String(alerting.health.port));
+    expect(readAllConfig(environmentOf('all'))).toEqual({ gateway, ingest, registry, archival, alerting });
     expect(portOf('all')).toBe(portOf('gateway'));
     expect(readCliConfig(environmentOf('migrate')).clickhouse).toEqual(ingest.clickhouse);
   });

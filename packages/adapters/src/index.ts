@@ -2,6 +2,15 @@ export { type ClickHouse, type ClickHouseOptions, openClickHouse, type Settings 
 export { type FirstVersion, firstVersion, firstVersions } from './first-versions.ts';
 export { addHold, type HoldNotes, holdNotesIn, holdNotesOf, readHolds } from './hold-notes.ts';
 export {
+  type GuardedHttp,
+  type GuardedHttpOptions,
+  type HttpAnswer,
+  type HttpClient,
+  type HttpRequest,
+  openGuardedHttp,
+  openHttpClient,
+} from './http-client.ts';
+export {
   type Kafka,
   type KafkaOptions,
   type KeyedValue,
@@ -29,6 +38,7 @@ export type {
   StoredObject,
 } from './object-store.ts';
 export { type LockBehaviour, type LockReport, type ProbeOptions, probeLocks } from './probe-locks.ts';
+export { openRedis, type Redis, type RedisOptions, type RedisScript } from './redis.ts';
 export { type ObjectStoreOptions, openObjectStore } from './s3.ts';
 export {
   checkSchemaIds,

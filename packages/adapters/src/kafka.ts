@@ -53,6 +53,8 @@ export interface Kafka extends AsyncDisposable {
   source(options: SourceOptions): RawSource;
   /** First offset and next offset of each partition. */
   boundsOf(topic: string): Promise<Map<number, { first: number; end: number }>>;
+  /** The first offset whose record was appended at or after this time; the next offset when there is none. */
+  offsetAt(topic: string, partition: number, timeMs: number): Promise<number>;
   /** True when a broker answers. */
   ping(): Promise<boolean>;
 }
@@ -159,6 +161,12 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
         return new Map(
           offsets.map(({ partition, low, high }) => [partition, { first: Number(low), end: Number(high) }]),
         );
+      });
+    },
+    async offsetAt(topic, partition, timeMs) {
+      return translated(async () => {
+        const offsets = await (await theAdmin()).fetchTopicOffsetsByTimestamp(topic, Math.max(0, timeMs));
+        return Number(offsets.find((found) => found.partition === partition)?.offset ?? 0);
       });
     },
     source: (options) => groupSource(client, kafka, theAdmin, options),

@@ -3,6 +3,7 @@ import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { dayName, eventIdOf, formatName, rootOption, timeOf, wholeNumber } from './arguments.ts';
 import { type Does, examples } from './command.ts';
+import { addAlertsCommand } from './command-alerts.ts';
 import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
 import { addEnrolCommand } from './command-enrol.ts';
@@ -201,6 +202,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       ),
     );
   addRulesCommand(program, does);
+  addAlertsCommand(program, does);
 
   program.commandsGroup('The evidence:');
   program

@@ -106,3 +106,5 @@ export const MIGRATIONS = join(REPOSITORY, 'deploy', 'clickhouse');
 /** Where the rules of alerts are, and the events that show what each does. */
 export const RULES = join(REPOSITORY, 'deploy', 'config', 'rules');
 export const SAMPLES = join(REPOSITORY, 'schemas', 'samples');
+/** The example configuration of alerting. */
+export const ALERTING = join(REPOSITORY, 'deploy', 'config', 'alerting.yaml');

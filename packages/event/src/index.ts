@@ -26,6 +26,7 @@ export {
   type Unframed,
   unframe,
 } from './frame.ts';
+export { type FieldReader, fieldReader } from './read-fields.ts';
 export { releasedSchema, schemaById } from './schemas.ts';
 export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
 export { FIELDS_MAX, type Refused, type Walked, type WalkReason, walkDatum, walkNextDatum } from './walk.ts';

@@ -23,7 +23,7 @@ const context: ServiceContext = {
 };
 
 beforeAll(async () => {
-  parts = await startParts({ directory, parts: ['kafka', 'clickhouse', 's3'], ports: 'any' });
+  parts = await startParts({ directory, parts: ['kafka', 'clickhouse', 'redis', 's3'], ports: 'any' });
   upstream = await echoServer();
   const file = join(directory, 'gateway.yaml');
   mkdirSync(join(directory, 'policies'));
@@ -53,6 +53,8 @@ beforeAll(async () => {
     CAIRN_ARCHIVAL_DATA_DIRECTORY: join(directory, 'archival'),
     CAIRN_ARCHIVAL_SEGMENT_AGE_MS_MAX: '500',
     CAIRN_ARCHIVAL_HEALTH_PORT: '0',
+    CAIRN_ALERTING_DATA_DIRECTORY: join(directory, 'alerting'),
+    CAIRN_ALERTING_HEALTH_PORT: '0',
     CAIRN_LOG_LEVEL: 'error',
   };
 }, 120_000);
@@ -86,7 +88,7 @@ describe('all services in one process', () => {
     await using store = await openObjectStore({ endpoint: env['S3_ENDPOINT'] ?? '', ...bucket });
     const checkpoints = () => Array.fromAsync(store.list('checkpoint/audit.events.standard/'));
     await untilFound(async () => ((await checkpoints()).length > 0 ? true : undefined));
-    for (const service of [all.gateway, all.ingest, all.registry, all.archival]) {
+    for (const service of [all.gateway, all.ingest, all.registry, all.archival, all.alerting]) {
       const page = await (await fetch(`http://127.0.0.1:${service?.healthPort}/metrics`)).text();
       expect(page).toMatch(/^# HELP cairn_/m);
     }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openClickHouse, openKafka } from '@cairn/adapters';
+import { type Alerting, type AlertingConfig, createAlerting } from '@cairn/alerting';
 import { type Archival, type ArchivalConfig, createArchival } from '@cairn/archival';
 import { isFailure, messageOf } from '@cairn/failure';
 import { createGateway, type Gateway } from '@cairn/gateway';
@@ -13,13 +14,15 @@ export interface All extends AsyncDisposable {
   readonly ingest?: Ingest;
   readonly registry?: Registry;
   readonly archival?: Archival;
+  readonly alerting?: Alerting;
 }
 
 /**
  * The services in one process: the same creators with the same configuration, each with metrics, log and health of its
  * own. Between them there is Kafka as always, so any of them can be taken out and run elsewhere.
  *
- * Ingest and archival come last and are awaited: they need topics, which the gateway creates, and tables or a bucket.
+ * Ingest, archival and alerting come last and are awaited: they need topics, which the gateway creates, and tables or a
+ * bucket.
  */
 export async function createAll(config: AllConfig, context: ServiceContext): Promise<All> {
   await using opening = new AsyncDisposableStack();
@@ -31,10 +34,14 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
   const archival =
     config.archival &&
     opening.use(await started('archival', context, () => startArchival(config.archival!, context)));
+  const alerting =
+    config.alerting &&
+    opening.use(await started('alerting', context, () => startAlerting(config.alerting!, context)));
   const open = opening.move();
   return {
     ...(registry && { registry }),
     ...(archival && { archival }),
+    ...(alerting && { alerting }),
     ...(gateway && { gateway }),
     ...(ingest && { ingest }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
@@ -59,6 +66,9 @@ async function startIngest(
 
 const startArchival = (config: ArchivalConfig, context: ServiceContext): Promise<Archival> =>
   createArchival(config, contextOf(context, 'archival'));
+
+const startAlerting = (config: AlertingConfig, context: ServiceContext): Promise<Alerting> =>
+  createAlerting(config, contextOf(context, 'alerting'));
 
 /**
  * Alone, a service ends when Kafka, ClickHouse or the store is away and its supervisor starts it again. Here that would end

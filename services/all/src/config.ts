@@ -1,3 +1,4 @@
+import { type AlertingConfig, readAlertingConfig } from '@cairn/alerting';
 import { type ArchivalConfig, readArchivalConfig } from '@cairn/archival';
 import { Failure, isFailure } from '@cairn/failure';
 import { type GatewayConfig, readGatewayConfig } from '@cairn/gateway';
@@ -14,6 +15,7 @@ export interface AllConfig {
   readonly ingest?: IngestConfig;
   readonly registry?: RegistryConfig;
   readonly archival?: ArchivalConfig;
+  readonly alerting?: AlertingConfig;
 }
 
 const readers = {
@@ -21,8 +23,9 @@ const readers = {
   ingest: readIngestConfig,
   registry: readRegistryConfig,
   archival: readArchivalConfig,
+  alerting: readAlertingConfig,
 };
-const NAMES = ['gateway', 'ingest', 'registry', 'archival'] as const;
+const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting'] as const;
 
 const schema = z.object({
   services: z

@@ -1,6 +1,6 @@
+import { type HttpClient, openHttpClient } from '@cairn/adapters';
 import { isModern, versionOf } from './check-headers.ts';
 import type { UpstreamConfig } from './config.ts';
-import { type HttpClient, openHttpClient } from './http-client.ts';
 import { isObject, type Message, readServerMessage } from './read-message.ts';
 import { dataOf, EventCutter } from './sse.ts';
 import { StdioChild } from './stdio-child.ts';

@@ -1,0 +1,151 @@
+import { textOf } from './bytes.ts';
+import type { AuditEvent } from './event.gen.ts';
+import { AUDIT_EVENT_SCHEMA_ID, SCHEMAS } from './event.gen.ts';
+import { releasedSchema } from './schemas.ts';
+
+/** Reads one value where it lies and moves on behind it. */
+type Read = (bytes: Uint8Array, cursor: { at: number }) => unknown;
+
+/**
+ * Reads some fields of a walked datum where they lie; the others stay unread.
+ *
+ * @param places where each field begins, as `walkDatum` noted, counted from the datum's first byte.
+ */
+export type FieldReader = (
+  bytes: Uint8Array,
+  start: number,
+  places: Uint16Array,
+  into?: number,
+) => Partial<AuditEvent>;
+
+/**
+ * What reads these fields from datums of one schema. Fields that the writer's schema did not have are absent; enum symbols
+ * that today's schema does not know become the enum's default.
+ *
+ * @param schemaId schema that the datums were written with.
+ * @throws Failure `schema.unknown`
+ */
+export function fieldReader(
+  fields: ReadonlySet<keyof AuditEvent>,
+  schemaId: number = AUDIT_EVENT_SCHEMA_ID,
+): FieldReader {
+  const named = new Map<string, Read>();
+  const today = new Map(SCHEMAS.at(-1)?.schema.fields.map(({ name, type }) => [name, type]));
+  const wanted = releasedSchema(schemaId).schema.fields.flatMap(({ name, type }, index) => {
+    // Every type is visited, so that a name which a later field refers to is known where it is defined.
+    const read = readerOf(type, named, today.get(name));
+    return fields.has(name as keyof AuditEvent) ? [{ name, index, read }] : [];
+  });
+  const cursor = { at: 0 };
+  return (bytes, start, places, into = 0) => {
+    const event: Record<string, unknown> = {};
+    for (const { name, index, read } of wanted) {
+      cursor.at = start + places[into + index]!;
+      event[name] = read(bytes, cursor);
+    }
+    return event as Partial<AuditEvent>;
+  };
+}
+
+interface ComplexType {
+  readonly type: unknown;
+  readonly name: string;
+  readonly size: number;
+  readonly symbols: readonly string[];
+  readonly default?: string;
+  readonly items: unknown;
+  readonly fields: readonly { readonly name: string; readonly type: unknown }[];
+}
+
+function readerOf(type: unknown, named: Map<string, Read>, today: unknown): Read {
+  if (typeof type === 'string') {
+    const read = PRIMITIVES[type] ?? named.get(type);
+    if (read === undefined) throw new Error(`the schema has a type ${type} that nothing reads`);
+    return read;
+  }
+  if (Array.isArray(type)) {
+    const branches = type.map((branch) => readerOf(branch, named, undefined));
+    return (bytes, cursor) => branches[long(bytes, cursor)]!(bytes, cursor);
+  }
+  const complex = type as ComplexType;
+  const read = complexReader(complex, named, today as ComplexType | undefined);
+  if (complex.name !== undefined) named.set(complex.name, read);
+  return read;
+}
+
+function complexReader(complex: ComplexType, named: Map<string, Read>, today: ComplexType | undefined): Read {
+  switch (complex.type) {
+    case 'enum': {
+      const known = new Set(today?.symbols ?? complex.symbols);
+      const symbols = complex.symbols.map((symbol) => (known.has(symbol) ? symbol : today?.default));
+      return (bytes, cursor) => symbols[long(bytes, cursor)];
+    }
+    case 'fixed':
+      return (bytes, cursor) => bytes.slice(cursor.at, (cursor.at += complex.size));
+    case 'array': {
+      const item = readerOf(complex.items, named, undefined);
+      // The walk has seen to it that there is one block with a positive count, or none.
+      return (bytes, cursor) => {
+        const items: unknown[] = [];
+        for (let count = long(bytes, cursor); count > 0; count = long(bytes, cursor))
+          for (let index = 0; index < count; index += 1) items.push(item(bytes, cursor));
+        return items;
+      };
+    }
+    case 'record': {
+      const readers = complex.fields.map(({ name, type }) => ({
+        name,
+        read: readerOf(type, named, undefined),
+      }));
+      return (bytes, cursor) => {
+        const record: Record<string, unknown> = {};
+        for (const { name, read } of readers) record[name] = read(bytes, cursor);
+        return record;
+      };
+    }
+    default:
+      return readerOf(complex.type, named, today);
+  }
+}
+
+const PRIMITIVES: Readonly<Record<string, Read>> = {
+  null: () => null,
+  boolean: (bytes, cursor) => bytes[cursor.at++] === 1,
+  int: long,
+  long,
+  string(bytes, cursor) {
+    const size = long(bytes, cursor);
+    const start = cursor.at;
+    cursor.at += size;
+    return shortText(bytes, start, size);
+  },
+  bytes(bytes, cursor) {
+    const size = long(bytes, cursor);
+    return bytes.slice(cursor.at, (cursor.at += size));
+  },
+};
+
+/** Zigzag varint (Avro 1.11, "Binary Encoding"). Numbers of an event are below 2^53; the walk has seen to it. */
+function long(bytes: Uint8Array, cursor: { at: number }): number {
+  let value = 0;
+  let factor = 1;
+  let byte: number;
+  do {
+    byte = bytes[cursor.at++]!;
+    value += (byte & 0x7f) * factor;
+    factor *= 128;
+  } while (byte >= 0x80);
+  return value % 2 === 1 ? -(value + 1) / 2 : value / 2;
+}
+
+/** Short ASCII is put together here: the platform's decoder costs more than what it decodes. */
+function shortText(bytes: Uint8Array, start: number, size: number): string {
+  if (size > 32) return textOf(bytes.subarray(start, start + size));
+  let text = '';
+  for (let at = start; at < start + size; at += 1) {
+    const byte = bytes[at]!;
+    if (byte >= 0x80) return textOf(bytes.subarray(start, start + size));
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}

@@ -1,0 +1,128 @@
+import { readConfig } from '@cairn/runtime';
+import { webhooksSchema } from '@cairn/webhook';
+import { z } from 'zod';
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+const ms = (least: number, most: number, usual: number) =>
+  z.coerce.number().int().min(least).max(most).default(usual);
+
+const schema = z.object({
+  /** Name of the installation; all of its instances share windows under this name. */
+  deployment: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+  /** Unique to this process, and the same at each of its starts: its own events are a stream under this name. */
+  instance: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .default('alerting'),
+  /** Organisation that the installation's own events belong to: rule changes. */
+  org: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+    .default('cairn'),
+  environment: z.string().default(''),
+  kafka: z.object({
+    brokers: z.string().min(3).transform(list),
+    group: z.string().min(1).default('cairn-alerting'),
+    /** How long a silent member keeps its partitions. */
+    sessionMsMax: ms(1_000, 300_000, 10_000),
+  }),
+  redisUrl: z.url({ protocol: /^rediss?$/ }),
+  /** A registry outside, whose ids stand in the frames; without it they are those of schemas/registry.json. */
+  schemaRegistryUrl: z.url().optional(),
+  /** Retention classes whose topics are watched. */
+  classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
+  retentionFile: z.string().default('deploy/config/retention.yaml'),
+  /** Directory of Sigma rules. Looked at again all the time. */
+  rulesDirectory: z.string().default('deploy/config/rules'),
+  rulesEveryMs: ms(100, 3_600_000, 2_000),
+  /** The spool of this service's own events, and what is owed to endpoints. Local disk; one process. */
+  dataDirectory: z.string().min(1),
+  /** Where alerts are told. */
+  webhooks: webhooksSchema.prefault({}),
+  /** How long before its arrival an event may say that it happened, and still counts at that time. */
+  latenessMsMax: ms(0, 86_400_000, 900_000),
+  /** How far a gateway's clock may be ahead of the broker's. */
+  aheadMsMax: ms(0, 86_400_000, 120_000),
+  /** How long an alert of single events lasts after its last one. */
+  quietMs: ms(1_000, 86_400_000, 3_600_000),
+  /** How long after its end a window is judged that waits for something. */
+  closeGraceMs: ms(0, 3_600_000, 5_000),
+  endEveryMs: ms(10, 60_000, 1_000),
+  /** How far back the very first start reads. */
+  backlogMsMax: ms(0, 31 * 86_400_000, 3_600_000),
+  chunk: z
+    .object({
+      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
+      bytesMax: z.coerce
+        .number()
+        .int()
+        .min(65_536)
+        .default(16 * 1024 ** 2),
+      ageMsMax: ms(1, 60_000, 100),
+    })
+    .prefault({}),
+  bufferBytesMax: z.coerce
+    .number()
+    .int()
+    .min(65_536)
+    .default(32 * 1024 ** 2),
+  health: z
+    .object({
+      host: z.string().default('127.0.0.1'),
+      port: z.coerce.number().int().min(0).max(65_535).default(18_231),
+    })
+    .prefault({}),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+
+export type AlertingConfig = z.infer<typeof schema>;
+
+/**
+ * The configuration of alerting: the file that `CAIRN_ALERTING_CONFIG` names, and the environment, which wins.
+ *
+ * @throws Failure `config.invalid` with every mistake.
+ */
+export function readAlertingConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): AlertingConfig {
+  return readConfig({
+    name: 'alerting',
+    schema,
+    env,
+    file: env['CAIRN_ALERTING_CONFIG'],
+    names: {
+      CAIRN_DEPLOYMENT: 'deployment',
+      CAIRN_ALERTING_INSTANCE: 'instance',
+      CAIRN_ALERTING_ORG: 'org',
+      CAIRN_ENVIRONMENT: 'environment',
+      KAFKA_BROKERS: 'kafka.brokers',
+      CAIRN_ALERTING_GROUP: 'kafka.group',
+      CAIRN_ALERTING_SESSION_MS_MAX: 'kafka.sessionMsMax',
+      REDIS_URL: 'redisUrl',
+      SCHEMA_REGISTRY_URL: 'schemaRegistryUrl',
+      CAIRN_CLASSES: 'classes',
+      CAIRN_RETENTION_CONFIG: 'retentionFile',
+      CAIRN_RULES: 'rulesDirectory',
+      CAIRN_ALERTING_RULES_EVERY_MS: 'rulesEveryMs',
+      CAIRN_ALERTING_DATA_DIRECTORY: 'dataDirectory',
+      CAIRN_ALERTING_LATENESS_MS_MAX: 'latenessMsMax',
+      CAIRN_ALERTING_AHEAD_MS_MAX: 'aheadMsMax',
+      CAIRN_ALERTING_QUIET_MS: 'quietMs',
+      CAIRN_ALERTING_CLOSE_GRACE_MS: 'closeGraceMs',
+      CAIRN_ALERTING_END_EVERY_MS: 'endEveryMs',
+      CAIRN_ALERTING_BACKLOG_MS_MAX: 'backlogMsMax',
+      CAIRN_ALERTING_CHUNK_RECORDS_MAX: 'chunk.recordsMax',
+      CAIRN_ALERTING_CHUNK_BYTES_MAX: 'chunk.bytesMax',
+      CAIRN_ALERTING_CHUNK_AGE_MS_MAX: 'chunk.ageMsMax',
+      CAIRN_ALERTING_BUFFER_BYTES_MAX: 'bufferBytesMax',
+      CAIRN_ALERTING_HEALTH_HOST: 'health.host',
+      CAIRN_ALERTING_HEALTH_PORT: 'health.port',
+      CAIRN_LOG_LEVEL: 'logLevel',
+    },
+  });
+}

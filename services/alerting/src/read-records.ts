@@ -1,0 +1,107 @@
+import {
+  type AuditEvent,
+  FIELDS_MAX,
+  type FieldReader,
+  FRAME_HEAD_BYTES,
+  fieldReader,
+  framedIdAt,
+  walkDatum,
+} from '@cairn/event';
+import type { Micros, RuleEvent } from '@cairn/rules';
+import type { LogRecord } from '@cairn/runtime';
+import type { Position } from './stream-marks.ts';
+
+/** Events of a chunk as rules see them. */
+export interface ReadRecords {
+  readonly events: readonly RuleEvent[];
+  /** When each counts as having happened. */
+  readonly times: readonly Micros[];
+  /** Streams that went on, and how far. */
+  readonly streams: ReadonlyMap<string, Position>;
+  /** Records that a gateway had sent before. */
+  readonly duplicates: number;
+  /** Records that are no events; ingest parks them. */
+  readonly others: number;
+  /** Events whose own time was not believed. */
+  readonly skewed: number;
+}
+
+export interface TimeBounds {
+  /** How long before its arrival an event may say that it happened. */
+  readonly lateness: Micros;
+  /** How far its clock may be ahead. */
+  readonly ahead: Micros;
+}
+
+/** Read of every event, whatever the rules ask for. */
+const ALWAYS = ['event_id', 'org_id', 'timestamp', 'kind', 'service', 'agent_id'] as const;
+
+/** What reads records for one set of rules. */
+export class RecordReader {
+  readonly #readers = new Map<number, FieldReader>();
+  readonly #fields: ReadonlySet<keyof AuditEvent>;
+  readonly #places = new Uint16Array(FIELDS_MAX);
+
+  constructor(fieldsRead: ReadonlySet<keyof AuditEvent>) {
+    this.#fields = new Set([...fieldsRead, ...ALWAYS]);
+  }
+
+  /**
+   * Walks each datum and decodes the fields that some rule reads. What a stream had already is left out, and so are our own
+   * alerts: a rule about them would feed itself.
+   *
+   * An event counts at its own time, so that a backlog raises no storm. Beyond the bounds it counts when the broker had it: no
+   * gateway can hide its deeds in the past or the future.
+   *
+   */
+  read(
+    records: readonly LogRecord[],
+    known: (stream: string) => Position | undefined,
+    releasedIdOf: (framedId: number) => number | undefined,
+    { lateness, ahead }: TimeBounds,
+  ): ReadRecords {
+    const events: RuleEvent[] = [];
+    const times: Micros[] = [];
+    const streams = new Map<string, Position>();
+    let [duplicates, others, skewed] = [0, 0, 0];
+    for (const { bytes, start: frameAt, end, appendedAtMs } of records) {
+      const framedId = framedIdAt(bytes, frameAt, end);
+      const schemaId = framedId < 0 ? undefined : releasedIdOf(framedId);
+      const start = frameAt + FRAME_HEAD_BYTES;
+      const walked =
+        schemaId === undefined ? undefined : walkDatum(bytes, schemaId, start, end, this.#places);
+      if (schemaId === undefined || walked === undefined || !walked.ok) {
+        others += 1;
+        continue;
+      }
+      const stream = `${walked.orgId}\u0000${walked.gatewayId}`;
+      const position = streams.get(stream) ?? known(stream);
+      if (position !== undefined && !goesOn(position, walked)) {
+        duplicates += 1;
+        continue;
+      }
+      streams.set(stream, { epoch: walked.epoch, seq: walked.seq });
+      const event = this.#readerOf(schemaId)(bytes, start, this.#places);
+      if (event.kind === 'alert' && event.service === 'alerting') continue;
+      const appended = appendedAtMs * 1_000;
+      const { timestampMicros } = walked;
+      const isBelieved = timestampMicros >= appended - lateness && timestampMicros <= appended + ahead;
+      if (!isBelieved) skewed += 1;
+      events.push(event);
+      times.push(isBelieved ? timestampMicros : appended);
+    }
+    return { events, times, streams, duplicates, others, skewed };
+  }
+
+  #readerOf(schemaId: number): FieldReader {
+    let reader = this.#readers.get(schemaId);
+    if (reader === undefined) {
+      reader = fieldReader(this.#fields, schemaId);
+      this.#readers.set(schemaId, reader);
+    }
+    return reader;
+  }
+}
+
+const goesOn = ({ epoch, seq }: Position, next: Position): boolean =>
+  next.epoch > epoch || (next.epoch === epoch && next.seq > seq);

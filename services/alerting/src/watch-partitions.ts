@@ -1,0 +1,126 @@
+import {
+  type AssignedPartition,
+  type Chunk,
+  type ChunkLimits,
+  type Clock,
+  type Consumption,
+  consume,
+  type PartitionWork,
+  type RawSource,
+  realClock,
+} from '@cairn/runtime';
+import { endAlerts } from './end-alerts.ts';
+import { type OpenOptions, type OpenPartition, openPartition } from './open-partition.ts';
+import { type RulesInForce, type Watched, type WatchOptions, watchChunk } from './watch-chunk.ts';
+import type { PartitionWindows } from './windows.ts';
+
+export interface WatchPartitionsOptions extends WatchOptions, OpenOptions {
+  readonly source: RawSource;
+  /** The rules in force when a chunk begins. */
+  readonly rulesNow: () => RulesInForce;
+  readonly limits: ChunkLimits;
+  readonly bufferBytesMax: number;
+  /** How often it is looked whether alerts and windows have ended. */
+  readonly endEveryMs: number;
+  readonly retry?: { readonly firstMs: number; readonly mostMs: number };
+  readonly clock?: Clock;
+  readonly onOpened: (partition: AssignedPartition, open: OpenPartition) => void;
+  readonly onWatched: (partition: AssignedPartition, chunk: Chunk, watched: Watched) => void;
+  readonly onEnded: (count: number) => void;
+  readonly onTrouble: (partition: AssignedPartition | undefined, error: unknown) => void;
+}
+
+/** Whether a partition's time passes by the clock. */
+interface Passing {
+  readonly partition: AssignedPartition;
+  readonly windows: PartitionWindows;
+  /** Everything that the log has was watched. */
+  isCaughtUp: boolean;
+  /** What ends by the clock at the moment; a chunk waits for it. */
+  turn: Promise<unknown>;
+}
+
+/** Alerting without its surroundings: every record of a source against the rules, and alerts until they end. */
+export async function watchPartitions(options: WatchPartitionsOptions): Promise<Consumption> {
+  const clock = options.clock ?? realClock;
+  const passing = new Map<string, Passing>();
+
+  const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
+    const opened = await openPartition(options, partition);
+    options.onOpened(partition, opened);
+    const passed: Passing = {
+      partition,
+      windows: opened.windows,
+      isCaughtUp: opened.start >= opened.end,
+      turn: Promise.resolve(),
+    };
+    passing.set(`${partition.topic}/${partition.partition}`, passed);
+    return {
+      start: opened.start,
+      async load(chunk) {
+        await passed.turn;
+        // Should this fail, nobody knows how far it came: nothing ends until it was taken up again.
+        passed.isCaughtUp = false;
+        const watched = await watchChunk(options, options.rulesNow(), partition, opened, chunk);
+        passed.isCaughtUp = chunk.behind <= 0;
+        options.onWatched(partition, chunk, watched);
+      },
+    };
+  };
+
+  const consumption = await consume({
+    source: options.source,
+    open,
+    limits: options.limits,
+    bufferBytesMax: options.bufferBytesMax,
+    onTrouble: options.onTrouble,
+    ...(options.retry ? { retry: options.retry } : {}),
+    clock,
+  });
+
+  /** Ends what has ended where nothing arrives. */
+  const end = async (): Promise<void> => {
+    const { rules } = options.rulesNow();
+    for (const [name, passed] of passing) {
+      if (passed.partition.lost.aborted) passing.delete(name);
+      if (passed.partition.lost.aborted || !passed.isCaughtUp) continue;
+      const passedTo = options.nowMs() * 1_000 - options.closeGrace;
+      const ending = endAlerts(options, rules, passed.windows, passedTo, false).then(async (ended) => {
+        await passed.windows.close(ended);
+        if (ended.length > 0) options.onEnded(ended.length);
+      });
+      passed.turn = ending.catch(() => {});
+      await ending;
+    }
+  };
+
+  let isOver = false;
+  let ending: Promise<void> = Promise.resolve();
+  let callOff = (): void => {};
+  const endLater = (): void => {
+    callOff = clock.after(options.endEveryMs, () => {
+      ending = end()
+        .catch((error: unknown) => options.onTrouble(undefined, error))
+        .then(() => {
+          if (!isOver) endLater();
+        });
+    });
+  };
+  endLater();
+
+  return {
+    get owned() {
+      return consumption.owned;
+    },
+    get bufferedBytes() {
+      return consumption.bufferedBytes;
+    },
+    reopen: (topic, partition, why) => consumption.reopen(topic, partition, why),
+    async [Symbol.asyncDispose]() {
+      isOver = true;
+      callOff();
+      await ending;
+      await consumption[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,506 @@
+/**
+ * Windows in Redis. All keys of a deployment begin with one hash tag, so that they share a slot of a cluster and a script may
+ * touch them together:
+ *
+ *     {cairn:<deployment>}:owner:<topic>/<partition>     who may count it: an arbitrary text
+ *     {cairn:<deployment>}:whole:<topic>/<partition>     1 once episodes are known of all that is committed
+ *     {cairn:<deployment>}:offset:<topic>/<partition>    the last offset that was counted
+ *     {cairn:<deployment>}:streams:<topic>/<partition>   hash: stream -> "<epoch> <seq>"
+ *     {cairn:<deployment>}:window:<key>                  hash: "<tick>:<label>" -> "<count>:<event id, hex>"
+ *                                                              "#" -> sum of the counts
+ *                                                              "^" -> the newest tick
+ *                                                              "~" -> the newest tick when it was trimmed last
+ *     {cairn:<deployment>}:closing:<topic>/<partition>   sorted set: window's key by the end of its earliest unjudged part
+ *     {cairn:<deployment>}:episodes:<key>                sorted set: since, of each episode of a window
+ *     {cairn:<deployment>}:episode:<key>\n<since>        hash: window, since, until, peak, firings, told, facts, ends,
+ *                                                              and over once it has ended
+ *     {cairn:<deployment>}:ends:<topic>/<partition>      sorted set: "<key>\n<since>" by when it can go on no more
+ *
+ * Ticks and spans are microseconds, in decimal: they pass through Lua's numbers unharmed (below 2^53) and are never printed
+ * from one, which would round them.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Redis, RedisScript } from '@cairn/adapters';
+import { bytesOfHex, hexOf } from '@cairn/event';
+import { Failure } from '@cairn/failure';
+import {
+  type Cell,
+  type Correlation,
+  HOUR,
+  type Micros,
+  WEEK,
+  type WindowAddition,
+  type WindowView,
+} from '@cairn/rules';
+import type { ClosingWindow, EpisodeState, PartitionWindows, Windows } from './windows.ts';
+
+export interface WindowsInRedisOptions {
+  readonly redis: Pick<Redis, 'run'>;
+  readonly deployment: string;
+  /** How far behind the newest event of its window an event may come and still be counted as on time. */
+  readonly lateness: Micros;
+  /** The correlation of this id, among the rules that run now. */
+  readonly correlationOf: (id: string) => Correlation | undefined;
+}
+
+/** Windows in one call at most; more go in several, of which the last moves the offset. */
+const CELLS_AT_ONCE = 20_000;
+/** How long a window outlives its span in Redis, by Redis's clock. */
+const GRACE_MS = 3_600_000;
+
+/** Every script begins with prefix, partition and owner. */
+const OWNER_LUA = `
+local prefix, partition, owner = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('GET', prefix .. 'owner:' .. partition) ~= owner then return { 'fenced' } end
+`;
+
+const TRIM_LUA = `
+local function trim(key, keep, cellsMax, oldest)
+  local all = redis.call('HGETALL', key)
+  local newest = tonumber(redis.call('HGET', key, '^'))
+  local from = math.min(newest, oldest) - keep
+  local cells = {}
+  local total = 0
+  for i = 1, #all, 2 do
+    local tick = string.match(all[i], '^(%-?%d+):')
+    if tick then
+      local count = tonumber(string.match(all[i + 1], '^%d+'))
+      if tonumber(tick) < from then
+        redis.call('HDEL', key, all[i])
+      else
+        if tonumber(tick) < oldest then cells[#cells + 1] = { tonumber(tick), all[i], count } end
+        total = total + count
+      end
+    end
+  end
+  if #cells > cellsMax then
+    table.sort(cells, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+    for i = 1, #cells - cellsMax do
+      redis.call('HDEL', key, cells[i][2])
+      total = total - cells[i][3]
+    end
+  end
+  redis.call('HSET', key, '#', total, '~', redis.call('HGET', key, '^'))
+end
+`;
+
+/** ARGV: …, mode, expected, last, oldest, streams, (stream, position)*, additions. See `argumentsOf`. */
+const ADD: RedisScript = {
+  name: 'cairnAddToWindows',
+  lua: `${OWNER_LUA}${TRIM_LUA}
+local mode, expected, last, oldest = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+if mode == 'add' then
+  local known = redis.call('GET', prefix .. 'offset:' .. partition) or ''
+  if known ~= expected then return { 'moved', known } end
+end
+local at = 8
+local streams = tonumber(ARGV[at])
+at = at + 1
+for _ = 1, streams do
+  if mode == 'add' then redis.call('HSET', prefix .. 'streams:' .. partition, ARGV[at], ARGV[at + 1]) end
+  at = at + 2
+end
+local views = {}
+local index = 0
+while at <= #ARGV do
+  local key = prefix .. 'window:' .. ARGV[at]
+  local merge, floor, keep, cellsMax, ttl, closes, cells = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]),
+    tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 7])
+  local window = ARGV[at]
+  at = at + 8
+  local total = tonumber(redis.call('HGET', key, '#') or '0')
+  if mode ~= 'look' then
+    local newest = redis.call('HGET', key, '^')
+    for _ = 1, cells do
+      local tick, field, count, id = ARGV[at], ARGV[at] .. ':' .. ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+      at = at + 4
+      local old = redis.call('HGET', key, field)
+      if not old then
+        redis.call('HSET', key, field, count .. ':' .. id)
+        total = total + count
+      elseif merge == 'add' then
+        local had, first = string.match(old, '^(%d+):(.*)$')
+        redis.call('HSET', key, field, (tonumber(had) + count) .. ':' .. first)
+        total = total + count
+      end
+      if not newest or tonumber(tick) > tonumber(newest) then newest = tick end
+    end
+    redis.call('HSET', key, '#', total, '^', newest)
+    redis.call('PEXPIRE', key, ttl)
+    if closes ~= '' then redis.call('ZADD', prefix .. 'closing:' .. partition, 'LT', closes, window) end
+  else
+    at = at + 4 * cells
+  end
+  if total >= floor then
+    views[#views + 1] = index
+    views[#views + 1] = redis.call('HGETALL', key)
+  end
+  if mode ~= 'look' then
+    local newest = redis.call('HGET', key, '^')
+    local trimmed = redis.call('HGET', key, '~')
+    if not trimmed then
+      redis.call('HSET', key, '~', newest)
+      trimmed = newest
+    end
+    if redis.call('HLEN', key) > cellsMax + cells + 3 or tonumber(newest) - tonumber(trimmed) > keep then
+      trim(key, keep, cellsMax, oldest)
+    end
+  end
+  index = index + 1
+end
+if mode == 'add' and last ~= '' then redis.call('SET', prefix .. 'offset:' .. partition, last) end
+return { 'done', views }
+`,
+};
+
+/** Becomes the owner. ARGV: prefix, partition, owner. */
+const TAKE: RedisScript = {
+  name: 'cairnTakeWindows',
+  lua: `
+local prefix, partition = ARGV[1], ARGV[2]
+redis.call('SET', prefix .. 'owner:' .. partition, ARGV[3])
+return { redis.call('GET', prefix .. 'offset:' .. partition) or '', redis.call('HGETALL', prefix .. 'streams:' .. partition),
+  redis.call('GET', prefix .. 'whole:' .. partition) or '' }
+`,
+};
+
+const WHOLE: RedisScript = {
+  name: 'cairnMarkWhole',
+  lua: `${OWNER_LUA}
+redis.call('SET', prefix .. 'whole:' .. partition, '1')
+return { 'done' }
+`,
+};
+
+/** ARGV: …, lateness, (window, end, timespan, measure, facts, told)*. */
+const EPISODES: RedisScript = {
+  name: 'cairnContinueEpisodes',
+  lua: `${OWNER_LUA}
+local lateness = tonumber(ARGV[4])
+local due = prefix .. 'ends:' .. partition
+local function find(window, last, span)
+  local index = prefix .. 'episodes:' .. window
+  local to = string.format('%.0f', last + span)
+  for _, since in ipairs(redis.call('ZREVRANGEBYSCORE', index, to, '-inf', 'LIMIT', 0, 1)) do
+    local untilTick = redis.call('HGET', prefix .. 'episode:' .. window .. '\\n' .. since, 'until')
+    if not untilTick then
+      redis.call('ZREM', index, since)
+    elseif last >= tonumber(since) - span and last <= tonumber(untilTick) + span then
+      return since
+    end
+  end
+end
+local states = {}
+for at = 5, #ARGV, 6 do
+  local window, last, span, measure, facts, told = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local since = find(window, tonumber(last), span)
+  local member = window .. '\\n' .. (since or last)
+  local key = prefix .. 'episode:' .. member
+  if since then
+    local had = redis.call('HMGET', key, 'until', 'peak', 'firings')
+    if tonumber(last) > tonumber(had[1]) then
+      redis.call('HSET', key, 'until', last, 'firings', tonumber(had[3]) + 1)
+    end
+    if tonumber(measure) > tonumber(had[2]) then redis.call('HSET', key, 'peak', measure) end
+  else
+    redis.call('HSET', key, 'window', window, 'since', last, 'until', last, 'peak', measure, 'firings', 1, 'told', told, 'facts', facts)
+    redis.call('ZADD', prefix .. 'episodes:' .. window, last, last)
+  end
+  local state = redis.call('HMGET', key, 'window', 'since', 'until', 'peak', 'firings', 'told', 'facts', 'over')
+  if not state[8] then
+    redis.call('PERSIST', prefix .. 'episodes:' .. window)
+    local ends = string.format('%.0f', tonumber(state[3]) + span + lateness)
+    redis.call('HSET', key, 'ends', ends)
+    redis.call('ZADD', due, ends, member)
+  end
+  states[#states + 1] = state
+end
+return { 'done', states }
+`,
+};
+
+/** ARGV: …, (window, since)*. */
+const TOLD: RedisScript = {
+  name: 'cairnMarkTold',
+  lua: `${OWNER_LUA}
+for at = 4, #ARGV, 2 do
+  local key = prefix .. 'episode:' .. ARGV[at] .. '\\n' .. ARGV[at + 1]
+  if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'told', '1') end
+end
+return { 'done' }
+`,
+};
+
+/** ARGV: …, up to, most. */
+const ENDING: RedisScript = {
+  name: 'cairnEndingEpisodes',
+  lua: `${OWNER_LUA}
+local due = prefix .. 'ends:' .. partition
+local states = {}
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', ARGV[4], 'LIMIT', 0, ARGV[5])) do
+  local key = prefix .. 'episode:' .. member
+  local ends = redis.call('HGET', key, 'ends')
+  if not ends then
+    redis.call('ZREM', due, member)
+  elseif tonumber(ends) > tonumber(ARGV[4]) then
+    redis.call('ZADD', due, ends, member)
+  else
+    states[#states + 1] = redis.call('HMGET', key, 'window', 'since', 'until', 'peak', 'firings', 'told', 'facts')
+  end
+end
+return { 'done', states }
+`,
+};
+
+/** An episode that ended stays for a while, so that a firing which is found again begins no other. ARGV: …, (window, since, until)*. */
+const CLOSE: RedisScript = {
+  name: 'cairnCloseEpisodes',
+  lua: `${OWNER_LUA}
+for at = 4, #ARGV, 3 do
+  local member = ARGV[at] .. '\\n' .. ARGV[at + 1]
+  local key = prefix .. 'episode:' .. member
+  if redis.call('HGET', key, 'until') == ARGV[at + 2] then
+    redis.call('HSET', key, 'over', '1')
+    redis.call('PEXPIRE', key, ${GRACE_MS})
+    redis.call('PEXPIRE', prefix .. 'episodes:' .. ARGV[at], ${GRACE_MS})
+    redis.call('ZREM', prefix .. 'ends:' .. partition, member)
+  end
+end
+return { 'done' }
+`,
+};
+
+/** ARGV: …, up to, most. */
+const CLOSING: RedisScript = {
+  name: 'cairnClosingWindows',
+  lua: `${OWNER_LUA}
+local found = {}
+local due = redis.call('ZRANGEBYSCORE', prefix .. 'closing:' .. partition, '-inf', ARGV[4], 'WITHSCORES', 'LIMIT', 0, ARGV[5])
+for i = 1, #due, 2 do
+  found[#found + 1] = { due[i], due[i + 1], redis.call('HGETALL', prefix .. 'window:' .. due[i]) }
+end
+return { 'done', found }
+`,
+};
+
+/** ARGV: …, window, up to, next or ''. */
+const CLOSED: RedisScript = {
+  name: 'cairnClosedWindow',
+  lua: `${OWNER_LUA}
+local key = prefix .. 'closing:' .. partition
+local score = redis.call('ZSCORE', key, ARGV[4])
+if score and tonumber(score) <= tonumber(ARGV[5]) then
+  if ARGV[6] == '' then redis.call('ZREM', key, ARGV[4]) else redis.call('ZADD', key, ARGV[6], ARGV[4]) end
+end
+return { 'done' }
+`,
+};
+
+/** Fits Redis to what alerting asks of a store of windows. */
+export function windowsInRedis(options: WindowsInRedisOptions): Windows {
+  const { redis } = options;
+  const prefix = `{cairn:${options.deployment}}:`;
+  return {
+    async take(partition) {
+      const owner = randomUUID();
+      const head = [prefix, partition, owner];
+      const taken = (await redis.run(TAKE, [`${prefix}owner`], head)) as [string, string[], string];
+      const [offset, streams, whole] = taken;
+      return {
+        offset: offset === '' ? undefined : Number(offset),
+        streams: mapOf(streams),
+        isWhole: whole === '1',
+        ...ownedWindows(options, async (script, args) => {
+          const [outcome, answer] = (await redis.run(script, [`${prefix}owner`], [...head, ...args])) as [
+            string,
+            unknown,
+          ];
+          if (outcome === 'fenced') throw fenced(partition);
+          if (outcome === 'moved') throw moved(String(answer), String(args[1]));
+          return answer;
+        }),
+      };
+    },
+  };
+}
+
+type Run = (script: RedisScript, args: readonly (string | number)[]) => Promise<unknown>;
+
+function ownedWindows(
+  { lateness, correlationOf }: WindowsInRedisOptions,
+  run: Run,
+): Omit<PartitionWindows, 'offset' | 'streams' | 'isWhole'> {
+  const merge = async (
+    additions: readonly WindowAddition[],
+    head: readonly (string | number)[],
+  ): Promise<WindowView[]> => {
+    const args = [...head, ...additions.flatMap((addition) => argumentsOf(addition, lateness))];
+    return viewsOf(additions, (await run(ADD, args)) as readonly (number | readonly string[])[]);
+  };
+  /** Parts of a batch that may be large; each is one step. */
+  const inParts = async (
+    mode: 'set' | 'look',
+    additions: readonly WindowAddition[],
+  ): Promise<WindowView[]> => {
+    const views: WindowView[] = [];
+    for (const part of partsOf(additions)) {
+      const oldest = Math.min(...part.map(({ cells }) => cells[0]?.tick ?? 0));
+      views.push(...(await merge(part, [mode, '', '', oldest, 0])));
+    }
+    return views;
+  };
+  return {
+    async markWhole() {
+      await run(WHOLE, []);
+    },
+    // However large, a batch is one step: its offset and all of its counts.
+    add: ({ expected, last, oldest, streams, additions }) =>
+      merge(additions, ['add', expected ?? '', last, oldest, streams.size, ...[...streams].flat()]),
+    look: (additions) => inParts('look', additions),
+    set: (additions) => inParts('set', additions),
+    async continueEpisodes(firings) {
+      if (firings.length === 0) return [];
+      const args = firings.flatMap(({ window, end, timespan, measure, facts, told }) => [
+        window,
+        end,
+        timespan,
+        measure,
+        facts,
+        told ? '1' : '0',
+      ]);
+      return ((await run(EPISODES, [lateness, ...args])) as string[][]).map(episodeOf);
+    },
+    async markTold(episodes) {
+      if (episodes.length === 0) return;
+      await run(
+        TOLD,
+        episodes.flatMap(({ window, since }) => [window, since]),
+      );
+    },
+    ending: async (upTo, most) => ((await run(ENDING, [upTo, most])) as string[][]).map(episodeOf),
+    async close(episodes) {
+      if (episodes.length === 0) return;
+      await run(
+        CLOSE,
+        episodes.flatMap(({ window, since, until }) => [window, since, until]),
+      );
+    },
+    async closing(upTo, most) {
+      const windows: ClosingWindow[] = [];
+      for (const found of (await run(CLOSING, [upTo, most])) as [string, string, string[]][]) {
+        const [window, endedAt, fields] = found;
+        const [id = '', ...group] = JSON.parse(window) as string[];
+        const correlation = correlationOf(id);
+        // Its rule was taken out meanwhile.
+        if (correlation === undefined) await run(CLOSED, [window, upTo, '']);
+        else
+          windows.push({
+            view: { window, correlation, group, cells: cellsOf(fields) },
+            endedAt: Number(endedAt),
+          });
+      }
+      return windows;
+    },
+    async closed(window, upTo, next) {
+      await run(CLOSED, [window, upTo, next ?? '']);
+    },
+  };
+}
+
+/** How long cells matter: a span and the lateness, and for a baseline all the weeks it looks back on. */
+export function keptSpan({ timespan, baseline }: Correlation, lateness: Micros): Micros {
+  return (baseline === undefined ? timespan : baseline.weeks * WEEK + HOUR) + lateness;
+}
+
+/** Window, merge, floor, span that is kept, most cells, time to live, end of its earliest part, cells, (tick, label, count, id)*. */
+function argumentsOf(addition: WindowAddition, lateness: Micros): (string | number)[] {
+  const { window, correlation, merge, cells } = addition;
+  const keep = keptSpan(correlation, lateness);
+  const anchor = cells.find(({ label }) => correlation.anchors.has(Number(label)));
+  return [
+    window,
+    merge,
+    correlation.floor,
+    keep,
+    correlation.cellsMax,
+    Math.ceil(keep / 1_000) + GRACE_MS,
+    correlation.judgedAt === 'close' && anchor !== undefined ? anchor.tick + correlation.timespan : '',
+    cells.length,
+    ...cells.flatMap(({ tick, label, count, eventId }) => [tick, label, count, hexOf(eventId)]),
+  ];
+}
+
+function* partsOf(additions: readonly WindowAddition[]): Generator<WindowAddition[]> {
+  let part: WindowAddition[] = [];
+  let cells = 0;
+  for (const addition of additions) {
+    part.push(addition);
+    cells += addition.cells.length;
+    if (cells < CELLS_AT_ONCE) continue;
+    yield part;
+    part = [];
+    cells = 0;
+  }
+  if (part.length > 0) yield part;
+}
+
+function viewsOf(
+  additions: readonly WindowAddition[],
+  found: readonly (number | readonly string[])[],
+): WindowView[] {
+  const views: WindowView[] = [];
+  for (let at = 0; at < found.length; at += 2) {
+    const { window, correlation, group } = additions[found[at] as number]!;
+    views.push({ window, correlation, group, cells: cellsOf(found[at + 1] as readonly string[]) });
+  }
+  return views;
+}
+
+function cellsOf(fields: readonly string[]): Cell[] {
+  const cells: Cell[] = [];
+  for (let at = 0; at < fields.length; at += 2) {
+    const [, tick, label] = /^(-?\d+):(.*)$/s.exec(fields[at]!) ?? [];
+    if (tick === undefined || label === undefined) continue;
+    const [count = '', id = ''] = fields[at + 1]!.split(':');
+    cells.push({ tick: Number(tick), label, count: Number(count), eventId: bytesOfHex(id) });
+  }
+  return cells.sort((a, b) => a.tick - b.tick || (a.label < b.label ? -1 : 1));
+}
+
+function mapOf(pairs: readonly string[]): Map<string, string> {
+  const map = new Map<string, string>();
+  for (let at = 0; at < pairs.length; at += 2) map.set(pairs[at]!, pairs[at + 1]!);
+  return map;
+}
+
+function episodeOf([window, since, until, peak, firings, told, facts]: readonly string[]): EpisodeState {
+  return {
+    window: window!,
+    since: Number(since),
+    until: Number(until),
+    peak: Number(peak),
+    firings: Number(firings),
+    told: told === '1',
+    facts: facts!,
+  };
+}
+
+/** Another process owns the partition, or the store has lost what it knew. */
+export function fenced(partition: string): Failure {
+  return new Failure({
+    code: 'windows.fenced',
+    retry: 'yes',
+    message: `the windows of ${partition} belong to another owner, or were lost`,
+    mend: 'They are taken over again from where they stand.',
+  });
+}
+
+/** Another offset was counted last than the one that was counted here. */
+export function moved(found: string, expected: string): Failure {
+  return new Failure({
+    code: 'windows.moved',
+    retry: 'yes',
+    message: `the windows stand at offset ${found || 'none'}, and ${expected || 'none'} was expected`,
+    mend: 'They are taken up from where they stand.',
+  });
+}

@@ -1,0 +1,236 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Kafka, openKafka } from '@cairn/adapters';
+import { topicOf } from '@cairn/event';
+import {
+  freePort,
+  type Parts,
+  REPOSITORY,
+  type ServiceProcess,
+  startServiceProcess,
+  startTestParts,
+} from '@cairn/local';
+import { openRecorder, type Recorder } from '@cairn/recorder';
+import { DeliveryStore } from '@cairn/webhook';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Webhook } from 'standardwebhooks';
+import { type Receiver, startReceiver } from '../../../services/alerting/test/receiver.ts';
+
+const TOPIC = topicOf('standard');
+const PARTITIONS = 4;
+const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+const RULES = `
+title: Denied call
+name: denied
+logsource: { product: cairn }
+detection:
+  selection: { decision: deny }
+  condition: selection
+---
+title: Repeated denials
+id: repeated-denials
+level: high
+correlation:
+  type: event_count
+  rules: [denied]
+  group-by: [agent_id]
+  timespan: 1m
+  condition: { gte: 5 }
+---
+title: Deletion
+id: deletion
+level: critical
+logsource: { product: cairn }
+detection:
+  selection: { action: delete }
+  condition: selection
+`;
+
+let directory: string;
+let parts: Parts;
+let kafka: Kafka;
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'cairn-alerting-'));
+  parts = await startTestParts({ directory, parts: ['kafka', 'redis'] });
+  kafka = openKafka({ brokers: [parts.part('kafka').address], clientId: 'e2e' });
+  await kafka.ensureTopics([{ name: TOPIC, partitions: PARTITIONS }]);
+}, 300_000);
+afterAll(async () => {
+  await kafka?.[Symbol.asyncDispose]();
+  await parts?.[Symbol.asyncDispose]();
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+});
+
+let receiver: Receiver;
+let recorder: Recorder;
+let home: string;
+let runs = 0;
+const services: ServiceProcess[] = [];
+beforeEach(async () => {
+  runs += 1;
+  home = join(directory, `run-${runs}`);
+  mkdirSync(join(home, 'rules'), { recursive: true });
+  writeFileSync(join(home, 'rules', 'rules.yml'), RULES);
+  receiver = await startReceiver();
+  recorder = await openRecorder({
+    directory: join(home, 'gateway'),
+    deployment: 'e2e',
+    gatewayId: `gw-${runs}`,
+    gatewayVersion: '0',
+    environment: 'test',
+    capture: 'gateway',
+    log: kafka.log,
+    topicOf: () => TOPIC,
+    partitions: PARTITIONS,
+  });
+  const network = { ports: [receiver.port], plainHttp: true, allow: ['127.0.0.1/32'] };
+  const orgs = [`org-${runs}`];
+  const endpoints = [
+    { name: 'signed', url: `http://127.0.0.1:${receiver.port}/signed`, secrets: [SECRET], orgs },
+    {
+      name: 'slack',
+      url: `http://127.0.0.1:${receiver.port}/slack`,
+      format: 'slack',
+      level: 'critical',
+      orgs,
+    },
+  ];
+  // YAML is a superset of JSON.
+  writeFileSync(join(home, 'alerting.yaml'), JSON.stringify({ webhooks: { network, endpoints } }));
+}, 60_000);
+afterEach(async () => {
+  for (const service of services.splice(0)) await service[Symbol.asyncDispose]();
+  await recorder.close();
+  await receiver[Symbol.asyncDispose]();
+}, 60_000);
+
+async function startAlerting(
+  instance: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ServiceProcess> {
+  const healthPort = await freePort();
+  const service = await startServiceProcess({
+    name: 'alerting',
+    healthPort,
+    readyMsMax: 120_000,
+    logDirectory: join(home, 'log', instance),
+    env: {
+      ...parts.env(),
+      CAIRN_DEPLOYMENT: `e2e-${runs}`,
+      CAIRN_ALERTING_CONFIG: join(home, 'alerting.yaml'),
+      CAIRN_ALERTING_INSTANCE: instance,
+      CAIRN_ALERTING_GROUP: `alerting-${runs}`,
+      CAIRN_ALERTING_SESSION_MS_MAX: '2000',
+      CAIRN_ALERTING_DATA_DIRECTORY: join(home, instance),
+      CAIRN_ALERTING_HEALTH_PORT: String(healthPort),
+      CAIRN_RULES: join(home, 'rules'),
+      CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
+      CAIRN_ALERTING_RULES_EVERY_MS: '200',
+      CAIRN_ALERTING_QUIET_MS: '2000',
+      CAIRN_ALERTING_LATENESS_MS_MAX: '60000',
+      ...env,
+    },
+  });
+  services.push(service);
+  return service;
+}
+
+const call = (agent: string, more: Readonly<Record<string, unknown>> = {}) =>
+  recorder.record({
+    // What earlier tests left in the topic is not this one's.
+    org_id: `org-${runs}`,
+    kind: 'tool_call',
+    phase: 'single',
+    agent_id: agent,
+    tool_name: 'delete_entities',
+    decision: 'allow',
+    ...more,
+  });
+async function until(holds: () => boolean, what: string, msMax = 60_000): Promise<void> {
+  const deadline = performance.now() + msMax;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`after ${msMax} ms, not ${what}`);
+    await sleep(20);
+  }
+}
+
+interface Message {
+  readonly type: string;
+  readonly data: { readonly key: string; readonly rule: string; readonly group: Record<string, string> };
+}
+const messages = (): Message[] =>
+  receiver.received.filter(({ path }) => path === '/signed').map(({ body }) => JSON.parse(body) as Message);
+const opened = (): string[] =>
+  messages()
+    .filter(({ type }) => type === 'alert.opened')
+    .map(({ data }) => `${data.rule} ${data.group['agent_id']}`);
+
+describe('alerting', () => {
+  test('tells of repeated denials and of a deletion, signed, once each, to the endpoints that want them', async () => {
+    await startAlerting('alerting');
+    for (let denial = 0; denial < 8; denial += 1) await call('agent-a', { decision: 'deny' });
+    for (let denial = 0; denial < 4; denial += 1) await call('agent-b', { decision: 'deny' });
+    await call('agent-c', { action: 'delete' });
+    await until(() => opened().length >= 2, 'opened');
+    expect(opened().sort()).toEqual(['deletion agent-c', 'repeated-denials agent-a']);
+    const signed = receiver.received.find(({ path }) => path === '/signed')!;
+    expect(new Webhook(SECRET).verify(signed.body, signed.headers)).toMatchObject({ type: 'alert.opened' });
+    await until(() => receiver.idsAt('/slack').size === 1, 'in Slack: critical alone');
+  }, 180_000);
+
+  test('a rule that is added while it runs is in force without a restart, and one with a mistake stops no other', async () => {
+    const service = await startAlerting('alerting');
+    writeFileSync(
+      join(home, 'rules', 'more.yml'),
+      `title: Payment\nid: payment\nlevel: low\nlogsource: { product: cairn }\ndetection:\n  s: { action: pay }\n  condition: s\n---\ntitle: Broken\nlogsource: { product: cairn }\ndetection:\n  s: { no_such_field: 1 }\n  condition: s\n`,
+    );
+    const rules = async (): Promise<string> => (await fetch(`${service.healthUrl}/metrics`)).text();
+    for (let wait = 0; wait < 100 && !(await rules()).includes('cairn_alerting_rules_mistaken 1'); wait += 1)
+      await sleep(100);
+    await call('agent-d', { action: 'pay' });
+    await until(() => opened().length === 1, 'opened');
+    expect(opened()).toEqual(['payment agent-d']);
+  }, 180_000);
+
+  test('killed -9, and Redis with it, under load and with a second instance: the alerts are those that the events call for', async () => {
+    const first = await startAlerting('alerting-a');
+    const second = await startAlerting('alerting-b');
+    const redis = parts.part('redis');
+    const expected: string[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      const agent = `agent-${round}`;
+      const denials = round % 2 === 0 ? 7 : 4;
+      for (let denial = 0; denial < denials; denial += 1) await call(agent, { decision: 'deny' });
+      if (denials >= 5) expected.push(`repeated-denials ${agent}`);
+      if (round % 3 === 0) {
+        await call(agent, { action: 'delete' });
+        expected.push(`deletion ${agent}`);
+      }
+      const victim = [first, second][round % 2]!;
+      await sleep(Math.random() * 400);
+      await victim.kill9();
+      if (round % 3 === 2) await redis.kill9();
+      if (round % 3 === 2) await redis.start();
+      await victim.start();
+    }
+    const seen = (): Set<string> => new Set(opened());
+    await until(() => expected.every((one) => seen().has(one)), 'told of everything', 90_000);
+    await sleep(3_000);
+    expect([...seen()].sort()).toEqual(expected.sort());
+    // One alert has one id, however often it was told.
+    const ids = new Map<string, Set<string>>();
+    for (const { body, id } of receiver.received.filter(({ path }) => path === '/signed')) {
+      const { type, data } = JSON.parse(body) as Message;
+      const alert = `${type} ${data.rule} ${data.group['agent_id']}`;
+      ids.set(alert, (ids.get(alert) ?? new Set()).add(id));
+    }
+    expect([...ids].filter(([, those]) => those.size > 1)).toEqual([]);
+    for (const service of [first, second]) await service.stop();
+    for (const instance of ['alerting-a', 'alerting-b']) {
+      using store = new DeliveryStore(join(home, instance, 'deliveries.sqlite'));
+      expect(store.counts()).toEqual([]);
+    }
+  }, 300_000);
+});
