@@ -1,5 +1,5 @@
 import { foldBatch, type RuleSet, type WindowView } from '@cairn/rules';
-import type { AssignedPartition, Chunk, LogRecord } from '@cairn/runtime';
+import type { AssignedPartition, Chunk, KeptRecords, LogRecord } from '@cairn/runtime';
 import { firingOf, matchFiring } from './alert-event.ts';
 import { endAlerts } from './end-alerts.ts';
 import { judgeAdditions } from './judge-additions.ts';
@@ -50,7 +50,7 @@ export async function watchChunk(
   { rules, reader }: RulesInForce,
   partition: AssignedPartition,
   open: OpenPartition,
-  chunk: Chunk,
+  chunk: Chunk<KeptRecords>,
 ): Promise<Watched> {
   const { bounds, quiet, releasedIdOf } = options;
   const { windows } = open;
@@ -86,7 +86,7 @@ export async function watchChunk(
     watched.skewed += read.skewed;
     watched.firings += firings.length;
   }
-  const appendedAtMs = chunk.records.at(-1)?.appendedAtMs;
+  const appendedAtMs = chunk.gathered.records.at(-1)?.appendedAtMs;
   if (appendedAtMs === undefined) return watched;
   const passedTo = appendedAtMs * 1_000 - options.closeGrace;
   const ended = await endAlerts(options, rules, windows, passedTo, chunk.last < open.told);
@@ -116,7 +116,10 @@ interface Part {
 }
 
 /** The chunk, cut where what was counted ends and where what was told ends. */
-function partsOf({ records, first, last }: Chunk, { counted, told }: OpenPartition): Part[] {
+function partsOf(
+  { gathered: { records }, first, last }: Chunk<KeptRecords>,
+  { counted, told }: OpenPartition,
+): Part[] {
   const cuts = [(counted ?? -1) + 1, told, last + 1].filter((cut) => cut > first && cut <= last + 1);
   const parts: Part[] = [];
   let from = first;

@@ -5,9 +5,12 @@ import {
   type Clock,
   type Consumption,
   consume,
+  type KeptRecords,
+  Pages,
   type PartitionWork,
   type RawSource,
   realClock,
+  Shelf,
 } from '@cairn/runtime';
 import { endAlerts } from './end-alerts.ts';
 import { type OpenOptions, type OpenPartition, openPartition } from './open-partition.ts';
@@ -25,7 +28,7 @@ export interface WatchPartitionsOptions extends WatchOptions, OpenOptions {
   readonly retry?: { readonly firstMs: number; readonly mostMs: number };
   readonly clock?: Clock;
   readonly onOpened: (partition: AssignedPartition, open: OpenPartition) => void;
-  readonly onWatched: (partition: AssignedPartition, chunk: Chunk, watched: Watched) => void;
+  readonly onWatched: (partition: AssignedPartition, chunk: Chunk<KeptRecords>, watched: Watched) => void;
   readonly onEnded: (count: number) => void;
   readonly onTrouble: (partition: AssignedPartition | undefined, error: unknown) => void;
 }
@@ -44,8 +47,9 @@ interface Passing {
 export async function watchPartitions(options: WatchPartitionsOptions): Promise<Consumption> {
   const clock = options.clock ?? realClock;
   const passing = new Map<string, Passing>();
+  const pages = new Pages(options.bufferBytesMax + options.limits.bytesMax);
 
-  const open = async (partition: AssignedPartition): Promise<PartitionWork> => {
+  const open = async (partition: AssignedPartition): Promise<PartitionWork<KeptRecords>> => {
     const opened = await openPartition(options, partition);
     options.onOpened(partition, opened);
     const passed: Passing = {
@@ -55,13 +59,16 @@ export async function watchPartitions(options: WatchPartitionsOptions): Promise<
       turn: Promise.resolve(),
     };
     passing.set(`${partition.topic}/${partition.partition}`, passed);
+    const shelf = new Shelf(pages);
     return {
       start: opened.start,
+      gather: () => shelf.gather(),
       async load(chunk) {
         await passed.turn;
         // Should this fail, nobody knows how far it came: nothing ends until it was taken up again.
         passed.isCaughtUp = false;
         const watched = await watchChunk(options, options.rulesNow(), partition, opened, chunk);
+        chunk.gathered.release();
         passed.isCaughtUp = chunk.behind <= 0;
         options.onWatched(partition, chunk, watched);
       },
