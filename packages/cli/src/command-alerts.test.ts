@@ -62,7 +62,7 @@ describe('cairn alerts', () => {
     expect(refused.code).toBe(1);
     expect(refused.stdout).toContain('403');
     expect(refused.stdout).not.toContain('\u001b');
-    expect(await run('c')).toMatchObject({ code: 2, stderr: expect.stringContaining('It names a, b') });
+    expect(await run('c')).toMatchObject({ code: 64, stderr: expect.stringContaining('It names a, b') });
     expect(bodies.length).toBe(2);
     server.closeAllConnections();
     server.close();
@@ -82,7 +82,7 @@ describe('cairn alerts', () => {
   test('a directory without deliveries is told, and nothing is created in it', async () => {
     const answer = await runInMemory(['alerts', 'deliveries', directory]);
     expect(answer).toMatchObject({
-      code: 2,
+      code: 64,
       stderr: expect.stringContaining('CAIRN_ALERTING_DATA_DIRECTORY'),
     });
   });

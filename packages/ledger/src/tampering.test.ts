@@ -194,7 +194,12 @@ describe('a byte of the bucket', () => {
     const name = segmentName(ORIGIN, 0, 1);
     const bucket = new Map([...archive.bucket, [name, other.bucket.get(name)!]]);
     const report = audit(bucket, keys.root.key);
-    expect(report.reasons).toEqual({ 'object-altered': 1, 'root-mismatch': 1, link: 1 });
+    expect(report.reasons).toEqual({
+      'object-altered': 1,
+      'root-mismatch': 1,
+      link: 1,
+      'history-missing': 2,
+    });
     expect(report.findings).toContainEqual({
       reason: 'root-mismatch',
       leaf: 256,
