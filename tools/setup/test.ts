@@ -1,6 +1,6 @@
 // `npm test`: what the tests need, then all of them, or those that the arguments choose. Last line: `N passed, N failed`.
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { explain } from '@cairn/failure';
 import { installStrace, prepareParts, REPOSITORY } from '@cairn/local';
@@ -18,6 +18,9 @@ const jest = [
   join(REPOSITORY, 'node_modules', 'jest', 'bin', 'jest.js'),
 ];
 
+/** From the end of the last test to the end of its process; longer, and a test has left something open, which is a failure. */
+const LEFT_OPEN_MS_MAX = 60_000;
+
 /** Runs jest over some projects and says what it counted; a suite that cannot run counts as a failed test. */
 async function runJest(name: string, args: readonly string[]): Promise<{ passed: number; failed: number }> {
   const directory = join(REPOSITORY, '.local', 'test');
@@ -29,7 +32,16 @@ async function runJest(name: string, args: readonly string[]): Promise<{ passed:
       cwd: REPOSITORY,
       stdio: ['ignore', 'ignore', 'inherit'],
     });
-    child.once('exit', resolve);
+    // Jest waits without end for what a test has left open.
+    const looking = setInterval(() => {
+      if (!existsSync(file)) return;
+      clearInterval(looking);
+      setTimeout(() => child.kill('SIGKILL'), LEFT_OPEN_MS_MAX).unref();
+    }, 1_000);
+    child.once('exit', (code) => {
+      clearInterval(looking);
+      resolve(code);
+    });
     process.once('SIGINT', () => child.kill('SIGINT'));
     process.once('SIGTERM', () => child.kill('SIGTERM'));
   });

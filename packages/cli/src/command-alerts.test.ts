@@ -43,6 +43,12 @@ describe('cairn alerts', () => {
       });
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
+    using _ended = {
+      [Symbol.dispose]() {
+        server.closeAllConnections();
+        server.close();
+      },
+    };
     const { port } = server.address() as AddressInfo;
     const config = join(directory, 'alerting.yaml');
     const network = { ports: [port], plainHttp: true, allow: ['127.0.0.1/32'] };
@@ -64,8 +70,6 @@ describe('cairn alerts', () => {
     expect(refused.stdout).not.toContain('\u001b');
     expect(await run('c')).toMatchObject({ code: 64, stderr: expect.stringContaining('It names a, b') });
     expect(bodies.length).toBe(2);
-    server.closeAllConnections();
-    server.close();
   });
 
   test('deliveries shows what waits, and replay makes what was parked due again', async () => {
