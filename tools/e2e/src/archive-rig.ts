@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { createWriteStream, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ObjectStore, openObjectStore } from '@cairn/adapters';
@@ -159,7 +159,9 @@ export async function startArchiveRig(options: ArchiveRigOptions): Promise<Archi
     async openArchival(parts = {}, more = {}) {
       const file = join(directory, 'log', 'archival-here.log');
       mkdirSync(dirname(file), { recursive: true });
-      const log = createLog({ name: 'archival', destination: createWriteStream(file, { flags: 'a' }) });
+      // At once, for tests read what it says.
+      const destination = { write: (line: string) => appendFileSync(file, line) };
+      const log = createLog({ name: 'archival', destination });
       const context = { log, metrics: createMetrics('archival'), onReload: () => {} };
       return createArchival(readArchivalConfig({ ...env, ...more }), context, parts);
     },
