@@ -135,7 +135,15 @@ function judgementOf(anchors: AnchorsReport, report: LogReport): Judgement {
   return {
     anchors: { verdict: anchors.verdict, size: anchors.size },
     first_bad: first === undefined ? null : { leaf: first.leaf, reason: first.reason },
-    log: { verdict, size, root, proven, deleted, reasons },
+    log: {
+      // As verdicts are written: of the log and its streams together.
+      verdict: worstOf([verdict, ...report.streams.map((stream) => stream.verdict)]),
+      size,
+      root,
+      proven,
+      deleted,
+      reasons,
+    },
     streams: sorted(
       report.streams.map((stream) => ({
         authenticated_to: stream.authenticatedTo,
@@ -162,6 +170,9 @@ function judgementOf(anchors: AnchorsReport, report: LogReport): Judgement {
     ),
   };
 }
+
+const worstOf = (verdicts: readonly string[]): string =>
+  ['broken', 'not verifiable here'].find((verdict) => verdicts.includes(verdict)) ?? 'intact';
 
 /** 1 if anything is broken, else 2 if anything is not verifiable here, else 0. */
 function exitOf({ anchors, log, streams }: Judgement): number {
