@@ -5,7 +5,6 @@ import {
   anchorOrigin,
   archiveKeyName,
   type KeyRole,
-  type KeyStatement,
   keyName,
   keyStatementForm,
   noteKeyOf,
@@ -13,13 +12,13 @@ import {
   parseVkey,
   personKeyName,
   rootKeyName,
-  signKeyStatement,
 } from '@cairn/ledger';
 import type { CliConfig } from './config.ts';
 import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
 import { publicBytes, readSigner } from './private-key.ts';
+import { putStatement } from './put-statement.ts';
 import { readKey, readTrusted } from './trusted.ts';
 import { deploymentOf, NOTE_BYTES_MAX, readKeys } from './verify-archive.ts';
 
@@ -148,28 +147,13 @@ export async function stateKey(
     throw invalid(`the key history does not hold at ${damage.object}: ${damage.detail}`);
   const key = await readKey(vkey);
   const subject = options.subject ?? subjectOf(role, deploymentOf(root.key), key.name);
-  const { number, previous } = history.next;
-  const statement: KeyStatement = {
-    from,
-    kind: 'cairn/key',
-    number,
-    previous,
-    reason,
-    role,
-    subject,
-    until,
-    v: 1,
-    vkey: key.vkey,
-  };
-  const note = signKeyStatement(statement, root);
-  // It must count to whoever reads it; a statement that does not is never written, since it cannot be taken back.
-  history.add(note, root.key);
-  const outcome = await evidence.create(keyName(number), note, lockUntil);
-  if (outcome === 'exists')
-    throw invalid(`${keyName(number)} was written meanwhile; read it and state again`);
+  const said = { from, reason, role, subject, until, vkey: key.vkey };
+  const put = await putStatement(evidence, history, root, lockUntil, said);
+  if ('taken' in put) throw invalid(`${put.taken} was written meanwhile; read it and state again`);
+  const { statement } = put;
   output.value(statement);
   output.line(
-    `${keyName(number)}: ${role} key ${key.keyId} is valid for ${subject} from ${from}${until === null ? ' on' : ` to before ${until}`}`,
+    `${keyName(statement.number)}: ${role} key ${key.keyId} is valid for ${subject} from ${from}${until === null ? ' on' : ` to before ${until}`}`,
   );
   return EXIT.ok;
 }

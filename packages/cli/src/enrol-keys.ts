@@ -6,7 +6,6 @@ import {
   type KeyHistory,
   type KeyRole,
   type KeyStatement,
-  keyName,
   type Manifest,
   manifestForm,
   type NoteKey,
@@ -16,10 +15,10 @@ import {
   parseStatement,
   readSegment,
   rootKeyName,
-  signKeyStatement,
   splitNote,
 } from '@cairn/ledger';
 import type { Evidence } from './evidence.ts';
+import { putStatement } from './put-statement.ts';
 import { NOTE_BYTES_MAX, readKeys, SEGMENT_BYTES_MAX } from './verify-archive.ts';
 
 export interface Enrolment {
@@ -61,27 +60,11 @@ export async function enrolKeys(
   let known = 0;
 
   const state = async (place: Place, key: NoteKey, from: number, until: number | null, reason: string) => {
-    const { number, previous } = history.next;
     const { role, subject } = place;
-    const { vkey } = key;
-    const statement: KeyStatement = {
-      from,
-      kind: 'cairn/key',
-      number,
-      previous,
-      reason,
-      role,
-      subject,
-      until,
-      v: 1,
-      vkey,
-    };
-    const note = signKeyStatement(statement, root);
-    // It must count to whoever reads it; a statement that does not is never written, since it cannot be taken back.
-    history.add(note, root.key);
-    if ((await evidence.create(keyName(number), note, lockUntil)) === 'exists')
-      throw broken(`${keyName(number)} was written meanwhile; begin again`);
-    onStated(statement);
+    const said = { from, reason, role, subject, until, vkey: key.vkey };
+    const put = await putStatement(evidence, history, root, lockUntil, said);
+    if ('taken' in put) throw broken(`${put.taken} was written meanwhile; begin again`);
+    onStated(put.statement);
   };
 
   for (const key of keys) {
