@@ -22,6 +22,7 @@ export {
   type Labels,
   type Metrics,
 } from './metrics.ts';
+export { owning } from './owning.ts';
 export { type KeptRecords, Pages, Shelf } from './pages.ts';
 export { type EnvironmentNames, type ReadConfigOptions, readConfig } from './read-config.ts';
 export { readRetention, readRetentionFile } from './read-retention.ts';

@@ -15,7 +15,7 @@ import { messageOf } from '@cairn/failure';
 import { openRecorder, type RecordDraft } from '@cairn/recorder';
 import { classOf, type RetentionPolicy } from '@cairn/retention';
 import { ruleMistakeText } from '@cairn/rules';
-import { readRetention, realClock, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
+import { owning, readRetention, realClock, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
 import { DeliveryStore, refusalsOf } from '@cairn/webhook';
 import type { AlertingConfig } from './config.ts';
 import { deliverAlerts } from './deliver-alerts.ts';
@@ -47,13 +47,7 @@ export async function createAlerting(
   context: ServiceContext,
   parts: AlertingParts = {},
 ): Promise<Alerting> {
-  const own = new AsyncDisposableStack();
-  try {
-    return await startAlerting(config, context, parts, own);
-  } catch (error) {
-    await own.disposeAsync();
-    throw error;
-  }
+  return owning((own) => startAlerting(config, context, parts, own));
 }
 
 async function startAlerting(

@@ -18,6 +18,7 @@ import { openRecorder } from '@cairn/recorder';
 import { classNamed, classOf, type RetentionPolicy } from '@cairn/retention';
 import {
   type AssignedPartition,
+  owning,
   readRetention,
   type ServiceContext,
   serveHealth,
@@ -72,13 +73,7 @@ export async function createArchival(
   context: ServiceContext,
   parts: ArchivalParts = {},
 ): Promise<Archival> {
-  const own = new AsyncDisposableStack();
-  try {
-    return await startArchival(config, context, parts, own);
-  } catch (error) {
-    await own.disposeAsync();
-    throw error;
-  }
+  return owning((own) => startArchival(config, context, parts, own));
 }
 
 async function startArchival(

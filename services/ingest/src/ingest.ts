@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouse, checkSchemaIds, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
 import { PARKED_TOPIC, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
-import { type ServiceContext, serveHealth } from '@cairn/runtime';
+import { owning, type ServiceContext, serveHealth } from '@cairn/runtime';
 import type { IngestConfig } from './config.ts';
 import { type Encoder, nativeEncoder } from './encoder.ts';
 import { ingestPartitions } from './ingest-partitions.ts';
@@ -32,13 +32,7 @@ export async function createIngest(
   { log, metrics }: ServiceContext,
   parts: IngestParts = {},
 ): Promise<Ingest> {
-  const own = new AsyncDisposableStack();
-  try {
-    return await startIngest(config, { log, metrics }, parts, own);
-  } catch (error) {
-    await own.disposeAsync();
-    throw error;
-  }
+  return owning((own) => startIngest(config, { log, metrics }, parts, own));
 }
 
 async function startIngest(
