@@ -105,12 +105,12 @@ CREATE TABLE IF NOT EXISTS cairn.events {{on_cluster}}
     INDEX by_timestamp timestamp TYPE minmax GRANULARITY 1,
 
     -- How far each partition and each stream has been loaded. It lives inside the parts, so it is never ahead of the
-    -- rows nor behind them.
+    -- rows nor behind them. The day is one for a whole part: with it an insert looks at the parts of its day alone.
     PROJECTION heads
     (
-        SELECT topic, partition, org_id, gateway_id, epoch,
+        SELECT append_day, topic, partition, org_id, gateway_id, epoch,
                min(offset), max(offset), count(), max(seq), argMax(leaf_hash, seq)
-        GROUP BY topic, partition, org_id, gateway_id, epoch
+        GROUP BY append_day, topic, partition, org_id, gateway_id, epoch
     ),
 
     -- The rollup of 0002_rollups.sql. It lives inside the parts as well, so it is the sum of the rows whatever fails;

@@ -34,8 +34,8 @@ export interface ClickHouse extends AsyncDisposable {
   insertRows(table: string, rows: readonly object[], settings?: Settings): Promise<void>;
   /** A statement that reads its rows from what is sent behind it, one piece after the other: `INSERT … SELECT … FROM input('…') FORMAT …`. */
   insertBody(sql: string, pieces: readonly Uint8Array[], settings?: Settings): Promise<void>;
-  /** Ends the queries whose `log_comment` begins so, and returns when they have ended. */
-  killQueries(commentPrefix: string): Promise<void>;
+  /** Ends the queries whose `log_comment` begins so and has the mark behind it, and returns when they have ended. */
+  killQueries(beginning: string, mark?: string): Promise<void>;
   /** True when the server answers. */
   ping(): Promise<boolean>;
 }
@@ -110,8 +110,9 @@ export function openClickHouse(options: ClickHouseOptions): ClickHouse {
         for await (const _ of stream);
       });
     },
-    async killQueries(commentPrefix) {
-      const pattern = `${commentPrefix.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`;
+    async killQueries(beginning, mark = '') {
+      const [begins, marked] = [beginning, mark].map((text) => text.replaceAll(/[\\%_]/g, '\\$&'));
+      const pattern = `${begins}%${marked}%`;
       await translated(() =>
         client.command({
           query: `KILL QUERY WHERE Settings['log_comment'] LIKE {pattern:String} SYNC`,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { realClock } from './clock.ts';
+import { type Clock, realClock } from './clock.ts';
 import { type LogBatch, type LogRecord, recordOf, recordValue } from './consume.ts';
 import { type Chunk, Mailbox } from './mailbox.ts';
 import { type KeptRecords, Pages, Shelf } from './pages.ts';
@@ -195,14 +195,32 @@ describe('a mailbox', () => {
     expect((await taken)?.gathered.records).toHaveLength(7);
   });
 
-  test('lets a record wait for company no longer than it may', async () => {
-    const mailbox = new Mailbox<KeptRecords>({ ...LIMITS, ageMsMax: 30 }, () => false, realClock);
-    mailbox.restart(0, keeping());
-    mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
-    const began = performance.now();
-    const chunk = await next(mailbox);
-    expect(chunk?.gathered.records).toHaveLength(1);
-    expect(performance.now() - began).toBeGreaterThanOrEqual(25);
+  test('lets a record wait for company until the next multiple of the age, which all partitions share', async () => {
+    let nowMs = 0;
+    const waits: number[] = [];
+    const clock: Clock = {
+      ...realClock,
+      nowMs: () => nowMs,
+      after(ms, act) {
+        waits.push(ms);
+        nowMs += ms;
+        queueMicrotask(act);
+        return () => {};
+      },
+    };
+    for (const [begunAtMs, waitMs] of [
+      [60, 30],
+      [61, 29],
+      [89.5, 0.5],
+    ] as const) {
+      const mailbox = new Mailbox<KeptRecords>({ ...LIMITS, ageMsMax: 30 }, () => false, clock);
+      mailbox.restart(0, keeping());
+      nowMs = begunAtMs;
+      mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 1 });
+      expect((await next(mailbox))?.gathered.records).toHaveLength(1);
+      expect(waits.splice(0)).toEqual([waitMs]);
+      expect(nowMs).toBe(90);
+    }
   });
 
   test('what comes after a chunk is due and before it is taken goes with it', async () => {

@@ -5,7 +5,10 @@ import type { LogBatch, LogRecord } from './consume.ts';
 export interface ChunkLimits {
   readonly recordsMax: number;
   readonly bytesMax: number;
-  /** Longest that a record waits for company, unless the log holds a whole chunk more. */
+  /**
+   * Longest that a record waits for company, unless the log holds a whole chunk more. Chunks that are not full are due at
+   * the multiples of it, all partitions together, so that what is done for one of them can be done for all.
+   */
   readonly ageMsMax: number;
 }
 
@@ -242,7 +245,9 @@ export class Mailbox<G extends Gathering> {
     if (this.filling === undefined) return Number.POSITIVE_INFINITY;
     // Far behind, a chunk that waits for the rest of it costs no time that is not lost already.
     if (this.highWatermark - this.next >= this.filling.recordsMax) return Number.POSITIVE_INFINITY;
-    return this.limits.ageMsMax - (this.clock.nowMs() - this.filling.begunAtMs);
+    const { ageMsMax } = this.limits;
+    if (ageMsMax === 0) return 0;
+    return (Math.floor(this.filling.begunAtMs / ageMsMax) + 1) * ageMsMax - this.clock.nowMs();
   }
 
   /** Ends the chunk that is being filled. @param last offset that is known to hold no record behind it. */

@@ -33,7 +33,7 @@ const schema = z.object({
         .int()
         .min(65_536)
         .default(32 * 1024 ** 2),
-      ageMsMax: z.coerce.number().int().min(1).max(60_000).default(500),
+      ageMsMax: z.coerce.number().int().min(1).max(60_000).default(250),
     })
     .prefault({}),
   /** Bytes of chunks that wait, of all partitions together, from which on one partition at a time is read. */
@@ -43,7 +43,7 @@ const schema = z.object({
     .min(65_536)
     .default(8 * 1024 ** 2),
   /** Chunks loaded at the same time, as far as `chunk.bytesMax` has room for them. */
-  loadsAtOnce: z.coerce.number().int().min(1).max(64).default(4),
+  loadsAtOnce: z.coerce.number().int().min(1).max(64).default(16),
   verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
   health: z
     .object({

@@ -23,6 +23,8 @@ export interface Body {
   /** Offsets of the first row and the last. */
   readonly first: number;
   readonly last: number;
+  /** Day on which the broker appended all of them, as YYYY-MM-DD. */
+  readonly appendDay: string;
   /** Rows. */
   readonly count: number;
 }
@@ -62,6 +64,7 @@ export const nativeEncoder: Encoder = {
     const columns = new EventColumns(topic, partition);
     let first = -1;
     let last = -1;
+    let receivedAtMs = 0;
     return {
       get count() {
         return columns.count;
@@ -74,7 +77,7 @@ export const nativeEncoder: Encoder = {
         return columns.placesAt;
       },
       add(row) {
-        if (columns.count === 0) first = row.offset;
+        if (columns.count === 0) ({ offset: first, receivedAtMs } = row);
         last = row.offset;
         columns.add(row);
       },
@@ -86,7 +89,8 @@ export const nativeEncoder: Encoder = {
         const { count } = columns;
         if (count === 0) return [];
         const head = { format: 'Native', structure: EVENT_BLOCK_STRUCTURE, columns: EVENT_BLOCK_STORED };
-        return [{ ...head, pieces: columns.block(), first, last, count }];
+        const appendDay = dayOf(receivedAtMs);
+        return [{ ...head, pieces: columns.block(), first, last, appendDay, count }];
       },
       release: () => columns.release(),
     };
@@ -124,12 +128,16 @@ export const avroEncoder: Encoder = {
           pieces: [containerOf(schemaId, ofSchema)],
           first: ofSchema[0]!.offset,
           last: ofSchema.at(-1)!.offset,
+          appendDay: dayOf(ofSchema[0]!.receivedAtMs),
           count: ofSchema.length,
         })),
       release() {},
     };
   },
 };
+
+/** The day of a time, UTC, as the table's append_day has it. */
+const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 /** What a row that waits holds beside its datum, about. */
 const ROW_BYTES = 512;

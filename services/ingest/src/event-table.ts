@@ -23,6 +23,27 @@ export interface Range {
 /** How an insert refuses offsets that the table has: above the highest one, or one by one when there are holes below. */
 export type Refusal = 'above-highest' | 'one-by-one';
 
+/** Rows of one partition on their way into the table. */
+export interface Insertion {
+  readonly owner: Owner;
+  readonly refusal: Refusal;
+  readonly body: Body;
+}
+
+/**
+ * Whether two insertions can go by one insert: partitions of one topic, rows of one day in the same columns. An Avro
+ * container has an end; blocks of columns follow each other.
+ */
+export const goTogether = (left: Insertion, right: Insertion): boolean =>
+  left.owner.topic === right.owner.topic &&
+  left.owner.partition !== right.owner.partition &&
+  left.refusal === 'above-highest' &&
+  right.refusal === 'above-highest' &&
+  left.body.appendDay === right.body.appendDay &&
+  left.body.format === right.body.format &&
+  left.body.format !== 'Avro' &&
+  left.body.structure === right.body.structure;
+
 /** A record as the table has it. */
 export interface Anchor {
   readonly offset: number;
@@ -61,8 +82,13 @@ export interface EventTable {
   streams(place: Place, next: number, whole: boolean): Promise<StreamPositions>;
   /** The row with the highest offset below this one; undefined when there is none. */
   rowBelow(place: Place, offset: number): Promise<Anchor | undefined>;
-  /** Inserts rows in order of offset, all or none, unless another owner has come since. */
-  insertBody(owner: Owner, refusal: Refusal, body: Body): Promise<void>;
+  /**
+   * Inserts rows, each partition's in order of offset, by one insert: all or none of them, but for the rows of a partition
+   * that has another owner since and the rows that are there already.
+   *
+   * @param insertions one, or several that go together.
+   */
+  insert(insertions: readonly Insertion[]): Promise<void>;
   /** Declares offsets that have no row. Repetition is harmless. */
   insertGaps(owner: Owner, gaps: readonly Gap[]): Promise<void>;
   /** Notes what is wrong with streams. Repetition is harmless. */

@@ -10,9 +10,10 @@ import type {
   PartitionWork,
   RawSource,
 } from '@cairn/runtime';
-import { consume } from '@cairn/runtime';
+import { consume, realClock } from '@cairn/runtime';
 import type { Encoder } from './encoder.ts';
 import type { EventTable } from './event-table.ts';
+import { groupInserts } from './group-inserts.ts';
 import { type Loaded, loadChunk } from './load-chunk.ts';
 import { type OpenedPartition, openPartition } from './open-partition.ts';
 import { openSorted, type SchemaIdOf, type Sorted } from './sort-records.ts';
@@ -40,6 +41,8 @@ export async function ingestPartitions(options: IngestPartitionsOptions): Promis
   const { table, limits } = options;
   const suspects = new Map<string, Suspect>();
   let openings = 0;
+  const insert = groupInserts({ table, clock: options.clock ?? realClock });
+  const loader = { table, kafka: options.kafka, insert };
 
   const open = async (partition: AssignedPartition): Promise<PartitionWork<Sorted>> => {
     openings += 1;
@@ -61,7 +64,7 @@ export async function ingestPartitions(options: IngestPartitionsOptions): Promis
       async load(chunk, letGo) {
         letGo();
         try {
-          const loaded = await loadChunk(options, partition, opened, chunk);
+          const loaded = await loadChunk(loader, partition, opened, chunk);
           next = chunk.last + 1;
           options.onLoaded(partition, chunk, loaded);
         } catch (error) {

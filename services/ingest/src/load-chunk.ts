@@ -4,13 +4,15 @@ import { PARKED_TOPIC } from '@cairn/event';
 import { Failure, isFailure } from '@cairn/failure';
 import type { AssignedPartition, Chunk } from '@cairn/runtime';
 import type { Body, OpenRows } from './encoder.ts';
-import type { EventTable, Refusal } from './event-table.ts';
+import type { EventTable, Insertion, Refusal } from './event-table.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
 import { type Gap, gapsOfHoles, type Parked, type Sorted } from './sort-records.ts';
 
 export interface Loader {
-  readonly table: EventTable;
+  readonly table: Pick<EventTable, 'insertGaps' | 'insertFindings'>;
+  /** Rows into the table, with those of other partitions: group-inserts.ts. */
+  readonly insert: (insertion: Insertion) => Promise<void>;
   readonly kafka: Pick<Kafka, 'appendWithHeaders'>;
 }
 
@@ -87,7 +89,7 @@ async function insertRows(
   // Several bodies interleave: then the second lies below the highest offset of the first.
   const refusal: Refusal = bodies.length === 1 && first > opened.coveredTo ? 'above-highest' : 'one-by-one';
   try {
-    for (const body of bodies) await loader.table.insertBody(opened.owner, refusal, body);
+    for (const body of bodies) await loader.insert({ owner: opened.owner, refusal, body });
     return [];
   } catch (error) {
     if (!isFailure(error, 'clickhouse.bad-rows')) throw error;

@@ -32,11 +32,13 @@ async function loadWith(poisoned: ReadonlySet<number>): Promise<{
   const fair = memory.through(fairWeather);
   const table: EventTable = {
     ...fair,
-    async insertBody(owner, refusal, body) {
-      if ((body as RowsBody).stored.some(({ offset }) => poisoned.has(offset))) {
+    async insert(insertions) {
+      if (
+        insertions.some(({ body }) => (body as RowsBody).stored.some(({ offset }) => poisoned.has(offset)))
+      ) {
         throw new Failure({ code: 'clickhouse.bad-rows', retry: 'no', message: 'cannot be read' });
       }
-      await fair.insertBody(owner, refusal, body);
+      await fair.insert(insertions);
     },
   };
   let reopened = 0;

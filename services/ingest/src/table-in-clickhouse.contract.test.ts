@@ -83,7 +83,7 @@ describe.each([
     );
     await table.becomeOwner(owner);
     for (const body of bodiesOf(encoder, owner, datums, 0))
-      await table.insertBody(owner, 'above-highest', body);
+      await table.insert([{ owner, refusal: 'above-highest', body }]);
   });
   const read = (columns: string) =>
     clickhouse.query(`SELECT ${columns} FROM cairn.events WHERE topic = {topic:String} ORDER BY offset`, {
@@ -151,7 +151,7 @@ describe('an insert', () => {
         }),
       );
       for (const body of bodiesOf(encoder, owner, hours.flat(), before * 10_000))
-        await table.insertBody(owner, 'above-highest', body);
+        await table.insert([{ owner, refusal: 'above-highest', body }]);
       expect(await parts()).toBe(before + 1);
       expect(await table.held(owner, before * 10_000)).toMatchObject({ highest: before * 10_000 + 2_999 });
       await clickhouse.exec('SYSTEM START MERGES cairn.events');
@@ -170,7 +170,7 @@ test('columns and Avro leave the very same rows of any events, linked or not', a
     const owner = { topic: `audit.events.${name}`, partition: 0, name };
     await table.becomeOwner(owner);
     for (const body of bodiesOf(encoder, owner, datums, 0, (index) => index % 3 > 0))
-      await table.insertBody(owner, 'above-highest', body);
+      await table.insert([{ owner, refusal: 'above-highest', body }]);
     dumps.push(
       await clickhouse.query(
         `SELECT * EXCEPT topic, hex(leaf_hash), hex(prev_hash), hex(signature), hex(tool_hash), hex(parameters_hash)

@@ -1,15 +1,14 @@
 import type { ClickHouse, Settings } from '@cairn/adapters';
 import { EPOCHS_REMEMBERED, HASHES_REMEMBERED, type StreamPositions, streamKey } from '@cairn/ledger';
-import type { Body } from './encoder.ts';
 import {
   type Anchor,
   type EventTable,
   type Held,
+  type Insertion,
   joined,
   type Owner,
   type Place,
   type Range,
-  type Refusal,
 } from './event-table.ts';
 import type { Gap, StreamFinding } from './sort-records.ts';
 import { streamsFrom } from './streams-from.ts';
@@ -18,19 +17,20 @@ import { streamsFrom } from './streams-from.ts';
 export function tableIn(clickhouse: ClickHouse): EventTable {
   return {
     becomeOwner: (owner) => becomeOwner(clickhouse, owner),
-    endInserts: (place) => clickhouse.killQueries(commentOf(place)),
+    endInserts: ({ topic, partition }) => clickhouse.killQueries(`ingest|${topic}|`, `|${partition}|`),
     held: (place, first) => held(clickhouse, place, first),
     covered: (place, from) => covered(clickhouse, place, from),
     streams: (place, next, whole) => loadStreams(clickhouse, place, next, whole),
     rowBelow: (place, offset) => rowBelow(clickhouse, place, offset),
-    insertBody: (owner, refusal, body) => insertBody(clickhouse, owner, refusal, body),
+    insert: (insertions) => insert(clickhouse, insertions),
     insertGaps: (owner, gaps) => insertGaps(clickhouse, owner, gaps),
     insertFindings: (owner, findings) => insertFindings(clickhouse, owner, findings),
   };
 }
 
-/** Beginning of the comments of all inserts into a partition; `KILL QUERY` finds them by it. */
-const commentOf = ({ topic, partition }: Place): string => `ingest|${topic}|${partition}|`;
+/** What an insert says of itself: its topic and partitions, each between bars; `KILL QUERY` finds it by one of them. */
+const insertComment = (places: readonly Place[]): string =>
+  `ingest|${places[0]!.topic}|${places.map(({ partition }) => `|${partition}|`).join('')}`;
 
 const HERE = 'topic = {topic:String} AND partition = {partition:Int32}';
 const NUMBERS = { output_format_json_quote_64bit_integers: 0 };
@@ -187,29 +187,56 @@ const PINNED: Settings = {
 };
 
 /** One part, so all or none of it. */
-async function insertBody(
-  clickhouse: ClickHouse,
-  owner: Owner,
-  refusal: Refusal,
-  { format, structure, columns, pieces, first, last, count }: Body,
-): Promise<void> {
-  const here = `topic = ${literal(owner.topic)} AND partition = ${owner.partition}`;
-  const fresh =
-    refusal === 'above-highest'
-      ? `offset > (SELECT max(offset) FROM (SELECT toInt64(-1) AS offset UNION ALL SELECT max(offset) FROM cairn.events WHERE ${here} HAVING count() > 0))`
-      : `offset NOT IN (SELECT offset FROM cairn.events WHERE ${here} AND offset BETWEEN ${first} AND ${last})`;
-  const sql = `INSERT INTO cairn.events (${columns.map(({ name }) => name).join(', ')})
-SELECT ${columns.map(({ expression }) => expression).join(', ')}
-FROM input(${literal(structure)})
-WHERE ${fresh}
-  AND (SELECT argMax(owner, epoch) FROM cairn.ingest_owners WHERE ${here}) = ${literal(owner.name)}
-FORMAT ${format}`;
+async function insert(clickhouse: ClickHouse, insertions: readonly Insertion[]): Promise<void> {
+  const { body, refusal } = insertions[0]!;
+  const sql = `INSERT INTO cairn.events (${body.columns.map(({ name }) => name).join(', ')})
+SELECT ${body.columns.map(({ expression }) => expression).join(', ')}
+FROM input(${literal(body.structure)})
+WHERE ${refusal === 'above-highest' ? isAboveHighest(insertions) : isNotThere(insertions)}
+  AND ${isOfLatestOwner(insertions)}
+FORMAT ${body.format}`;
+  const pieces = insertions.flatMap((insertion) => insertion.body.pieces);
+  const spans = insertions.map(
+    ({ owner, body: { first, last, count } }) => `${owner.partition}:${first}-${last}:${count}:${owner.name}`,
+  );
   await clickhouse.insertBody(sql, pieces, {
     ...PINNED,
-    log_comment: `${commentOf(owner)}${owner.name}|${first}-${last}`,
+    log_comment: `${insertComment(insertions.map(({ owner }) => owner))} ${spans.join(' ')}`,
     // Never the token of an earlier attempt: a token can be remembered of an insert whose part was lost.
-    insert_deduplication_token: `${owner.topic}|${owner.partition}|${first}|${last}|${count}|${owner.name}`,
+    insert_deduplication_token: `${insertions[0]!.owner.topic} ${spans.join(' ')}`,
   });
+}
+
+const partitionsOf = (insertions: readonly Insertion[]): string =>
+  insertions.map(({ owner }) => owner.partition).join(', ');
+
+/**
+ * Refuses offsets up to the highest that each partition has. Rows of a record that is there already are of the same day of
+ * the broker, so the parts of that day are all that is looked at, however old the table is.
+ */
+function isAboveHighest(insertions: readonly Insertion[]): string {
+  const { owner, body } = insertions[0]!;
+  const nexts = `SELECT partition, max(offset) + 1 AS next FROM cairn.events
+    WHERE append_day = ${literal(body.appendDay)} AND topic = ${literal(owner.topic)} AND partition IN (${partitionsOf(insertions)})
+    GROUP BY partition`;
+  // A partition without a row is not in the map, which then says 0.
+  return `offset >= (SELECT CAST((groupArray(partition), groupArray(next)), 'Map(Int32, Int64)') FROM (${nexts}))[partition]`;
+}
+
+function isNotThere(insertions: readonly Insertion[]): string {
+  const { owner, body } = insertions[0]!;
+  return `offset NOT IN (SELECT offset FROM cairn.events
+    WHERE append_day = ${literal(body.appendDay)} AND topic = ${literal(owner.topic)} AND partition = ${owner.partition}
+      AND offset BETWEEN ${body.first} AND ${body.last})`;
+}
+
+/** Leaves the rows of those partitions out that another owner has followed. */
+function isOfLatestOwner(insertions: readonly Insertion[]): string {
+  const { topic } = insertions[0]!.owner;
+  const owners = insertions.map(({ owner }) => `(${owner.partition}, ${literal(owner.name)})`).join(', ');
+  return `partition IN (SELECT partition FROM cairn.ingest_owners
+    WHERE topic = ${literal(topic)} AND partition IN (${partitionsOf(insertions)})
+    GROUP BY partition HAVING (partition, argMax(owner, epoch)) IN (${owners}))`;
 }
 
 /** Repetition is harmless: the table keeps the latest of each range. */

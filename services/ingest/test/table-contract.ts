@@ -2,7 +2,7 @@ import { leafHash, walkDatum } from '@cairn/event';
 import { streamKey } from '@cairn/ledger';
 import { expect, test } from '@jest/globals';
 import type { Body, Encoder } from '../src/encoder.ts';
-import type { EventTable, Owner, Place } from '../src/event-table.ts';
+import { type EventTable, goTogether, type Owner, type Place } from '../src/event-table.ts';
 import type { Gap } from '../src/sort-records.ts';
 import { GATEWAY, ORG, streamOf } from './stream.ts';
 
@@ -78,7 +78,8 @@ export function holdTableToItsPromises(
       by: Owner = owner,
       refusal: 'above-highest' | 'one-by-one' = 'above-highest',
     ): Promise<void> => {
-      for (const body of bodiesOf(encoder, owner, datums, offset)) await table.insertBody(by, refusal, body);
+      for (const body of bodiesOf(encoder, owner, datums, offset))
+        await table.insert([{ owner: by, refusal, body }]);
     };
     return { table, owner, insert };
   };
@@ -152,6 +153,33 @@ export function holdTableToItsPromises(
     expect(await table.held(owner, 0)).toEqual({ highest: 1, whole: true });
     await insert(datums.slice(2), 2, next);
     expect(await table.held(owner, 0)).toEqual({ highest: 3, whole: true });
+  });
+
+  test('one insert takes the rows of several partitions, and what one of them may not insert stops no other', async () => {
+    const { encoder } = at();
+    const datums = streamOf(5);
+    const [fresh, partly, followed] = [await begin(), await begin(), await begin()] as const;
+    const { table } = fresh;
+    await partly.insert(datums.slice(0, 3), 0);
+    await followed.insert(datums.slice(0, 2), 0);
+    await table.becomeOwner({ ...followed.owner, name: `${followed.owner.name}-next` });
+    const insertionsOf = ({ owner }: { owner: Owner }, rows: readonly Uint8Array[], offset: number) =>
+      bodiesOf(encoder, owner, rows, offset).map((body) => ({
+        owner,
+        refusal: 'above-highest' as const,
+        body,
+      }));
+    const insertions = [
+      ...insertionsOf(fresh, datums, 0),
+      ...insertionsOf(partly, datums.slice(1), 1),
+      ...insertionsOf(followed, datums.slice(2), 2),
+    ];
+    const [first, ...others] = insertions;
+    if (others.every((other) => goTogether(first!, other))) await table.insert(insertions);
+    else for (const insertion of insertions) await table.insert([insertion]);
+    expect(await table.held(fresh.owner, 0)).toEqual({ highest: 4, whole: true });
+    expect(await table.held(partly.owner, 0)).toEqual({ highest: 4, whole: true });
+    expect(await table.held(followed.owner, 0)).toEqual({ highest: 1, whole: true });
   });
 
   test('the last row below an offset is found, also behind declared gaps', async () => {

@@ -5,11 +5,10 @@ import type { Body, Encoder } from '../src/encoder.ts';
 import {
   type EventTable,
   type Held,
+  type Insertion,
   joined,
-  type Owner,
   type Place,
   type Range,
-  type Refusal,
 } from '../src/event-table.ts';
 import type { Gap, StreamFinding } from '../src/sort-records.ts';
 import { streamsFrom } from '../src/streams-from.ts';
@@ -41,7 +40,7 @@ export const fairWeather: TableWeather = {
 };
 
 interface Running extends RunningInsert {
-  readonly place: Place;
+  readonly places: readonly Place[];
   killed: boolean;
 }
 
@@ -99,8 +98,7 @@ export class TableInMemory {
             .toSorted((left, right) => right.offset - left.offset);
           return row && { offset: row.offset, leafHash: row.leafHash };
         }),
-      insertBody: (owner, refusal, body) =>
-        weather.insert(() => this.begin(owner, refusal, body as RowsBody)),
+      insert: (insertions) => weather.insert(() => this.begin(insertions)),
       insertGaps: (owner, gaps) =>
         weather.effect('insertGaps', () => {
           const known = this.gapsOf(owner);
@@ -118,28 +116,35 @@ export class TableInMemory {
   }
 
   private end(place: Place): void {
-    for (const insert of this.running) if (keyOf(insert.place) === keyOf(place)) insert.killed = true;
+    for (const insert of this.running)
+      if (insert.places.some((one) => keyOf(one) === keyOf(place))) insert.killed = true;
   }
 
-  private begin(owner: Owner, refusal: Refusal, body: RowsBody): RunningInsert {
+  private begin(insertions: readonly Insertion[]): RunningInsert {
     // What the conditions of the statement see is the table at its beginning.
-    const rows = this.rowsOf(owner);
-    const highest = rows.reduce((most, { offset }) => Math.max(most, offset), -1);
-    const known = new Set(rows.map(({ offset }) => offset));
-    const isOwner = this.owners.get(keyOf(owner)) === owner.name;
-    const fresh = body.stored.filter(
-      ({ offset }) => isOwner && (refusal === 'above-highest' ? offset > highest : !known.has(offset)),
-    );
+    const fresh = insertions.map((insertion) => [insertion.owner, this.freshOf(insertion)] as const);
     const insert: Running = {
-      place: owner,
+      places: insertions.map(({ owner }) => owner),
       killed: false,
       land: () => {
         if (!this.running.delete(insert) || insert.killed) throw killed();
-        if (fresh.length > 0) this.parts.set(keyOf(owner), [...(this.parts.get(keyOf(owner)) ?? []), fresh]);
+        for (const [place, rows] of fresh) {
+          if (rows.length > 0) this.parts.set(keyOf(place), [...(this.parts.get(keyOf(place)) ?? []), rows]);
+        }
       },
     };
     this.running.add(insert);
     return insert;
+  }
+
+  private freshOf({ owner, refusal, body }: Insertion): StoredRow[] {
+    const rows = this.rowsOf(owner);
+    const highest = rows.reduce((most, { offset }) => Math.max(most, offset), -1);
+    const known = new Set(rows.map(({ offset }) => offset));
+    const isOwner = this.owners.get(keyOf(owner)) === owner.name;
+    return (body as RowsBody).stored.filter(
+      ({ offset }) => isOwner && (refusal === 'above-highest' ? offset > highest : !known.has(offset)),
+    );
   }
 
   private held(place: Place, from: number): Held {
@@ -187,6 +192,7 @@ const killed = (): Failure =>
 export const rowsEncoder: Encoder = {
   open() {
     const stored: StoredRow[] = [];
+    let receivedAtMs = 0;
     return {
       get count() {
         return stored.length;
@@ -196,7 +202,8 @@ export const rowsEncoder: Encoder = {
       },
       places: new Uint16Array(FIELDS_MAX),
       placesAt: 0,
-      add({ offset, leafHash, bytes, start, end }) {
+      add({ offset, leafHash, bytes, start, end, ...row }) {
+        receivedAtMs = row.receivedAtMs;
         const { org_id, gateway_id, epoch, seq } = decodeDatum(bytes.subarray(start, end));
         stored.push({ offset, leafHash, orgId: org_id, gatewayId: gateway_id, epoch, seq });
       },
@@ -208,7 +215,8 @@ export const rowsEncoder: Encoder = {
         const [first] = stored;
         if (first === undefined) return [];
         const span = { first: first.offset, last: stored.at(-1)!.offset, count: stored.length };
-        return [{ format: 'rows', structure: '', columns: [], pieces: [], ...span, stored }];
+        const appendDay = new Date(receivedAtMs).toISOString().slice(0, 10);
+        return [{ format: 'rows', structure: '', columns: [], pieces: [], ...span, appendDay, stored }];
       },
       release() {},
     };

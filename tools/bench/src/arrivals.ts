@@ -32,6 +32,27 @@ export async function arrive(
   }
 }
 
+/**
+ * The same by the caller's own thread, which looks between any two turns of its event loop. For work that leaves one of two
+ * cores free: with a thread of their own the arrivals take the core on which the work's writes end, and what is then measured
+ * is the scheduler.
+ */
+export async function arriveHere(
+  startMs: number,
+  dueMs: ArrayLike<number>,
+  onDue: (index: number, done: () => void, fail: (error: unknown) => void) => void,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let next = 0;
+    const look = (): void => {
+      const nowMs = monotonicMs() - startMs;
+      while (next < dueMs.length && dueMs[next]! <= nowMs) onDue(next++, resolve, reject);
+      if (next < dueMs.length) setImmediate(look);
+    };
+    look();
+  });
+}
+
 const ARRIVALS = `
   const { parentPort, workerData } = require('node:worker_threads');
   const { startMs, dueMs } = workerData;

@@ -7,11 +7,11 @@ export const FIGURES = {
   /** Row in the table by bench `storage`. */
   rowBytes: 90,
   /** CPU of one event, bench `ingest`; ClickHouse with the merges of a young table. */
-  ingestUs: 12,
-  /** Of it on the thread that runs JavaScript, of which an instance has one; bench `sustained`. */
-  ingestMainUs: 10,
-  clickhouseUs: 15,
-  brokerUs: 1.8,
+  ingestUs: 9.6,
+  /** Of it on the thread that runs JavaScript, of which an instance has one: five sixths, by bench `sustained`. */
+  ingestMainUs: 8,
+  clickhouseUs: 21,
+  brokerUs: 1.6,
   /** An archived event over its datum; bench `ledger`. */
   coldRatio: 0.23,
 } as const;
@@ -35,9 +35,9 @@ export const ASSUMED = {
   /** A backlog is loaded at so many times the pace at which it came. */
   catchUp: 4,
   /** CAIRN_INGEST_CHUNK_AGE_MS_MAX as it comes. */
-  chunkAgeMs: 500,
-  /** Records of a full chunk: 48 MiB of them. */
-  chunkRecords: 72_000,
+  chunkAgeMs: 250,
+  /** Records of a full chunk: 32 MiB of columns. */
+  chunkRecords: 70_000,
 } as const;
 
 /**

@@ -54,22 +54,24 @@ export function scaleOf(eventsPerSecond: number): Scale {
     PARTITIONS.filter((count) => count % shards === 0),
     (eventsPerSecond * ASSUMED.catchUp) / coreRate,
   );
-  const chunksPerSecond = Math.max(
-    1_000 / ASSUMED.chunkAgeMs,
-    eventsPerSecond / partitions / ASSUMED.chunkRecords,
+  // One may die.
+  const instances = Math.min(partitions, Math.max(2, Math.ceil(ingestCores / ASSUMED.busy)));
+  // The small chunks of all its partitions go by one insert of an instance; full ones go alone.
+  const partsPerSecond = Math.max(
+    (Math.ceil(instances / shards) * 1_000) / ASSUMED.chunkAgeMs,
+    eventsPerSecond / shards / ASSUMED.chunkRecords,
   );
   return {
     eventsPerSecond,
     kafkaInMbs: (eventsPerSecond * recordBytes) / 1e6,
     kafkaTb: (eventsPerSecond * recordBytes * DAY_S * ASSUMED.kafkaDays * ASSUMED.kafkaReplicas) / 1e12,
     partitions,
-    // One may die.
-    instances: Math.min(partitions, Math.max(2, Math.ceil(ingestCores / ASSUMED.busy))),
+    instances,
     ingestCores,
     shards,
     tableCores: { young: young / shards, old: old / shards },
     serverCores: atLeast(SERVER_CORES, old / shards / ASSUMED.busy),
-    partsPerSecond: (partitions / shards) * chunksPerSecond,
+    partsPerSecond,
     hotTb: hotTb / shards,
     coldTb: (eventsPerSecond * FIGURES.datumBytes * FIGURES.coldRatio * DAY_S * ASSUMED.coldDays) / 1e12,
   };

@@ -5,12 +5,14 @@ import { openStage, type Stage } from '../gateway/stage.ts';
 import { type Measured, quantileOf, type SubjectOptions, spreadOf } from '../measured.ts';
 import { cpuSecondsOf } from '../process-cost.ts';
 
+/** The pace of the claims. */
 const CALLS_S = 500;
 const CONNECTIONS = 32;
 
-/** `--profile <directory>` leaves a profile of the gateway's CPU there. */
+/** `--rate N`, default 500, is the pace of calls; `--profile <directory>` leaves a profile of the gateway's CPU there. */
 export default async function gateway({ quick, flags, say }: SubjectOptions): Promise<Measured> {
   const [repeats, seconds, fullSeconds] = quick ? [1, 2, 2] : [4, 10, 5];
+  const callsPerSecond = Number(flags['rate'] ?? CALLS_S);
   const profile = flags['profile'];
   await using stage = await openStage(profile === undefined ? undefined : resolve(profile));
   const { direct, through } = stage;
@@ -18,7 +20,7 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
   say('warming up');
   for (const target of [direct, through]) {
     await closed(stage, target, quick ? 2 : 4);
-    await paced(stage, target, quick ? 1 : 5, 0);
+    await paced(stage, target, callsPerSecond, quick ? 1 : 5, 0);
   }
 
   const figures = { direct: empty(), through: empty(), added: empty() };
@@ -26,8 +28,8 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
   const discarded = quick ? 0 : 1;
   for (let round = 0; round < repeats + discarded; round += 1) {
     say(round < discarded ? 'a round that is thrown away' : `repeat ${round - discarded + 1} of ${repeats}`);
-    const alone = await paced(stage, direct, seconds, round);
-    const behind = await paced(stage, through, seconds, round);
+    const alone = await paced(stage, direct, callsPerSecond, seconds, round);
+    const behind = await paced(stage, through, callsPerSecond, seconds, round);
     const fullAlone = await closed(stage, direct, fullSeconds);
     const fullBehind = await closed(stage, through, fullSeconds);
     if (round < discarded) continue;
@@ -62,21 +64,21 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
       { name: 'kafka_us', heading: 'Kafka µs', digits: 0 },
     ],
     rows: [
-      { name: `added at ${CALLS_S} calls/s`, figures: figures.added },
-      { name: `through the gateway, ${CALLS_S} calls/s`, figures: figures.through },
-      { name: `straight to the server, ${CALLS_S} calls/s`, figures: figures.direct },
+      { name: `added at ${callsPerSecond} calls/s`, figures: figures.added },
+      { name: `through the gateway, ${callsPerSecond} calls/s`, figures: figures.through },
+      { name: `straight to the server, ${callsPerSecond} calls/s`, figures: figures.direct },
       { name: `through the gateway, ${CONNECTIONS} connections, as fast as answered`, figures: full.through },
       { name: `straight to the server, ${CONNECTIONS} connections`, figures: full.direct },
     ],
     claims: [
       {
-        what: `p50 that the gateway adds at ${CALLS_S} calls/s, ms`,
+        what: `p50 that the gateway adds at ${callsPerSecond} calls/s, ms`,
         measured: spreadOf(figures.added.p50_ms).median,
         wanted: 'at most',
         limit: 2,
       },
       {
-        what: `p99 that the gateway adds at ${CALLS_S} calls/s, ms`,
+        what: `p99 that the gateway adds at ${callsPerSecond} calls/s, ms`,
         measured: spreadOf(figures.added.p99_ms).median,
         wanted: 'at most',
         limit: 5,
@@ -84,10 +86,10 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
     ],
     notes: [
       'The caller, the server, the gateway and Kafka share the cores of one machine: what is added holds their contention too.',
-      `At ${CALLS_S} calls/s arrivals are open-loop, at random moments fixed beforehand (exponential gaps, the same for both), for ${seconds} s; a wait counts from when the call was due.`,
+      `At ${callsPerSecond} calls/s arrivals are open-loop, at random moments fixed beforehand (exponential gaps, the same for both), for ${seconds} s; a wait counts from when the call was due.`,
       'The gateway runs from its main.ts: a bearer credential, the shipped Cedar policies, the privacy guard with one rule, the spool on disk, Kafka. Two events a call: the decision is on disk before the server is asked, the outcome before the caller is answered.',
       'The server is a plain one on the official SDK, protocol 2026-07-28, one tool that echoes. CPU is that of each process for a call, user and system; of the gateway its sync and shipping included.',
-      `Cores taken are the sum of the last four columns times the rate: at ${CALLS_S} calls/s a sum of ${2_000_000 / CALLS_S} µs fills two. The nearer, the longer each waits for a core.`,
+      `Cores taken are the sum of the last four columns times the rate: at ${callsPerSecond} calls/s a sum of ${2_000_000 / callsPerSecond} µs fills two. The nearer, the longer each waits for a core.`,
     ],
   };
 }
@@ -115,8 +117,16 @@ const empty = (): Record<keyof Run, number[]> => ({
   kafka_us: [],
 });
 
-const paced = (stage: Stage, target: Target, seconds: number, seed: number): Promise<Run> =>
-  measured(stage, () => stage.make({ kind: 'paced', target, dueMs: arrivals(seconds * CALLS_S, seed) }));
+const paced = (
+  stage: Stage,
+  target: Target,
+  callsPerSecond: number,
+  seconds: number,
+  seed: number,
+): Promise<Run> =>
+  measured(stage, () =>
+    stage.make({ kind: 'paced', target, dueMs: arrivals(callsPerSecond, seconds, seed) }),
+  );
 
 const closed = (stage: Stage, target: Target, seconds: number): Promise<Run> =>
   measured(stage, () => stage.make({ kind: 'closed', target, connections: CONNECTIONS, seconds }));
@@ -147,7 +157,8 @@ async function measured(stage: Stage, make: () => Promise<Made>): Promise<Run> {
 }
 
 /** Moments of independent callers, in milliseconds: the same for the same seed. */
-function arrivals(count: number, seed: number): number[] {
+function arrivals(callsPerSecond: number, seconds: number, seed: number): number[] {
+  const count = callsPerSecond * seconds;
   const dueMs: number[] = [];
   let atMs = 0;
   let state = (seed + 1) * 0x9e3779b9;
@@ -157,7 +168,7 @@ function arrivals(count: number, seed: number): number[] {
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     const uniform = ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-    atMs += (-Math.log(1 - uniform) * 1000) / CALLS_S;
+    atMs += (-Math.log(1 - uniform) * 1000) / callsPerSecond;
     dueMs.push(atMs);
   }
   return dueMs;

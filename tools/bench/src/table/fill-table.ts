@@ -29,6 +29,6 @@ export async function insertChunk(table: EventTable, owner: Owner, chunk: Sorted
     walkDatum(row.bytes, row.schemaId, row.start, row.end, open.places, open.placesAt);
     open.add(row);
   }
-  for (const body of open.bodies()) await table.insertBody(owner, 'above-highest', body);
+  for (const body of open.bodies()) await table.insert([{ owner, refusal: 'above-highest', body }]);
   open.release();
 }
