@@ -17,6 +17,7 @@ import { query } from './command-query.ts';
 import { checkPolicy, explainKept } from './command-retention.ts';
 import { addRulesCommand } from './command-rules.ts';
 import { showSession, showSessions } from './command-session.ts';
+import { addSubjectCommands } from './command-subjects.ts';
 import { tail } from './command-tail.ts';
 import { verify } from './command-verify.ts';
 import { addColdCommands } from './commands-cold.ts';
@@ -25,6 +26,7 @@ import { examine, type Patient } from './examine.ts';
 import { EXIT } from './exit-codes.ts';
 import { createOutput, type Streams } from './output.ts';
 import { patientOf } from './patient.ts';
+import { actsOf, type OpenActs } from './record-acts.ts';
 import { type OpenTrail, trailOf } from './trail.ts';
 import type { TrustedOptions } from './trusted.ts';
 
@@ -36,7 +38,11 @@ export interface Surroundings extends Streams {
   /** Called by a command that goes on until the person ends it. */
   readonly interruption: () => AbortSignal;
   /** What tests put in the place of the real systems. */
-  readonly parts?: { readonly openTrail?: OpenTrail; readonly patient?: Patient };
+  readonly parts?: {
+    readonly openTrail?: OpenTrail;
+    readonly openActs?: OpenActs;
+    readonly patient?: Patient;
+  };
 }
 
 /**
@@ -94,7 +100,8 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
         json,
         color: color && wantsColor(around.isTerminal, around.env),
       });
-      end(await work({ output, config, open: around.parts?.openTrail ?? trailOf(config) }, ...own));
+      const { openTrail = trailOf(config), openActs = actsOf(config) } = around.parts ?? {};
+      end(await work({ output, config, open: openTrail, openActs }, ...own));
     };
 
   program.commandsGroup('The trail:');
@@ -432,6 +439,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
 
   addEnrolCommand(keys, does, STATEMENT_LOCK_MS);
   addHoldCommands(program, does, STATEMENT_LOCK_MS);
+  addSubjectCommands(program, does);
 
   program.commandsGroup('The parts:');
   program

@@ -1,7 +1,15 @@
 // The trail asked where it lies: ClickHouse, segments in S3, query copies, and days that were loaded back. Real parts.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ClickHouse, migrate, type ObjectStore, openClickHouse, openObjectStore } from '@cairn/adapters';
+import {
+  type ClickHouse,
+  type Kafka,
+  migrate,
+  type ObjectStore,
+  openClickHouse,
+  openKafka,
+  openObjectStore,
+} from '@cairn/adapters';
 import { walkDatum } from '@cairn/event';
 import { segmentName, tombstoneName } from '@cairn/ledger';
 import { type Parts, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY, startParts } from '@cairn/local';
@@ -15,6 +23,7 @@ import {
   StreamHeads,
   searchEvents,
 } from '@cairn/query';
+import type { RecordDraft } from '@cairn/recorder';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { copyStoreIn } from '../../../services/archival/src/copy-segments.ts';
 import { dropRestoredDays, restoredDaysIn } from '../../../services/archival/src/drop-restored-days.ts';
@@ -39,6 +48,7 @@ const world = coldWorldOf({ firstDay: DAYS[0]!, days: 3, events: EVENTS, segment
 const COLLECTIONS = { archive: 'cairn_archive', copies: 'cairn_copies' };
 
 let parts: Parts;
+let kafka: Kafka;
 let clickhouse: ClickHouse;
 let store: ObjectStore;
 let copies: ObjectStore;
@@ -47,7 +57,14 @@ let env: Record<string, string>;
 let loaded: Record<string, unknown>[];
 
 beforeAll(async () => {
-  parts = await startParts({ directory: folder.file('parts'), parts: ['clickhouse', 's3'], ports: 'any' });
+  parts = await startParts({
+    directory: folder.file('parts'),
+    parts: ['kafka', 'clickhouse', 's3'],
+    ports: 'any',
+  });
+  // A restoration is recorded.
+  kafka = openKafka({ brokers: [parts.part('kafka').address], clientId: 'cold' });
+  await kafka.ensureTopics([{ name: TOPIC, partitions: 1 }]);
   clickhouse = openClickHouse({ url: parts.part('clickhouse').address });
   await migrate(clickhouse, { directory: MIGRATIONS });
   const endpoint = parts.part('s3').address;
@@ -64,6 +81,7 @@ beforeAll(async () => {
     S3_ACCESS_KEY,
     S3_SECRET_KEY,
     CAIRN_ROOT_KEY: world.archive.keys.root.key.vkey,
+    CAIRN_ACTS_DIRECTORY: folder.file('acts'),
   };
   expect(await cairn(['attach', `s3://${BUCKET}`, '--copies', `s3://${COPIES}`], { env })).toMatchObject({
     code: 0,
@@ -73,6 +91,7 @@ beforeAll(async () => {
   loaded = await wholeRows('cairn.events');
 }, 180_000);
 afterAll(async () => {
+  await kafka?.[Symbol.asyncDispose]();
   await clickhouse?.[Symbol.asyncDispose]();
   await store?.[Symbol.asyncDispose]();
   await copies?.[Symbol.asyncDispose]();
@@ -274,6 +293,30 @@ const restoreArgs = (from: string, to: string) => [
 ];
 
 describe('a restoration', () => {
+  test('is not begun when it cannot be recorded, and how it ended is recorded before it is said', async () => {
+    const told: RecordDraft[] = [];
+    const acting = (record: (draft: RecordDraft) => Promise<void>) => ({
+      env,
+      parts: { openActs: async () => ({ record, [Symbol.asyncDispose]: async () => {} }) },
+    });
+    const deaf = acting(() => Promise.reject(new Error('the spool is full')));
+    const args = [...restoreArgs(DAYS[0]!, DAYS[1]!), '--org', 'org-1'];
+    expect(await cairn(args, deaf)).toMatchObject({ code: 1, stdout: '' });
+    expect(await restored()).toBe(0);
+    const said = await cairn(
+      args,
+      acting(async (draft) => void told.push(draft)),
+    );
+    expect(said).toMatchObject({ code: 0 });
+    expect(told).toMatchObject([
+      { org_id: 'org-1', kind: 'audit_access', method: 'days/restore', phase: 'decision' },
+      { org_id: 'org-1', phase: 'outcome', result_status: 'success', call_id: told[0]!.call_id },
+    ]);
+    expect(JSON.parse(told[1]!.detail!)).toMatchObject({ events: await restored(), from: DAYS[0] });
+    for (const table of ['restored_events', 'restored_days'])
+      await clickhouse.exec(`TRUNCATE TABLE cairn.${table}`);
+  }, 60_000);
+
   test('of one organisation loads its events alone, and answers for it alone', async () => {
     const said = await cairn([...restoreArgs(DAYS[0]!, DAYS[1]!), '--org', 'org-1', '--json'], { env });
     expect(said).toMatchObject({ code: 0 });

@@ -146,7 +146,7 @@ async function state(
   return EXIT.ok;
 }
 
-async function keysOf(evidence: Evidence, rootKey: NoteKey) {
+export async function keysOf(evidence: Evidence, rootKey: NoteKey) {
   const { history, verdict } = await readKeys(evidence, rootKey);
   if (verdict.verdict === 'intact') return history;
   const [damage] = verdict.findings;

@@ -1,16 +1,17 @@
-import { Failure } from '@cairn/failure';
+import { randomUUIDv7 } from 'node:crypto';
+import { parseUuid } from '@cairn/event';
+import { Failure, isFailure } from '@cairn/failure';
 import { DAY_MS, readHotDays } from '@cairn/query';
+import type { RecordDraft } from '@cairn/recorder';
 import { visible } from '@cairn/session';
 import { readArchive, tombstonesOf } from './archive-segments.ts';
-import type { CliConfig } from './config.ts';
+import type { Run } from './command.ts';
 import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
-import type { Output } from './output.ts';
 import { restoreDays } from './restore-days.ts';
 import { restoredTableIn } from './restored-table.ts';
-import type { OpenTrail } from './trail.ts';
 import { readTrusted } from './trusted.ts';
-import { readKeys, SEGMENT_BYTES_MAX } from './verify-archive.ts';
+import { deploymentOf, readKeys, SEGMENT_BYTES_MAX } from './verify-archive.ts';
 
 export interface RestoreCommandOptions {
   /** UTC days; `to` is exclusive. */
@@ -23,22 +24,39 @@ export interface RestoreCommandOptions {
   readonly root?: string;
 }
 
-/** `cairn restore`: loads days that ClickHouse has dropped back from the archive, proven, each event once. */
+/**
+ * `cairn restore`: loads days that ClickHouse has dropped back from the archive, proven, each event once. That it is begun is in the
+ * trail before anything is loaded, and how it ended before it is said; in the trail of the organisation, or of the deployment.
+ */
 export async function restore(
-  open: OpenTrail,
-  output: Output,
-  config: CliConfig,
+  { open, output, config, openActs }: Run,
   options: RestoreCommandOptions,
   nowMs: number,
 ): Promise<number> {
   const { from, to, org = '', days, archive } = options;
   if (from >= to) throw emptyRange(from, to);
   const { rootKey } = await readTrusted(options, config.rootKey);
+  const deployment = deploymentOf(rootKey);
+  await using acts = await openActs(deployment, org === '' ? deployment : org);
   await using evidence = await openEvidence(archive, config.s3);
   await using trail = open();
   const { history } = await readKeys(evidence, rootKey);
   const until = new Date(nowMs + days * DAY_MS);
   const segments = await readArchive(evidence, history, undefined);
+  const call: RecordDraft = {
+    org_id: org === '' ? deployment : org,
+    kind: 'audit_access',
+    phase: 'decision',
+    call_id: parseUuid(randomUUIDv7()),
+    service: 'cli',
+    method: 'days/restore',
+    action: 'read',
+    result_status: 'pending',
+    detail: JSON.stringify({ from, org, to, until: until.toISOString() }),
+  };
+  await acts.record(call);
+  const ended = (end: Partial<RecordDraft>): Promise<unknown> =>
+    acts.record({ ...call, phase: 'outcome', ...end });
   const reports = await restoreDays({
     table: restoredTableIn(trail),
     segments,
@@ -65,8 +83,15 @@ export async function restore(
       else if (outcome === 'empty') output.line(`${day}  is not in the archive`);
       else output.line(visible(`${day}  ${events} events from ${proven} proven segments${gone}`));
     },
+  }).catch(async (error: unknown) => {
+    await ended({ result_status: 'failure', error_code: isFailure(error) ? error.code : 'restore.failed' });
+    throw error;
   });
   const events = reports.reduce((sum, report) => sum + report.events, 0);
+  await ended({
+    result_status: 'success',
+    detail: JSON.stringify({ days: reports.length, events, from, org, to, until: until.toISOString() }),
+  });
   output.note(
     `${events} events restored; they stay until ${until.toISOString()}, or until their retention ends.`,
   );

@@ -1,5 +1,6 @@
 import type { CliConfig } from './config.ts';
 import type { Output } from './output.ts';
+import type { OpenActs } from './record-acts.ts';
 import type { OpenTrail } from './trail.ts';
 
 /** What every command gets. */
@@ -7,6 +8,7 @@ export interface Run {
   readonly output: Output;
   readonly config: CliConfig;
   readonly open: OpenTrail;
+  readonly openActs: OpenActs;
 }
 
 /** Makes the action of a command from its work, given its own arguments; what the work returns is the exit code. */

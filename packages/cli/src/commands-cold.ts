@@ -65,11 +65,7 @@ export function addColdCommands(program: Command, does: Does): void {
         'cairn restore --from 2026-01-05 --to 2026-01-07 --org acme --days 7 --archive s3://cairn-archive --json',
       ),
     )
-    .action(
-      does(({ open, output, config }, options: RestoreCommandOptions) =>
-        restore(open, output, config, options, Date.now()),
-      ),
-    );
+    .action(does((run, options: RestoreCommandOptions) => restore(run, options, Date.now())));
   program
     .command('attach')
     .summary('give ClickHouse the archive to read')

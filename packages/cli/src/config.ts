@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { portsFrom, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY } from '@cairn/local';
 import { readConfig } from '@cairn/runtime';
@@ -33,6 +34,21 @@ const schema = z.object({
         .default('cairn_copies'),
     })
     .prefault({}),
+  /** The recorder of what is done here. Its id must be another on each machine, as a gateway's is. */
+  acts: z.object({
+    id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower-case letters, digits and hyphens'),
+    directory: z.string().min(1),
+  }),
+  /** Keys of subjects, as the gateway's configuration names them. */
+  subjects: z
+    .object({
+      directory: z.string().optional(),
+      keyEncryptionKeys: z
+        .string()
+        .default('')
+        .transform((text) => text.split(',').filter((file) => file !== '')),
+    })
+    .prefault({}),
   /** Verifier key of the root, or the file that holds it. */
   rootKey: z.string().optional(),
   /** Retention classes whose topics are looked at. */
@@ -62,6 +78,10 @@ export function readCliConfig(env: Environment): CliConfig {
     // Those of the local store; another one's are told, or found by the AWS libraries.
     ...((env['S3_ENDPOINT'] ?? '') === '' ? { S3_ACCESS_KEY, S3_SECRET_KEY } : {}),
     CAIRN_LOCAL_DIRECTORY: join(REPOSITORY, '.local', 'data'),
+    CAIRN_ACTS_ID: `cli-${hostname()
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]+/g, '-')}`.slice(0, 63),
+    CAIRN_ACTS_DIRECTORY: join(env['CAIRN_LOCAL_DIRECTORY'] || join(REPOSITORY, '.local', 'data'), 'acts'),
     CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
   };
   const named = Object.fromEntries(
@@ -83,6 +103,10 @@ export function readCliConfig(env: Environment): CliConfig {
       S3_SECRET_KEY: 's3.secretKey',
       CAIRN_ARCHIVE_COLLECTION: 'collections.archive',
       CAIRN_COPIES_COLLECTION: 'collections.copies',
+      CAIRN_ACTS_ID: 'acts.id',
+      CAIRN_ACTS_DIRECTORY: 'acts.directory',
+      CAIRN_SUBJECTS_DIRECTORY: 'subjects.directory',
+      CAIRN_KEY_ENCRYPTION_KEYS: 'subjects.keyEncryptionKeys',
       CAIRN_ROOT_KEY: 'rootKey',
       CAIRN_CLASSES: 'classes',
       CAIRN_LOCAL_DIRECTORY: 'localDirectory',

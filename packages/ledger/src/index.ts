@@ -99,6 +99,15 @@ export {
   personKeyName,
   rootKeyName,
 } from './origin.ts';
+export {
+  type Erasure,
+  openErasure,
+  openUnsealing,
+  parseErasure,
+  signErasure,
+  signUnsealing,
+  type Unsealing,
+} from './person-act.ts';
 export { LeafRange, PIECE_LEAVES, pieceAt } from './pieces.ts';
 export {
   EPOCHS_REMEMBERED,

@@ -1,8 +1,9 @@
 import type { ParameterKept, ParameterToken, Redaction } from '@cairn/event';
 import type { KeyRing } from './key-ring.ts';
-import { canonicalJson, keyedHash, tokenOf } from './keyed.ts';
+import { keyedHash, tokenOf } from './keyed.ts';
+import { beginningOf, leavesOf } from './leaves.ts';
 import { type PrivacyRules, ruleFor } from './rules.ts';
-import { type Findings, isClean, isSecretName, redactionsOf, scanValue, scrubText } from './scan.ts';
+import { type Findings, isSecretName, redactionsOf, scanValue, scrubText } from './scan.ts';
 import { shapeOf } from './shape.ts';
 
 /** What the trail may know of a call's parameters. Field names are the event's. */
@@ -70,7 +71,10 @@ export function createPrivacyGuard({ keys, rules = [] }: PrivacyOptions): Privac
           if (rule?.do === 'token') {
             tokens.push({ name: leaf.field, token: token(orgId, leaf.field, leaf.text) });
           } else if (rule?.do === 'keep' && !isSecretName(leaf.name)) {
-            kept.push({ name: leaf.field, value: cut(scrubText(leaf.text, new Map()), KEPT_BYTES_MAX) });
+            kept.push({
+              name: leaf.field,
+              value: beginningOf(scrubText(leaf.text, new Map()), KEPT_BYTES_MAX),
+            });
           }
         }
       }
@@ -95,45 +99,9 @@ export function createPrivacyGuard({ keys, rules = [] }: PrivacyOptions): Privac
     scrub(text, bytesMax = SCRUBBED_BYTES_MAX) {
       const findings: Findings = new Map();
       const scrubbed = scrubText(text, findings);
-      return { text: cut(scrubbed, bytesMax), redactions: redactionsOf(findings) };
+      return { text: beginningOf(scrubbed, bytesMax), redactions: redactionsOf(findings) };
     },
     token,
     hash: (orgId, value) => keyedHash(keys, orgId, value),
   };
-}
-
-interface Leaf {
-  /** Path: `customer.email`, `items[].sku`. */
-  readonly field: string;
-  /** Its last name. */
-  readonly name: string;
-  readonly text: string;
-}
-
-const DEPTH_MAX = 8;
-
-/** Texts, numbers and booleans of a value with their paths; lists and maps below the depth are passed over. */
-function* leavesOf(value: unknown, field: string, depth: number): Generator<Leaf> {
-  if (value === null || value === undefined || depth > DEPTH_MAX) return;
-  if (Array.isArray(value)) {
-    for (const entry of value.slice(0, 1_000)) yield* leavesOf(entry, `${field}[]`, depth + 1);
-  } else if (typeof value === 'object') {
-    for (const [name, entry] of Object.entries(value)) {
-      // A name that holds a secret or a personal value is not written down, and so nothing below it is kept.
-      if (name.length > 64 || !(isSecretName(name) || isClean(name))) continue;
-      yield* leavesOf(entry, field === '' ? name : `${field}.${name}`, depth + 1);
-    }
-  } else {
-    const text = typeof value === 'string' ? value : canonicalJson(value);
-    yield { field, name: field.replaceAll('[]', '').split('.').at(-1) ?? '', text };
-  }
-}
-
-/** The longest beginning of a text that has at most so many bytes in UTF-8. */
-function cut(text: string, bytesMax: number): string {
-  const bytes = Buffer.from(text.toWellFormed(), 'utf8');
-  if (bytes.length <= bytesMax) return bytes.toString('utf8');
-  let end = bytesMax - 3;
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
-  return `${bytes.subarray(0, end).toString('utf8')}…`;
 }

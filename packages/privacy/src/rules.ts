@@ -1,21 +1,58 @@
 import { z } from 'zod';
 
+const fieldSchema = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[\w$*-]+(\[\])*(\.[\w$*-]+(\[\])*)*$/, 'must look like customer.email or items[].sku');
+
+/**
+ * Whose value it is, and so whose key seals it: the user for whom the agent acts, the organisation, or whoever a parameter names.
+ * `class` is what that parameter is an id of, such as `customer`: the same text in two classes is two subjects. A parameter of class
+ * `user` names the same subject as the user of an identity.
+ */
+const subjectSchema = z.union([
+  z.enum(['user', 'organisation']),
+  z.strictObject({
+    field: fieldSchema.refine((field) => !field.includes('*'), 'must name one parameter'),
+    class: z.string().regex(/^[a-z][a-z0-9_-]{0,31}$/, 'must be lower-case letters, digits, _ and -'),
+  }),
+]);
+
 /** What is done with a parameter beyond hashing the whole: nothing of it is kept unless a rule says so. */
 export const privacyRulesSchema = z.array(
+  z
+    .strictObject({
+      /** Upstream service; `*` stands for anything. */
+      service: z.string().min(1).max(128).default('*'),
+      tool: z.string().min(1).max(128).default('*'),
+      /** `customer.email`, `items[].sku`, `headers.*`. */
+      field: fieldSchema,
+      /**
+       * `token` keeps a token that equal values share; `keep` keeps the value after the detectors have been over it; `seal` keeps it
+       * under the key of its subject, until that is destroyed.
+       */
+      do: z.enum(['drop', 'token', 'keep', 'seal']),
+      /** With `seal`: whose key; default the user's. */
+      subject: subjectSchema.optional(),
+    })
+    .refine((rule) => rule.subject === undefined || rule.do === 'seal', {
+      path: ['subject'],
+      message: 'is only said of what is sealed',
+    }),
+);
+
+/** Tools whose whole responses are sealed. */
+export const sealedResponsesSchema = z.array(
   z.strictObject({
-    /** Upstream service; `*` stands for anything. */
     service: z.string().min(1).max(128).default('*'),
     tool: z.string().min(1).max(128).default('*'),
-    /** `customer.email`, `items[].sku`, `headers.*`. */
-    field: z
-      .string()
-      .min(1)
-      .max(256)
-      .regex(/^[\w$*-]+(\[\])*(\.[\w$*-]+(\[\])*)*$/, 'must look like customer.email or items[].sku'),
-    /** `token` keeps a token that equal values share; `keep` keeps the value after the detectors have been over it. */
-    do: z.enum(['drop', 'token', 'keep']),
+    subject: subjectSchema.default('user'),
   }),
 );
+
+export type SubjectRule = z.infer<typeof subjectSchema>;
+export type SealedResponses = z.infer<typeof sealedResponsesSchema>;
 
 export type PrivacyRules = z.infer<typeof privacyRulesSchema>;
 export type PrivacyRule = PrivacyRules[number];

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openNote, signNote } from '@cairn/ledger';
@@ -34,6 +34,19 @@ describe('the signing keys', () => {
     expect(read('log.vkey')).toBe(origins.map((origin) => `${keys.log(origin).key.vkey}\n`).join(''));
     expect(read('archive.vkey')).toBe(`${keys.archive.key.vkey}\n`);
     expect(read('anchor.vkey')).toBe(`${keys.anchor.key.vkey}\n`);
+  });
+
+  test('that a killed start left half made are removed, and not those that another start is making', async () => {
+    const place = join(directory, 'd');
+    await openSigningKeys(place, 'audit.example');
+    const before = readdirSync(place).sort();
+    const [old, young] = ['log.pem.0123456789ab', 'archive.vkey.ba9876543210'].map((name) =>
+      join(place, name),
+    );
+    for (const path of [old!, young!]) writeFileSync(path, 'a draft');
+    utimesSync(old!, new Date(), new Date(Date.now() - 120_000));
+    await openSigningKeys(place, 'audit.example');
+    expect(readdirSync(place).sort()).toEqual([...before, 'archive.vkey.ba9876543210'].sort());
   });
 
   test('that cannot be read are a failure, and no new one is made in their place', async () => {

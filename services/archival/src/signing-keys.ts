@@ -5,7 +5,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { chmod, link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Failure, messageOf } from '@cairn/failure';
 import { anchorOrigin, archiveKeyName, type NoteKey, type NoteSigner, noteKeyOf } from '@cairn/ledger';
@@ -30,8 +30,22 @@ const ROLES = ['log', 'archive', 'anchor'] as const;
  */
 export async function openSigningKeys(directory: string, deployment: string): Promise<SigningKeys> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  await removeDrafts(directory);
   const [log, archive, anchor] = await Promise.all(ROLES.map((role) => openKey(directory, role)));
   return signingKeysOf({ log: log!, archive: archive!, anchor: anchor! }, deployment);
+}
+
+/** Longer than it takes to write one: another instance may be about to. */
+const DRAFT_MS_MAX = 60_000;
+
+/** Drafts that a start left which was killed while it made a key: private keys that nobody uses. */
+async function removeDrafts(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!/^[a-z]+\.(pem|vkey)\.[0-9a-f]{12}$/.test(name)) continue;
+    const path = join(directory, name);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (Date.now() - mtimeMs > DRAFT_MS_MAX) await rm(path, { force: true });
+  }
 }
 
 /** The keys of a deployment from their private halves. */

@@ -1,6 +1,7 @@
-import type { Phase, Redaction, ResultStatus } from '@cairn/event';
+import { randomUUIDv7 } from 'node:crypto';
+import { type Phase, parseUuid, type Redaction, type ResultStatus } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
-import type { GuardedParameters } from '@cairn/privacy';
+import type { GuardedParameters, Sealer } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
 import type { Core } from './core.ts';
 import { type Inbound, rememberInterruption, sinceMs } from './open-call.ts';
@@ -19,6 +20,10 @@ interface Opened {
   readonly facts: Partial<RecordDraft> & Pick<RecordDraft, 'org_id' | 'kind'>;
   readonly parameters: GuardedParameters;
   readonly phase: Phase;
+  /** Seals the response; absent where no rule says so. */
+  readonly seal: ReturnType<Sealer['response']>;
+  /** Parameters of the call are sealed. */
+  readonly isSealed: boolean;
 }
 
 /** Records the end of a call. Resolves when that is on disk. */
@@ -28,16 +33,24 @@ export async function closeCall(
   opened: Opened,
   outcome: Outcome,
 ): Promise<void> {
-  const { facts, parameters, phase } = opened;
+  const { facts, parameters, phase, seal, isSealed } = opened;
   const ended = endOf(core, inbound, opened, outcome);
   const latency_ms = sinceMs(inbound);
   const upstream_ms = Math.round(outcome.upstreamMs);
   try {
+    const sealed = seal && (await sealedOf(seal, outcome));
     await core.recorder.record({
       ...facts,
       ...parameters,
       ...ended,
-      redactions: merged([...parameters.redactions, ...ended.redactions]),
+      ...sealed?.facts,
+      // The server's words may repeat what is sealed.
+      ...((isSealed || seal) && { error_message: '' }),
+      redactions: merged([
+        ...parameters.redactions,
+        ...ended.redactions,
+        ...(sealed === undefined ? [] : sealed.redactions),
+      ]),
       phase,
       latency_ms,
       upstream_ms,
@@ -48,6 +61,18 @@ export async function closeCall(
     throw error;
   }
   core.count.ended(inbound.service, ended.result_status, latency_ms, upstream_ms);
+}
+
+/** The response of an answered call, sealed for the event that will hold it. */
+async function sealedOf(
+  seal: NonNullable<Opened['seal']>,
+  outcome: Outcome,
+): Promise<{ facts: Partial<RecordDraft>; redactions: readonly Redaction[] } | undefined> {
+  if (outcome.kind !== 'answered') return undefined;
+  const event_id = parseUuid(randomUUIDv7());
+  const { result, error } = outcome.message;
+  const { bytes, redactions } = await seal(event_id, error ?? result ?? null);
+  return { facts: { event_id, response_sealed: bytes }, redactions };
 }
 
 interface End {

@@ -1,5 +1,5 @@
 import { isAbsolute, join, resolve } from 'node:path';
-import { privacyRulesSchema } from '@cairn/privacy';
+import { privacyRulesSchema, sealedResponsesSchema } from '@cairn/privacy';
 import { readConfig } from '@cairn/runtime';
 import { z } from 'zod';
 
@@ -90,7 +90,22 @@ const schema = z.strictObject({
   upstreams: z
     .record(name, upstreamSchema)
     .refine((all) => Object.keys(all).length > 0, 'must name at least one'),
-  privacy: z.strictObject({ rules: privacyRulesSchema.default([]) }).prefault({}),
+  privacy: z
+    .strictObject({
+      rules: privacyRulesSchema.default([]),
+      /** What rules that seal need. */
+      sealing: z
+        .strictObject({
+          /** Files of 32 bytes, in base64: the first wraps the keys of subjects, all of them unwrap. */
+          key_encryption_keys: z.array(z.string().min(1)).min(1),
+          /** Keys of subjects; default `subjects` in the data directory. Gateways may share it. */
+          directory: z.string().min(1).optional(),
+          /** Tools whose whole responses are sealed. */
+          responses: sealedResponsesSchema.default([]),
+        })
+        .optional(),
+    })
+    .prefault({}),
   recorder: z
     .strictObject({
       spool_bytes_max: z
@@ -123,6 +138,14 @@ const checked = schema.superRefine((config, context) => {
       code: 'custom',
       path: ['anonymous'],
       message: 'is only allowed while listening on loopback',
+    });
+  }
+  const { rules, sealing } = config.privacy;
+  if (sealing === undefined && rules.some((rule) => rule.do === 'seal')) {
+    context.addIssue({
+      code: 'custom',
+      path: ['privacy', 'sealing'],
+      message: 'must name a key-encryption key, since a rule seals',
     });
   }
 });
@@ -158,10 +181,19 @@ export function readGatewayConfig(
     },
   });
   const from = (path: string) => (isAbsolute(path) || !file ? path : join(resolve(file, '..'), path));
+  const { sealing } = config.privacy;
   return {
     ...config,
     data_directory: from(config.data_directory),
     policy: { ...config.policy, directory: from(config.policy.directory) },
+    privacy: {
+      ...config.privacy,
+      sealing: sealing && {
+        ...sealing,
+        key_encryption_keys: sealing.key_encryption_keys.map(from),
+        directory: from(sealing.directory ?? join(config.data_directory, 'subjects')),
+      },
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import type { PrivacyGuard } from '@cairn/privacy';
+import type { PrivacyGuard, Sealer } from '@cairn/privacy';
 import type { Recorder } from '@cairn/recorder';
 import type { Logger, Metrics } from '@cairn/runtime';
 import type { ClientSessions } from './client-sessions.ts';
@@ -17,6 +17,8 @@ export interface Core {
   readonly sessionOf: ReturnType<typeof createSessions>;
   readonly policy: () => Policy;
   readonly guard: PrivacyGuard;
+  /** Absent where the configuration seals nothing. */
+  readonly sealer: Sealer | undefined;
   readonly recorder: Recorder;
   readonly catalogue: ToolCatalogue;
   readonly pending: PendingCalls;

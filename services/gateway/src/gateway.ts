@@ -15,6 +15,7 @@ import { httpUpstream } from './forward-http.ts';
 import { stdioUpstream } from './forward-stdio.ts';
 import { callersOf } from './identity.ts';
 import { createGatewayMetrics } from './metrics.ts';
+import { openSealer } from './open-sealer.ts';
 import { PendingCalls } from './pending-calls.ts';
 import { loadPolicy } from './policy.ts';
 import { serveHttp } from './serve-http.ts';
@@ -166,6 +167,7 @@ export async function openCore(
     sessionOf: createSessions(guard),
     policy: () => policy,
     guard,
+    sealer: await openSealer(config, guard, recorder),
     recorder,
     catalogue: createToolCatalogue(config.upstreams),
     pending: new PendingCalls(),

@@ -1,6 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { type Enforcement, formatUuid, hexOf, type Kind, type Phase, parseUuid } from '@cairn/event';
 import { isFailure, messageOf } from '@cairn/failure';
+import type { SealableCall } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
 import { LRUCache } from 'lru-cache';
 import { versionOf } from './check-headers.ts';
@@ -136,11 +137,24 @@ export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
   const phase: Phase = call && !denied ? 'decision' : 'single';
   const eventId = parseUuid(randomUUIDv7());
 
+  const sealable: SealableCall | undefined = call && {
+    orgId: caller.org_id,
+    service,
+    tool: name,
+    user: caller.user_id,
+    parameters: input,
+  };
+  const sealing = sealable && core.sealer?.parameters(sealable, eventId);
   if (call || ENDLESS.has(message.method)) {
     try {
+      const sealed = sealing && (await sealing);
       await core.recorder.record({
         ...facts,
         ...parameters,
+        ...(sealed && {
+          parameters_sealed: sealed.bytes,
+          redactions: [...parameters.redactions, ...sealed.redactions].slice(0, 32),
+        }),
         event_id: eventId,
         phase,
         ...(denied
@@ -167,6 +181,7 @@ export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
   }
   if (ENDLESS.has(message.method)) return { kind: 'pass' };
 
+  const seal = sealable && core.sealer?.response(sealable);
   let closing: Promise<void> | undefined;
   return {
     kind: 'open',
@@ -182,7 +197,7 @@ export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
         closing ??= closeCall(
           core,
           inbound,
-          { facts, parameters, phase: call ? 'outcome' : 'single' },
+          { facts, parameters, phase: call ? 'outcome' : 'single', seal, isSealed: sealing !== undefined },
           outcome,
         );
         return closing;

@@ -84,6 +84,8 @@ export async function startArchive(options: DemoArchiveOptions): Promise<DemoArc
   });
   try {
     await enrol();
+    // So that `cairn search` finds what ClickHouse has dropped.
+    await demanded(run('attach', PLACE));
   } catch (error) {
     await archival[Symbol.asyncDispose]();
     throw error;
