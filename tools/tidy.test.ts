@@ -48,6 +48,7 @@ const PURE = [
   'packages/retention',
   'packages/rules',
   'packages/session',
+  'packages/siem',
 ];
 const LIBRARIES = [
   'kafkajs',
