@@ -3,6 +3,7 @@ import { openClickHouse, openKafka } from '@cairn/adapters';
 import { type Alerting, type AlertingConfig, createAlerting } from '@cairn/alerting';
 import { type Archival, type ArchivalConfig, createArchival } from '@cairn/archival';
 import { isFailure, messageOf } from '@cairn/failure';
+import { createForwarder, type Forwarder, type ForwarderConfig } from '@cairn/forwarder';
 import { createGateway, type Gateway } from '@cairn/gateway';
 import { createIngest, type Ingest, type IngestConfig } from '@cairn/ingest';
 import { createRegistry, type Registry } from '@cairn/registry';
@@ -15,13 +16,14 @@ export interface All extends AsyncDisposable {
   readonly registry?: Registry;
   readonly archival?: Archival;
   readonly alerting?: Alerting;
+  readonly forwarder?: Forwarder;
 }
 
 /**
  * The services in one process: the same creators with the same configuration, each with metrics, log and health of its
  * own. Between them there is Kafka as always, so any of them can be taken out and run elsewhere.
  *
- * Ingest, archival and alerting come last and are awaited: they need topics, which the gateway creates, and tables or a
+ * Ingest, archival, alerting and the forwarder come last and are awaited: they need topics, which the gateway creates, and tables or a
  * bucket.
  */
 export async function createAll(config: AllConfig, context: ServiceContext): Promise<All> {
@@ -37,11 +39,15 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
   const alerting =
     config.alerting &&
     opening.use(await started('alerting', context, () => startAlerting(config.alerting!, context)));
+  const forwarder =
+    config.forwarder &&
+    opening.use(await started('forwarder', context, () => startForwarder(config.forwarder!, context)));
   const open = opening.move();
   return {
     ...(registry && { registry }),
     ...(archival && { archival }),
     ...(alerting && { alerting }),
+    ...(forwarder && { forwarder }),
     ...(gateway && { gateway }),
     ...(ingest && { ingest }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
@@ -69,6 +75,9 @@ const startArchival = (config: ArchivalConfig, context: ServiceContext): Promise
 
 const startAlerting = (config: AlertingConfig, context: ServiceContext): Promise<Alerting> =>
   createAlerting(config, contextOf(context, 'alerting'));
+
+const startForwarder = (config: ForwarderConfig, context: ServiceContext): Promise<Forwarder> =>
+  createForwarder(config, contextOf(context, 'forwarder'));
 
 /**
  * Alone, a service ends when Kafka, ClickHouse or the store is away and its supervisor starts it again. Here that would end

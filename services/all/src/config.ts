@@ -1,6 +1,7 @@
 import { type AlertingConfig, readAlertingConfig } from '@cairn/alerting';
 import { type ArchivalConfig, readArchivalConfig } from '@cairn/archival';
 import { Failure, isFailure } from '@cairn/failure';
+import { type ForwarderConfig, readForwarderConfig } from '@cairn/forwarder';
 import { type GatewayConfig, readGatewayConfig } from '@cairn/gateway';
 import { type IngestConfig, readIngestConfig } from '@cairn/ingest';
 import { type RegistryConfig, readRegistryConfig } from '@cairn/registry';
@@ -16,6 +17,7 @@ export interface AllConfig {
   readonly registry?: RegistryConfig;
   readonly archival?: ArchivalConfig;
   readonly alerting?: AlertingConfig;
+  readonly forwarder?: ForwarderConfig;
 }
 
 const readers = {
@@ -24,13 +26,16 @@ const readers = {
   registry: readRegistryConfig,
   archival: readArchivalConfig,
   alerting: readAlertingConfig,
+  forwarder: readForwarderConfig,
 };
-const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting'] as const;
+const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting', 'forwarder'] as const;
+/** What runs unless it is said: the forwarder has nothing to do before destinations are named. */
+const USUAL = NAMES.filter((name) => name !== 'forwarder');
 
 const schema = z.object({
   services: z
     .string()
-    .default(NAMES.join(','))
+    .default(USUAL.join(','))
     .transform((text) => text.split(',').map((name) => name.trim()))
     .pipe(z.array(z.enum(NAMES)).min(1)),
 });
