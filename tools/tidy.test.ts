@@ -66,6 +66,7 @@ const LIBRARIES = [
   '@cedar-policy/cedar-wasm',
   'undici',
   'testcontainers',
+  'protobufjs',
 ];
 
 describe('import directions', () => {

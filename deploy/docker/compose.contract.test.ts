@@ -12,6 +12,7 @@ import { readAllConfig } from '../../services/all/src/config.ts';
 import { readArchivalConfig } from '../../services/archival/src/config.ts';
 import { readForwarderConfig } from '../../services/forwarder/src/config.ts';
 import { readGatewayConfig } from '../../services/gateway/src/config.ts';
+import { readImporterConfig } from '../../services/importer/src/config.ts';
 import { readIngestConfig } from '../../services/ingest/src/config.ts';
 import { readRegistryConfig } from '../../services/registry/src/config.ts';
 import { IMAGES } from '../local/src/images.ts';
@@ -22,7 +23,17 @@ const root = join(import.meta.dirname, '..', '..');
 const COMPOSE_VERSION = 'v2.40.3';
 const SECRETS = { CAIRN_CLICKHOUSE_PASSWORD: 'planted-one', CAIRN_S3_SECRET_KEY: 'planted-two' };
 const PARTS = ['clickhouse', 'kafka', 'redis', 's3'];
-const OURS = ['alerting', 'all', 'archival', 'forwarder', 'gateway', 'ingest', 'migrate', 'registry'];
+const OURS = [
+  'alerting',
+  'all',
+  'archival',
+  'forwarder',
+  'gateway',
+  'importer',
+  'ingest',
+  'migrate',
+  'registry',
+];
 
 interface Service {
   readonly image: string;
@@ -96,6 +107,7 @@ const readAll = async (): Promise<Services> => ({
   ...(await readServices('services')),
   ...(await readServices('all')),
   ...(await readServices('forwarder')),
+  ...(await readServices('importer')),
 });
 
 describe('docker-compose.yml', () => {
@@ -104,7 +116,8 @@ describe('docker-compose.yml', () => {
     expect(Object.keys(await readServices('services')).sort()).toEqual(
       [...PARTS, 'alerting', 'archival', 'gateway', 'ingest', 'migrate', 'registry'].sort(),
     );
-    expect(Object.keys(await readServices('forwarder'))).toEqual(['forwarder']);
+    for (const name of ['forwarder', 'importer'])
+      expect(Object.keys(await readServices(name))).toEqual([name]);
     expect(Object.keys(await readServices('all')).sort()).toEqual(['all', ...PARTS, 'migrate'].sort());
   });
 
@@ -194,6 +207,7 @@ describe('docker-compose.yml', () => {
       CAIRN_GATEWAY_CONFIG: join(root, 'deploy', 'config', 'gateway.yaml'),
       CAIRN_ALERTING_CONFIG: join(root, 'deploy', 'config', 'alerting.yaml'),
       CAIRN_FORWARDER_CONFIG: join(root, 'deploy', 'config', 'forwarder.yaml'),
+      CAIRN_IMPORTER_CONFIG: join(root, 'deploy', 'config', 'importer.yaml'),
     });
     const portOf = (name: string) => services[name]?.healthcheck?.test.at(-1);
     const gateway = readGatewayConfig(environmentOf('gateway'));
@@ -235,6 +249,13 @@ describe('docker-compose.yml', () => {
       dataDirectory: '/var/lib/cairn/forwarder',
       destinations: [{ type: 'splunk' }, { type: 'elastic' }],
     });
+    const importer = readImporterConfig(environmentOf('importer'));
+    expect(importer).toMatchObject({
+      deployment: gateway.deployment,
+      kafka: { brokers: ['kafka:9092'] },
+      data_directory: '/var/lib/cairn/importer',
+    });
+    expect(portOf('importer')).toBe(String(importer.health.port));
     expect(portOf('forwarder')).toBe(String(forwarder.health.port));
     expect(readAllConfig(environmentOf('all'))).toEqual({ gateway, ingest, registry, archival, alerting });
     expect(portOf('all')).toBe(portOf('gateway'));

@@ -5,6 +5,7 @@ import { type Archival, type ArchivalConfig, createArchival } from '@cairn/archi
 import { isFailure, messageOf } from '@cairn/failure';
 import { createForwarder, type Forwarder, type ForwarderConfig } from '@cairn/forwarder';
 import { createGateway, type Gateway } from '@cairn/gateway';
+import { createImporter, type Importer } from '@cairn/importer';
 import { createIngest, type Ingest, type IngestConfig } from '@cairn/ingest';
 import { createRegistry, type Registry } from '@cairn/registry';
 import { createLog, createMetrics, type LogOptions, type ServiceContext } from '@cairn/runtime';
@@ -17,6 +18,7 @@ export interface All extends AsyncDisposable {
   readonly archival?: Archival;
   readonly alerting?: Alerting;
   readonly forwarder?: Forwarder;
+  readonly importer?: Importer;
 }
 
 /**
@@ -32,6 +34,8 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
     config.registry && opening.use(await createRegistry(config.registry, contextOf(context, 'registry')));
   const gateway =
     config.gateway && opening.use(await createGateway(config.gateway, contextOf(context, 'gateway')));
+  const importer =
+    config.importer && opening.use(await createImporter(config.importer, contextOf(context, 'importer')));
   const ingest = config.ingest && (await startIngest(config.ingest, context, opening));
   const archival =
     config.archival &&
@@ -48,6 +52,7 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
     ...(archival && { archival }),
     ...(alerting && { alerting }),
     ...(forwarder && { forwarder }),
+    ...(importer && { importer }),
     ...(gateway && { gateway }),
     ...(ingest && { ingest }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),

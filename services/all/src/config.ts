@@ -3,6 +3,7 @@ import { type ArchivalConfig, readArchivalConfig } from '@cairn/archival';
 import { Failure, isFailure } from '@cairn/failure';
 import { type ForwarderConfig, readForwarderConfig } from '@cairn/forwarder';
 import { type GatewayConfig, readGatewayConfig } from '@cairn/gateway';
+import { type ImporterConfig, readImporterConfig } from '@cairn/importer';
 import { type IngestConfig, readIngestConfig } from '@cairn/ingest';
 import { type RegistryConfig, readRegistryConfig } from '@cairn/registry';
 import { readConfig } from '@cairn/runtime';
@@ -18,6 +19,7 @@ export interface AllConfig {
   readonly archival?: ArchivalConfig;
   readonly alerting?: AlertingConfig;
   readonly forwarder?: ForwarderConfig;
+  readonly importer?: ImporterConfig;
 }
 
 const readers = {
@@ -27,10 +29,11 @@ const readers = {
   archival: readArchivalConfig,
   alerting: readAlertingConfig,
   forwarder: readForwarderConfig,
+  importer: readImporterConfig,
 };
-const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting', 'forwarder'] as const;
-/** What runs unless it is said: the forwarder has nothing to do before destinations are named. */
-const USUAL = NAMES.filter((name) => name !== 'forwarder');
+const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting', 'forwarder', 'importer'] as const;
+/** What runs unless it is said: forwarder and importer have nothing to do before somebody has named destinations and keys. */
+const USUAL = NAMES.filter((name) => name !== 'forwarder' && name !== 'importer');
 
 const schema = z.object({
   services: z
