@@ -48,6 +48,7 @@ const PURE = [
   'packages/retention',
   'packages/rules',
   'packages/session',
+  'packages/siem',
 ];
 const LIBRARIES = [
   'kafkajs',
@@ -65,6 +66,7 @@ const LIBRARIES = [
   '@cedar-policy/cedar-wasm',
   'undici',
   'testcontainers',
+  'protobufjs',
 ];
 
 describe('import directions', () => {

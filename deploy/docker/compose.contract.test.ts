@@ -10,7 +10,9 @@ import { readCliConfig } from '../../packages/cli/src/config.ts';
 import { readAlertingConfig } from '../../services/alerting/src/config.ts';
 import { readAllConfig } from '../../services/all/src/config.ts';
 import { readArchivalConfig } from '../../services/archival/src/config.ts';
+import { readForwarderConfig } from '../../services/forwarder/src/config.ts';
 import { readGatewayConfig } from '../../services/gateway/src/config.ts';
+import { readImporterConfig } from '../../services/importer/src/config.ts';
 import { readIngestConfig } from '../../services/ingest/src/config.ts';
 import { readRegistryConfig } from '../../services/registry/src/config.ts';
 import { IMAGES } from '../local/src/images.ts';
@@ -21,7 +23,17 @@ const root = join(import.meta.dirname, '..', '..');
 const COMPOSE_VERSION = 'v2.40.3';
 const SECRETS = { CAIRN_CLICKHOUSE_PASSWORD: 'planted-one', CAIRN_S3_SECRET_KEY: 'planted-two' };
 const PARTS = ['clickhouse', 'kafka', 'redis', 's3'];
-const OURS = ['alerting', 'all', 'archival', 'gateway', 'ingest', 'migrate', 'registry'];
+const OURS = [
+  'alerting',
+  'all',
+  'archival',
+  'forwarder',
+  'gateway',
+  'importer',
+  'ingest',
+  'migrate',
+  'registry',
+];
 
 interface Service {
   readonly image: string;
@@ -94,6 +106,8 @@ const readAll = async (): Promise<Services> => ({
   ...(await readServices('parts')),
   ...(await readServices('services')),
   ...(await readServices('all')),
+  ...(await readServices('forwarder')),
+  ...(await readServices('importer')),
 });
 
 describe('docker-compose.yml', () => {
@@ -102,6 +116,8 @@ describe('docker-compose.yml', () => {
     expect(Object.keys(await readServices('services')).sort()).toEqual(
       [...PARTS, 'alerting', 'archival', 'gateway', 'ingest', 'migrate', 'registry'].sort(),
     );
+    for (const name of ['forwarder', 'importer'])
+      expect(Object.keys(await readServices(name))).toEqual([name]);
     expect(Object.keys(await readServices('all')).sort()).toEqual(['all', ...PARTS, 'migrate'].sort());
   });
 
@@ -190,6 +206,8 @@ describe('docker-compose.yml', () => {
       ...services[name]?.environment,
       CAIRN_GATEWAY_CONFIG: join(root, 'deploy', 'config', 'gateway.yaml'),
       CAIRN_ALERTING_CONFIG: join(root, 'deploy', 'config', 'alerting.yaml'),
+      CAIRN_FORWARDER_CONFIG: join(root, 'deploy', 'config', 'forwarder.yaml'),
+      CAIRN_IMPORTER_CONFIG: join(root, 'deploy', 'config', 'importer.yaml'),
     });
     const portOf = (name: string) => services[name]?.healthcheck?.test.at(-1);
     const gateway = readGatewayConfig(environmentOf('gateway'));
@@ -225,6 +243,20 @@ describe('docker-compose.yml', () => {
       webhooks: { network: { ports: [443], plainHttp: false, allow: [] } },
     });
     expect(portOf('alerting')).toBe(String(alerting.health.port));
+    const forwarder = readForwarderConfig(environmentOf('forwarder'));
+    expect(forwarder).toMatchObject({
+      kafka: { brokers: ['kafka:9092'] },
+      dataDirectory: '/var/lib/cairn/forwarder',
+      destinations: [{ type: 'splunk' }, { type: 'elastic' }],
+    });
+    const importer = readImporterConfig(environmentOf('importer'));
+    expect(importer).toMatchObject({
+      deployment: gateway.deployment,
+      kafka: { brokers: ['kafka:9092'] },
+      data_directory: '/var/lib/cairn/importer',
+    });
+    expect(portOf('importer')).toBe(String(importer.health.port));
+    expect(portOf('forwarder')).toBe(String(forwarder.health.port));
     expect(readAllConfig(environmentOf('all'))).toEqual({ gateway, ingest, registry, archival, alerting });
     expect(portOf('all')).toBe(portOf('gateway'));
     expect(readCliConfig(environmentOf('migrate')).clickhouse).toEqual(ingest.clickhouse);

@@ -81,6 +81,11 @@ export interface GuardedHttpOptions {
   readonly bodyMsMax?: number;
   /** Default 4. */
   readonly connections?: number;
+  /** Longest answer that is read, and of it the excerpt; default 65,536 and 1,024 bytes. */
+  readonly answerBytesMax?: number;
+  readonly excerptBytesMax?: number;
+  /** Certificates, PEM, that a receiver may be certified by, in place of the public ones. */
+  readonly ca?: string | undefined;
 }
 
 /** HTTP to places that others named. */
@@ -89,7 +94,7 @@ export interface GuardedHttp extends AsyncDisposable {
    * Sends one POST and follows nothing. The name is resolved here, every address of it is asked about, and the connection
    * goes to one that was: what a name resolves to a moment later changes nothing.
    *
-   * The answer's body is read for at most `bodyMsMax` and 64 KiB; a receiver that is slower has answered all the same.
+   * The answer's body is read for at most `bodyMsMax` and `answerBytesMax`; a receiver that is slower has answered all the same.
    *
    * @throws Failure `http.refused-address`, `http.timeout`, `http.unreachable`
    */
@@ -106,13 +111,18 @@ const EXCERPT_BYTES_MAX = 1_024;
 /** Connections of its own: one place that is slow or hostile keeps none that another one needs. */
 export function openGuardedHttp(options: GuardedHttpOptions): GuardedHttp {
   const { answerMsMax = 15_000, bodyMsMax = 2_000, resolve = addressesOf } = options;
-  const connect = buildConnector({ timeout: answerMsMax, allowH2: false });
+  const { answerBytesMax = GUARDED_BODY_BYTES_MAX, excerptBytesMax = EXCERPT_BYTES_MAX, ca } = options;
+  const connect = buildConnector({
+    timeout: answerMsMax,
+    allowH2: false,
+    ...(ca === undefined ? {} : { ca }),
+  });
   const agent = new Agent({
     connections: options.connections ?? 4,
     pipelining: 1,
     headersTimeout: answerMsMax,
     bodyTimeout: answerMsMax,
-    maxResponseSize: GUARDED_BODY_BYTES_MAX,
+    maxResponseSize: answerBytesMax,
     maxHeaderSize: 16_384,
     // Node asks no resolver about a literal, so that a hook there would never see it: this sees every connection.
     connect: (target, done) => {
@@ -140,7 +150,7 @@ export function openGuardedHttp(options: GuardedHttpOptions): GuardedHttp {
         return {
           status: answer.statusCode,
           retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
-          excerpt: await excerptOf(answer.body, bodyMsMax),
+          excerpt: await excerptOf(answer.body, bodyMsMax, excerptBytesMax),
         };
       } catch (error) {
         if (isFailure(error)) throw error;
@@ -152,12 +162,12 @@ export function openGuardedHttp(options: GuardedHttpOptions): GuardedHttp {
   };
 }
 
-async function addressesOf(host: string): Promise<readonly string[]> {
+export async function addressesOf(host: string): Promise<readonly string[]> {
   return (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address);
 }
 
 /** @throws Failure `http.refused-address` when any address of the host is refused, `http.unreachable` when it has none. */
-async function checkedAddress(
+export async function checkedAddress(
   host: string,
   resolve: (host: string) => Promise<readonly string[]>,
   refusalOf: GuardedHttpOptions['refusalOf'],
@@ -179,20 +189,20 @@ async function checkedAddress(
 }
 
 /** The beginning of an answer. The rest is dropped; a body that does not end costs its connection. */
-function excerptOf(body: Readable, msMax: number): Promise<string> {
+function excerptOf(body: Readable, msMax: number, bytesMax: number): Promise<string> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
     const end = (): void => {
       clearTimeout(timer);
-      resolve(Buffer.concat(chunks).subarray(0, EXCERPT_BYTES_MAX).toString('utf8'));
+      resolve(Buffer.concat(chunks).subarray(0, bytesMax).toString('utf8'));
     };
     const timer = setTimeout(() => {
       body.destroy();
       end();
     }, msMax);
     body.on('data', (chunk: Buffer) => {
-      if (bytes < EXCERPT_BYTES_MAX) chunks.push(chunk);
+      if (bytes < bytesMax) chunks.push(chunk);
       bytes += chunk.length;
     });
     body.once('end', end);
@@ -200,6 +210,6 @@ function excerptOf(body: Readable, msMax: number): Promise<string> {
   });
 }
 
-function unreached(what: 'timeout' | 'unreachable', message: string, cause?: unknown): Failure {
+export function unreached(what: 'timeout' | 'unreachable', message: string, cause?: unknown): Failure {
   return new Failure({ code: `http.${what}`, retry: 'later', message, cause });
 }

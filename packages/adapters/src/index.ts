@@ -37,6 +37,7 @@ export type {
   StoreAnswer,
   StoredObject,
 } from './object-store.ts';
+export { type ParkedRecord, ParkedRecords, type ParkedRow } from './parked-records.ts';
 export { type LockBehaviour, type LockReport, type ProbeOptions, probeLocks } from './probe-locks.ts';
 export { openRedis, type Redis, type RedisOptions, type RedisScript } from './redis.ts';
 export { type ObjectStoreOptions, openObjectStore } from './s3.ts';
@@ -46,6 +47,7 @@ export {
   type SchemaRegistryOptions,
   underRegistryIds,
 } from './schema-registry.ts';
+export { openSyslogTls, type SyslogTls, type SyslogTlsOptions } from './syslog-tls.ts';
 export {
   requestFirstTimestamp,
   requestTimestamp,

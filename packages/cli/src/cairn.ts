@@ -8,6 +8,7 @@ import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
 import { addEnrolCommand } from './command-enrol.ts';
 import { type ExportOptions, exportTlog } from './command-export.ts';
+import { addForwardCommand } from './command-forward.ts';
 import { addHoldCommands } from './command-holds.ts';
 import { createKey, type StateOptions, sayVkey, showKeys, stateKey } from './command-keys.ts';
 import { migrate } from './command-migrate.ts';
@@ -210,6 +211,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     );
   addRulesCommand(program, does);
   addAlertsCommand(program, does);
+  addForwardCommand(program, does);
 
   program.commandsGroup('The evidence:');
   program

@@ -26,5 +26,6 @@ export { owning } from './owning.ts';
 export { type KeptRecords, Pages, Shelf } from './pages.ts';
 export { type EnvironmentNames, type ReadConfigOptions, readConfig } from './read-config.ts';
 export { readRetention, readRetentionFile } from './read-retention.ts';
+export { readSecret } from './read-secret.ts';
 export { type RunOptions, runService, type ServiceContext } from './run-service.ts';
 export { VERSION } from './version.ts';

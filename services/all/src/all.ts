@@ -3,7 +3,9 @@ import { openClickHouse, openKafka } from '@cairn/adapters';
 import { type Alerting, type AlertingConfig, createAlerting } from '@cairn/alerting';
 import { type Archival, type ArchivalConfig, createArchival } from '@cairn/archival';
 import { isFailure, messageOf } from '@cairn/failure';
+import { createForwarder, type Forwarder, type ForwarderConfig } from '@cairn/forwarder';
 import { createGateway, type Gateway } from '@cairn/gateway';
+import { createImporter, type Importer } from '@cairn/importer';
 import { createIngest, type Ingest, type IngestConfig } from '@cairn/ingest';
 import { createRegistry, type Registry } from '@cairn/registry';
 import { createLog, createMetrics, type LogOptions, type ServiceContext } from '@cairn/runtime';
@@ -15,13 +17,15 @@ export interface All extends AsyncDisposable {
   readonly registry?: Registry;
   readonly archival?: Archival;
   readonly alerting?: Alerting;
+  readonly forwarder?: Forwarder;
+  readonly importer?: Importer;
 }
 
 /**
  * The services in one process: the same creators with the same configuration, each with metrics, log and health of its
  * own. Between them there is Kafka as always, so any of them can be taken out and run elsewhere.
  *
- * Ingest, archival and alerting come last and are awaited: they need topics, which the gateway creates, and tables or a
+ * Ingest, archival, alerting and the forwarder come last and are awaited: they need topics, which the gateway creates, and tables or a
  * bucket.
  */
 export async function createAll(config: AllConfig, context: ServiceContext): Promise<All> {
@@ -30,6 +34,8 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
     config.registry && opening.use(await createRegistry(config.registry, contextOf(context, 'registry')));
   const gateway =
     config.gateway && opening.use(await createGateway(config.gateway, contextOf(context, 'gateway')));
+  const importer =
+    config.importer && opening.use(await createImporter(config.importer, contextOf(context, 'importer')));
   const ingest = config.ingest && (await startIngest(config.ingest, context, opening));
   const archival =
     config.archival &&
@@ -37,11 +43,16 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
   const alerting =
     config.alerting &&
     opening.use(await started('alerting', context, () => startAlerting(config.alerting!, context)));
+  const forwarder =
+    config.forwarder &&
+    opening.use(await started('forwarder', context, () => startForwarder(config.forwarder!, context)));
   const open = opening.move();
   return {
     ...(registry && { registry }),
     ...(archival && { archival }),
     ...(alerting && { alerting }),
+    ...(forwarder && { forwarder }),
+    ...(importer && { importer }),
     ...(gateway && { gateway }),
     ...(ingest && { ingest }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
@@ -69,6 +80,9 @@ const startArchival = (config: ArchivalConfig, context: ServiceContext): Promise
 
 const startAlerting = (config: AlertingConfig, context: ServiceContext): Promise<Alerting> =>
   createAlerting(config, contextOf(context, 'alerting'));
+
+const startForwarder = (config: ForwarderConfig, context: ServiceContext): Promise<Forwarder> =>
+  createForwarder(config, contextOf(context, 'forwarder'));
 
 /**
  * Alone, a service ends when Kafka, ClickHouse or the store is away and its supervisor starts it again. Here that would end

@@ -12,6 +12,18 @@ describe('the configuration of all', () => {
     expect(config.registry).toMatchObject({ port: 18_081, classes: ['a', 'b'] });
   });
 
+  test('forwarder and importer run where they are named, and nowhere else', () => {
+    expect(() => readAllConfig({ CAIRN_SERVICES: 'forwarder,importer' })).toThrow(
+      /configuration of forwarder.*destinations.*configuration of importer.*keys/s,
+    );
+    // Unless it is said, what is missing is of the others.
+    try {
+      readAllConfig({});
+    } catch (error) {
+      expect(String(error)).not.toMatch(/forwarder|importer/);
+    }
+  });
+
   test('the mistakes of all services are told at once', () => {
     const read = () => readAllConfig({ CAIRN_SERVICES: 'ingest,registry', CAIRN_REGISTRY_PORT: 'x' });
     expect(read).toThrow(/configuration of ingest.*configuration of registry.*CAIRN_REGISTRY_PORT/s);

@@ -1,7 +1,9 @@
 import { type AlertingConfig, readAlertingConfig } from '@cairn/alerting';
 import { type ArchivalConfig, readArchivalConfig } from '@cairn/archival';
 import { Failure, isFailure } from '@cairn/failure';
+import { type ForwarderConfig, readForwarderConfig } from '@cairn/forwarder';
 import { type GatewayConfig, readGatewayConfig } from '@cairn/gateway';
+import { type ImporterConfig, readImporterConfig } from '@cairn/importer';
 import { type IngestConfig, readIngestConfig } from '@cairn/ingest';
 import { type RegistryConfig, readRegistryConfig } from '@cairn/registry';
 import { readConfig } from '@cairn/runtime';
@@ -16,6 +18,8 @@ export interface AllConfig {
   readonly registry?: RegistryConfig;
   readonly archival?: ArchivalConfig;
   readonly alerting?: AlertingConfig;
+  readonly forwarder?: ForwarderConfig;
+  readonly importer?: ImporterConfig;
 }
 
 const readers = {
@@ -24,13 +28,17 @@ const readers = {
   registry: readRegistryConfig,
   archival: readArchivalConfig,
   alerting: readAlertingConfig,
+  forwarder: readForwarderConfig,
+  importer: readImporterConfig,
 };
-const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting'] as const;
+const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting', 'forwarder', 'importer'] as const;
+/** What runs unless it is said: forwarder and importer have nothing to do before somebody has named destinations and keys. */
+const USUAL = NAMES.filter((name) => name !== 'forwarder' && name !== 'importer');
 
 const schema = z.object({
   services: z
     .string()
-    .default(NAMES.join(','))
+    .default(USUAL.join(','))
     .transform((text) => text.split(',').map((name) => name.trim()))
     .pipe(z.array(z.enum(NAMES)).min(1)),
 });

@@ -1,0 +1,70 @@
+import type { ParkedRecord, ParkedRecords } from '@cairn/adapters';
+import { KIND_SYMBOLS } from '@cairn/event';
+import { type Clock, recordOf } from '@cairn/runtime';
+import { type ForwardOptions, parkedOf } from './forward-chunk.ts';
+import { readItems } from './read-items.ts';
+
+export interface ReplayOptions extends ForwardOptions {
+  readonly store: Pick<ParkedRecords, 'due' | 'forget' | 'park'>;
+  readonly clock: Clock;
+  readonly onReplayed: (taken: number, parked: number) => void;
+  readonly onTrouble: (error: unknown) => void;
+}
+
+const LOOK_EVERY_MS = 1_000;
+
+/**
+ * Sends again what a person has asked for, as today's code formats it, beside what the log brings: the lane lets one batch through at a
+ * time.
+ */
+export function replayParked(options: ReplayOptions): AsyncDisposable {
+  const stopping = new AbortController();
+  const running = (async () => {
+    while (!stopping.signal.aborted) {
+      try {
+        await replayDue(options, stopping.signal);
+      } catch (error) {
+        if (!stopping.signal.aborted) options.onTrouble(error);
+      }
+      await options.clock.pause(LOOK_EVERY_MS, stopping.signal);
+    }
+  })();
+  return {
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+async function replayDue(options: ReplayOptions, over: AbortSignal): Promise<void> {
+  const { name, lane, store, limits, nowMs, onReplayed } = options;
+  for (;;) {
+    const due = store.due(name, Math.min(limits.itemsMax, 100));
+    if (due.length === 0) return;
+    for (const record of due) {
+      // Whatever filter there is now: it was wanted when it was parked.
+      const { items } = readItems(
+        [recordOf(record.offset, record.value, record.appendedAtMs)],
+        placeOf(record),
+        {
+          ...options,
+          filter: EVERY_KIND,
+        },
+      );
+      // 1. Acknowledged, or refused once more.
+      const refusals = items.length === 0 ? [] : await lane.deliver(items, over);
+      // 2. COMMIT POINT: it is forgotten or parked again; a crash before has it sent once more.
+      if (refusals.length > 0)
+        store.park(
+          refusals.map((refusal) => parkedOf(name, refusal)),
+          nowMs(),
+        );
+      else store.forget([record.number]);
+      onReplayed(items.length - refusals.length, refusals.length);
+    }
+  }
+}
+
+const EVERY_KIND = { kinds: [...KIND_SYMBOLS] };
+const placeOf = ({ topic, partition }: ParkedRecord) => ({ topic, partition });

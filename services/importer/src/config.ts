@@ -1,0 +1,116 @@
+import { isAbsolute, join, resolve } from 'node:path';
+import { privacyRulesSchema } from '@cairn/privacy';
+import { readConfig } from '@cairn/runtime';
+import { z } from 'zod';
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const name = z.string().regex(NAME, 'must be lower-case letters, digits and hyphens, at most 63');
+
+const keySchema = z.strictObject({
+  /** Names the key in events and logs. */
+  name,
+  /** SHA-256 of the key, hex: `printf %s "$key" | sha256sum`. The key itself stands nowhere here. */
+  key_sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'),
+  /** Organisation whose events it may bring. */
+  org: name,
+  /** The one agent whose events it may bring; without it, the agent is what the telemetry says. */
+  agent: z.string().min(1).max(128).optional(),
+});
+
+const schema = z
+  .strictObject({
+    deployment: name,
+    /** Names the stream of what is imported here, as a gateway's name does. */
+    importer_id: name,
+    environment: z.string().max(64).default(''),
+    listen: z
+      .strictObject({
+        host: z.string().default('127.0.0.1'),
+        port: z.coerce.number().int().min(0).max(65_535).default(18_240),
+      })
+      .prefault({}),
+    health: z
+      .strictObject({
+        host: z.string().default('127.0.0.1'),
+        port: z.coerce.number().int().min(0).max(65_535).default(18_241),
+      })
+      .prefault({}),
+    kafka: z.strictObject({
+      brokers: z
+        .string()
+        .min(3)
+        .transform((text) => text.split(',').map((broker) => broker.trim())),
+      partitions: z.coerce.number().int().min(1).max(1_024).default(4),
+    }),
+    /** A registry outside, whose ids then stand in the frames on Kafka. */
+    schema_registry_url: z.url().optional(),
+    /** Spool, keys and epoch. Local disk that survives restarts. */
+    data_directory: z.string().min(1),
+    retention: z
+      .strictObject({
+        default_class: z.string().default('standard'),
+        /** By organisation. */
+        classes: z.record(name, z.string()).default({}),
+      })
+      .prefault({}),
+    /** Who may bring events. Without a key nobody may. */
+    keys: z.array(keySchema).min(1).max(1_000),
+    privacy: z.strictObject({ rules: privacyRulesSchema.default([]) }).prefault({}),
+    limits: z
+      .strictObject({
+        /** As sent, and after decompression. */
+        body_bytes_max: z
+          .int()
+          .min(1_024)
+          .max(64 * 1_024 ** 2)
+          .default(4 * 1_024 ** 2),
+        inflated_bytes_max: z
+          .int()
+          .min(1_024)
+          .max(64 * 1_024 ** 2)
+          .default(8 * 1_024 ** 2),
+        /** Spans, logs or events of one request. */
+        records_max: z.int().min(1).max(100_000).default(10_000),
+      })
+      .prefault({}),
+    log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  })
+  .superRefine(({ keys }, context) => {
+    keys.forEach(({ key_sha256 }, index) => {
+      if (keys.findIndex((other) => other.key_sha256 === key_sha256) !== index)
+        context.addIssue({ code: 'custom', path: ['keys', index, 'key_sha256'], message: 'stands twice' });
+    });
+  });
+
+export type ImporterConfig = z.infer<typeof schema>;
+export type ImportKey = z.infer<typeof keySchema>;
+
+/**
+ * The configuration of an importer: `CAIRN_IMPORTER_CONFIG` names a YAML file, a few variables win over it. Paths in the file are
+ * relative to it.
+ *
+ * @throws Failure `config.invalid` with every mistake.
+ */
+export function readImporterConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): ImporterConfig {
+  const file = env['CAIRN_IMPORTER_CONFIG'];
+  const config = readConfig({
+    name: 'importer',
+    schema,
+    env,
+    file,
+    names: {
+      KAFKA_BROKERS: 'kafka.brokers',
+      SCHEMA_REGISTRY_URL: 'schema_registry_url',
+      CAIRN_IMPORTER_HOST: 'listen.host',
+      CAIRN_IMPORTER_PORT: 'listen.port',
+      CAIRN_IMPORTER_HEALTH_HOST: 'health.host',
+      CAIRN_IMPORTER_HEALTH_PORT: 'health.port',
+      CAIRN_IMPORTER_DATA_DIRECTORY: 'data_directory',
+      CAIRN_LOG_LEVEL: 'log_level',
+    },
+  });
+  const from = (path: string) => (isAbsolute(path) || !file ? path : join(resolve(file, '..'), path));
+  return { ...config, data_directory: from(config.data_directory) };
+}
