@@ -57,5 +57,6 @@ declare class TextDecoder {
 
 declare const Buffer: {
   /** A Buffer over the same bytes; avsc takes nothing else. */
+  from(data: ArrayBuffer, offset: number, length: number): Uint8Array<ArrayBuffer>;
   from(data: ArrayBufferLike, offset: number, length: number): Uint8Array;
 };

@@ -15,6 +15,7 @@ import {
   bundleTreeText,
   CompactRange,
   checkpointName,
+  hashBytes,
   hashOfHex,
   hexOfHash,
   type KeyHistory,
@@ -176,7 +177,7 @@ async function addSegment(
   org: string,
 ): Promise<number> {
   const { origin, first, end } = segment.manifest;
-  const leaves = new Uint8Array((end - first) * 32);
+  const leaves = hashBytes((end - first) * 32);
   const writers = new Map<number, ProvenEventsWriter>();
   let events = 0;
   await readLeaves(evidence, segment, (leaf, index) => {

@@ -168,7 +168,7 @@ function walked(bytes: Uint8Array, end: number): Walked {
  * Texts seen lately, by length and edges: organisations, gateways and keys repeat, and a string each time is garbage. The
  * texts alone are kept, never their bytes: a view of the buffer would hold all of it, and change with it.
  */
-const SEEN = 256;
+const SEEN = 1_024;
 const seen: string[] = new Array(SEEN).fill('');
 /** The first and the last four bytes of each. */
 const seenHeads = new Int32Array(SEEN);
@@ -186,7 +186,7 @@ function textBetween(bytes: Uint8Array, start: number, end: number): string {
     head = lastView.getInt32(base + start);
     tail = lastView.getInt32(base + end - 4);
   }
-  const slot = Math.imul(head ^ Math.imul(tail + size, 0x9e3779b1), 0x85ebca6b) >>> 24;
+  const slot = Math.imul(head ^ Math.imul(tail + size, 0x9e3779b1), 0x85ebca6b) >>> 22;
   const known = seen[slot]!;
   if (known.length === size && seenHeads[slot] === head && seenTails[slot] === tail) {
     if (size <= 8 || isSame(known, bytes, start)) return known;

@@ -7,12 +7,11 @@
  *     offset  0    1                  33
  *             01 | left child, 32 B | right child, 32 B
  */
-import { type HashText, putHash, sha256Text } from './hash-text.ts';
+import { type HashBytes, type HashText, hashBytes, putHash, sha256Text } from './hash-text.ts';
 
 const LEVELS = 53;
 
-const nodeBytes = new Uint8Array(65);
-nodeBytes[0] = 0x01;
+const nodeBytes = newLevel();
 
 /** The hash of an inner node: SHA-256(01 ‖ left ‖ right). */
 export function nodeHash(left: HashText, right: HashText): HashText {
@@ -51,7 +50,7 @@ export class CompactRange {
   readonly first: number;
   #end: number;
   /** For each level the buffer above; its left child is set when `#held` says so. */
-  readonly #levels: Uint8Array[] = [];
+  readonly #levels: HashBytes[] = [];
   readonly #held: (HashText | undefined)[] = new Array(LEVELS).fill(undefined);
   /** Subtrees whose left neighbours lie before the range, from left to right. */
   readonly #edges: HashText[] = [];
@@ -147,8 +146,8 @@ export class CompactRange {
   }
 }
 
-function newLevel(): Uint8Array {
-  const bytes = new Uint8Array(65);
+function newLevel(): HashBytes {
+  const bytes = hashBytes(65);
   bytes[0] = 0x01;
   return bytes;
 }

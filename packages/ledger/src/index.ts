@@ -35,6 +35,7 @@ export {
   bytesOfHash,
   type HashText,
   hashAt,
+  hashBytes,
   hashOfHex,
   hexOfHash,
   isHashAt,

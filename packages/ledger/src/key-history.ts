@@ -116,7 +116,11 @@ export class KeyHistory {
 
   /** A gateway's key by its id; undefined when the history has none that is valid in this epoch. */
   gatewayKey(orgId: string, gatewayId: string, epoch: number, keyId: string): NoteKey | undefined {
-    return this.keysAt('gateway', gatewaySubject(orgId, gatewayId), epoch).find((key) => key.keyId === keyId);
+    const ranges = this.#ranges.get(`gateway ${gatewaySubject(orgId, gatewayId)}`);
+    if (ranges === undefined) return undefined;
+    for (const { key, from, until } of ranges.values())
+      if (key.keyId === keyId && epoch >= from && epoch < until) return key;
+    return undefined;
   }
 
   #checkName({ role, subject, number }: KeyStatement, key: NoteKey): void {

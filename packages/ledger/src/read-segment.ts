@@ -180,10 +180,12 @@ class ObjectReader {
     }
     const frame = this.#bytes.subarray(this.#at, end);
     try {
-      this.#block = zstdDecompressSync(frame, {
+      const { buffer, byteOffset, length } = zstdDecompressSync(frame, {
         maxOutputLength: BLOCK_BYTES_MAX,
         chunkSize: BLOCK_BYTES_MAX,
       });
+      // A view of a Buffer is made by Node in JavaScript, one of an array by the engine; each row takes one.
+      this.#block = new Uint8Array(buffer, byteOffset, length);
     } catch (cause) {
       throw form(`the block at byte ${at} cannot be decompressed`, cause);
     }

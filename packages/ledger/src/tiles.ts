@@ -7,7 +7,7 @@
  */
 
 import { nodeHash } from './compact-range.ts';
-import { type HashText, putHash } from './hash-text.ts';
+import { type HashText, hashBytes, putHash } from './hash-text.ts';
 
 const WIDTH = 256;
 const TILE_LEVELS = 7;
@@ -88,7 +88,7 @@ function rootOfTile(hashes: readonly HashText[]): HashText {
 }
 
 function joined(hashes: readonly HashText[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(hashes.length * 32);
+  const bytes = hashBytes(hashes.length * 32);
   for (const [at, hash] of hashes.entries()) putHash(hash, bytes, at * 32);
   return bytes;
 }

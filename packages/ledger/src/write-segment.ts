@@ -42,8 +42,8 @@ const ZSTD = {
   [constants.ZSTD_c_windowLog]: 23,
   [constants.ZSTD_c_hashLog]: 19,
   [constants.ZSTD_c_minMatch]: 7,
-  // Tries every third position where nothing matches: hashes never do.
-  [constants.ZSTD_c_targetLength]: 2,
+  // Tries every fourth position where nothing matches: hashes never do.
+  [constants.ZSTD_c_targetLength]: 3,
 };
 
 /** Builds a segment leaf by leaf. Holds its compressed blocks and one open block for each writer's schema. */
