@@ -1,17 +1,16 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Archival, ArchivalParts } from '@cairn/archival';
 import { partitionOf } from '@cairn/event';
-import { gatewaySubject, type Manifest, openManifest, personKeyName } from '@cairn/ledger';
+import { type Manifest, openManifest } from '@cairn/ledger';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Kafka as KafkaJs, logLevel } from 'kafkajs';
 import { type RunningWitness, startGoWitness } from '../../../packages/adapters/test/go-witness.ts';
 import { type Fault, faulty, type StoreMethod } from '../../../packages/adapters/test/object-store-faults.ts';
-import { type DeploymentKeys, signerOf } from '../../../services/archival/test/deployment-keys.ts';
+import type { DeploymentKeys } from '../../../services/archival/test/deployment-keys.ts';
 import { type ArchiveRig, eventually, lastArchived, startArchiveRig } from './archive-rig.ts';
 import { drained, PARTITIONS, TOPIC } from './rig.ts';
-import { CANARY, CONTROL, type SealedSubjects, sealedSubjects, writePem } from './sealed-subjects.ts';
 
 /*
  * Years of an archive on real parts. The store keeps its own time, and nobody can set it: so the policy keeps events for a day, and the
@@ -25,8 +24,6 @@ const SEGMENTS = 4;
 const EVENTS = 25;
 /** Archival locks everything at least so long. */
 const LOCK_MS_LEAST = 60_000;
-/** Of whom values are sealed in the events, half of them in the segments that end. */
-const SUBJECTS = 1_000;
 
 const policyText = (holds: string): string => `version: 1
 regimes:
@@ -71,12 +68,6 @@ describe('an archive through the years', () => {
   const free = orgIn(freeAt, 'free');
   const held = orgIn(heldAt, 'held');
 
-  /** The command line records under an id whose stream lies in archival's own partition. */
-  const actsId = Array.from({ length: 100 }, (_, at) => `cli-${at}`).find(
-    (id) => partitionOf(free, id, PARTITIONS) === own,
-  )!;
-  let sealed: SealedSubjects;
-
   const open = (parts: ArchivalParts = {}, env: Readonly<Record<string, string>> = {}): Promise<Archival> =>
     rig.openArchival({ store: faulty(rig.store, ({ method, key }) => draw(method, key)), ...parts }, env);
 
@@ -92,9 +83,7 @@ describe('an archive through the years', () => {
     keys.state('witness', 'e2e/anchors', { vkey: witness.vkey });
     Object.assign(rig.env, { CAIRN_WITNESSES: `w1=${witness.url}=${witness.vkey}` });
     archival = await open();
-    sealed = await sealedSubjects(rig, free);
     for (let segment = 0; segment < SEGMENTS; segment += 1) {
-      await sealed.record(SUBJECTS / SEGMENTS / 2);
       await rig.record(free, EVENTS);
       await rig.record(held, EVENTS);
       await rig.archived();
@@ -102,7 +91,6 @@ describe('an archive through the years', () => {
     openedAt = Date.now();
     behindMs = 0;
     for (let segment = 0; segment < SEGMENTS; segment += 1) {
-      await sealed.record(SUBJECTS / SEGMENTS / 2);
       await rig.record(free, EVENTS);
       await rig.record(held, EVENTS);
       await rig.archived();
@@ -231,63 +219,7 @@ describe('an archive through the years', () => {
       expect(await factsOf('expire')).toMatchObject({ tombstones: 0, deleted: 0, waiting: 0 });
     }, 300_000);
 
-    test('a thousand subjects are erased: what was sealed opened before and opens no more, and each erasure is in the trail', async () => {
-      const jane = signerOf(personKeyName('e2e', 'jane.doe'));
-      keys.state('person', 'jane.doe', jane.key);
-      await rig.stateKeys();
-      const pem = writePem(join(rig.directory, 'jane.pem'), jane.privateKey);
-      const acts = join(rig.directory, 'acts');
-      const as = [
-        '--archive',
-        `s3://${BUCKET}`,
-        '--by',
-        'jane.doe',
-        '--key',
-        pem,
-        '--reason',
-        'Request 4711',
-      ];
-      const env = { CAIRN_ROOT_KEY: keys.root.key.vkey, CAIRN_ACTS_ID: actsId, CAIRN_ACTS_DIRECTORY: acts };
-      const [subject, eventId] = [sealed.subjects.at(-1)!, sealed.eventIds.at(-1)!];
-      const before = sealed.act(['unseal', eventId, ...as], env);
-      expect(before).toMatchObject({ code: 0, stdout: expect.stringContaining(`${CANARY} ${subject}`) });
-
-      const list = join(rig.directory, 'requests.txt');
-      writeFileSync(list, sealed.subjects.map((one) => `${one}\n`).join(''));
-      const erased = sealed.act(['subjects', 'erase', '--file', list, '--org', free, ...as], env);
-      expect(erased).toMatchObject({ code: 0, stderr: expect.stringContaining(`${SUBJECTS} erased`) });
-      expect(
-        readdirSync(join(sealed.directory, free)).filter((name) => !name.endsWith('.erased.note')),
-      ).toEqual([]);
-      const after = sealed.act(['unseal', eventId, ...as], env);
-      expect(after).toMatchObject({ code: 1, stdout: expect.stringContaining('erased [subject.erased]') });
-      expect(after.stdout).not.toContain(CANARY);
-
-      keys.state('gateway', gatewaySubject(free, actsId), {
-        vkey: readFileSync(join(acts, free, 'keys', `${free}.vkey`), 'utf8').trim(),
-      });
-      await rig.stateKeys();
-      await drained(rig);
-      const told = await rig.clickhouse.query<{ method: string; status: string; count: number }>(
-        `SELECT method, toString(result_status) AS status, toUInt32(uniqExact(event_id)) AS count FROM cairn.events
-         WHERE gateway_id = {id:String} AND method != '' GROUP BY ALL ORDER BY ALL`,
-        { id: actsId },
-      );
-      expect(told).toEqual([
-        { method: 'event/unseal', status: 'success', count: 1 },
-        { method: 'event/unseal', status: 'failure', count: 1 },
-        { method: 'subject/erase', status: 'success', count: SUBJECTS },
-      ]);
-      await eventually('what the command line recorded is archived', async () => {
-        const [row] = await rig.clickhouse.query<{ last: number }>(
-          'SELECT toUInt32(max(offset)) AS last FROM cairn.events WHERE gateway_id = {id:String}',
-          { id: actsId },
-        );
-        return (await lastArchived(rig.store, own)) >= row!.last;
-      });
-    }, 240_000);
-
-    test('both verifiers find it intact, with the exact counts of what is there, of what was deleted, and with what was erased', async () => {
+    test('both verifiers find it intact, with the exact counts of what is there and of what was deleted', async () => {
       await factsOf('anchor');
       await rig.recorder.close(20_000);
       await drained(rig);
@@ -307,39 +239,11 @@ describe('an archive through the years', () => {
       expect(log).toMatchObject({ verdict: 'intact', size, deleted, proven: size - deleted });
       expect(log.streams.map(({ verdict }) => verdict)).toEqual(['intact']);
       expect(log.streams[0]!.events + log.streams[0]!.deleted).toBe(size);
-      expect(deleted).toBeGreaterThan(SEGMENTS * EVENTS + SUBJECTS);
-      // Half of the subjects' events, each beside the one that tells of its key, went with their segments; the others are there.
-      const living = manifests.filter((manifest) => !isOld(manifest));
-      expect(await sealed.archivedWith(CONTROL, living)).toBe(SUBJECTS / 2);
-      const acts = ours.verdict.logs
-        .find(({ origin }) => origin.endsWith(`/${own}`))!
-        .streams.filter(({ gateway }) => gateway === actsId);
-      expect(acts.map(({ verdict, reasons }) => [verdict, reasons])).toEqual(acts.map(() => ['intact', []]));
-      expect(acts.length).toBe(3);
+      expect(deleted).toBeGreaterThan(SEGMENTS * EVENTS);
       const kept = ours.verdict.logs.find(({ origin }) => origin.endsWith(`/${heldAt}`))!;
       expect(kept).toMatchObject({ verdict: 'intact', deleted: 0, proven: kept.size });
     }, 120_000);
   });
-
-  test('no raw value stands in Kafka, ClickHouse, the archive, a spool or a log of a service', async () => {
-    const rows = async (text: string): Promise<number> => {
-      const [row] = await rig.clickhouse.query<{ rows: number }>(
-        'SELECT toUInt32(countIf(position(toString(tuple(*)), {text:String}) > 0)) AS rows FROM cairn.events',
-        { text },
-      );
-      return row!.rows;
-    };
-    const living = (await manifestsOf(freeAt)).filter((manifest) => !isOld(manifest));
-    // The same searches find what stands beside it in the clear.
-    expect(sealed.filesWith(CONTROL).some((file) => file.endsWith('.log'))).toBe(true);
-    expect([await rows(CONTROL), await sealed.archivedWith(CONTROL, living)]).toEqual([
-      SUBJECTS,
-      SUBJECTS / 2,
-    ]);
-    expect([sealed.filesWith(CANARY), await rows(CANARY), await sealed.archivedWith(CANARY, living)]).toEqual(
-      [[], 0, 0],
-    );
-  }, 60_000);
 
   describe('the hot store', () => {
     test('drops a day only after the archive was read back and proven, value by value', async () => {

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { randomUUIDv7 } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { type Dirent, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AuditEvent, parseUuid } from '@cairn/event';
-import { readSegment } from '@cairn/ledger';
+import { type Manifest, readSegment } from '@cairn/ledger';
 import { REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY } from '@cairn/local';
 import {
   joinBlocks,
@@ -37,15 +37,7 @@ export interface SealedSubjects {
   /** Files of the whole deployment that hold a text: logs of Kafka and of the parts, spools, objects, tables. */
   filesWith(text: string): string[];
   /** Events of the archive's segments that hold a text. */
-  archivedWith(
-    text: string,
-    keys: readonly {
-      readonly objects: readonly { readonly key: string; readonly schema: number }[];
-      readonly origin: string;
-      readonly first: number;
-      readonly end: number;
-    }[],
-  ): Promise<number>;
+  archivedWith(text: string, manifests: readonly Manifest[]): Promise<number>;
 }
 
 export async function sealedSubjects(rig: ArchiveRig, org: string): Promise<SealedSubjects> {
@@ -108,11 +100,7 @@ export async function sealedSubjects(rig: ArchiveRig, org: string): Promise<Seal
       });
       return { code: status, stdout, stderr };
     },
-    filesWith: (text) =>
-      readdirSync(rig.directory, { recursive: true, encoding: 'utf8' })
-        .map((file) => join(rig.directory, file))
-        .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
-        .filter((file) => readFileSync(file).includes(text)),
+    filesWith: (text) => [...filesBelow(rig.directory)].filter((file) => readWhole(file)?.includes(text)),
     async archivedWith(text, manifests) {
       let events = 0;
       for (const { origin, first, end, objects } of manifests) {
@@ -129,6 +117,31 @@ export async function sealedSubjects(rig: ArchiveRig, org: string): Promise<Seal
       return events;
     },
   };
+}
+
+/** Files below a folder. Kafka's indexes hold offsets alone, and are large before they are full. */
+function* filesBelow(directory: string): Generator<string> {
+  let entries: Dirent[] = [];
+  try {
+    entries = readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    // Parts of the table and segments of the log come and go.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  for (const entry of entries) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else if (entry.isFile() && !/\.(time)?index$/.test(entry.name)) yield path;
+  }
+}
+
+function readWhole(file: string): Buffer | undefined {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** Private key as the command line reads it. */
