@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { hmacSha256Of } from './hmac-sha256.ts';
-import { createPrivacyGuard, keyRingOf } from './index.ts';
+import { createPrivacyGuard, keyRingOf, privacyRulesSchema, rulesWithoutSealingSchema } from './index.ts';
 import { tokenOf } from './keyed.ts';
 
 const keys = keyRingOf(new Uint8Array(32).fill(7));
@@ -109,6 +109,14 @@ describe('what the guard lets through', () => {
       { rule: 'secret.url-password', count: 1 },
     ]);
   });
+});
+
+test('rules of a service that cannot seal are refused when they do, and a subject is only said of what is sealed', () => {
+  const rule = { field: 'customer.name', do: 'seal' };
+  expect(privacyRulesSchema.safeParse([rule]).success).toBe(true);
+  expect(rulesWithoutSealingSchema.safeParse([rule]).success).toBe(false);
+  expect(rulesWithoutSealingSchema.safeParse([{ ...rule, do: 'keep' }]).success).toBe(true);
+  expect(privacyRulesSchema.safeParse([{ ...rule, do: 'keep', subject: 'user' }]).success).toBe(false);
 });
 
 describe('tokens and hashes', () => {

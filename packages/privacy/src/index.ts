@@ -14,7 +14,13 @@ export {
 export { keyMadeEvent } from './key-events.ts';
 export { type KeyPurpose, type KeyRing, keyRingOf, openKeyRing } from './key-ring.ts';
 export { canonicalJson } from './keyed.ts';
-export { matches, type PrivacyRules, privacyRulesSchema, sealedResponsesSchema } from './rules.ts';
+export {
+  matches,
+  type PrivacyRules,
+  privacyRulesSchema,
+  rulesWithoutSealingSchema,
+  sealedResponsesSchema,
+} from './rules.ts';
 export {
   joinBlocks,
   type NamedValue,

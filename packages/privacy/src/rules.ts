@@ -42,6 +42,14 @@ export const privacyRulesSchema = z.array(
     }),
 );
 
+/** Rules for who cannot seal: one that says so is a mistake, and not a value that is silently not kept. */
+export const rulesWithoutSealingSchema = privacyRulesSchema.refine(
+  (rules) => rules.every((rule) => rule.do !== 'seal'),
+  {
+    message: 'nothing is sealed here; only gateways seal',
+  },
+);
+
 /** Tools whose whole responses are sealed. */
 export const sealedResponsesSchema = z.array(
   z.strictObject({

@@ -1,5 +1,5 @@
 import { isAbsolute, join, resolve } from 'node:path';
-import { privacyRulesSchema } from '@cairn/privacy';
+import { rulesWithoutSealingSchema } from '@cairn/privacy';
 import { readConfig } from '@cairn/runtime';
 import { z } from 'zod';
 
@@ -55,7 +55,7 @@ const schema = z
       .prefault({}),
     /** Who may bring events. Without a key nobody may. */
     keys: z.array(keySchema).min(1).max(1_000),
-    privacy: z.strictObject({ rules: privacyRulesSchema.default([]) }).prefault({}),
+    privacy: z.strictObject({ rules: rulesWithoutSealingSchema.default([]) }).prefault({}),
     limits: z
       .strictObject({
         /** As sent, and after decompression. */
