@@ -1,5 +1,7 @@
 // The trail asked where it lies: ClickHouse, segments in S3, query copies, and days that were loaded back. Real parts.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ClickHouse,
@@ -11,6 +13,7 @@ import {
   openObjectStore,
 } from '@cairn/adapters';
 import { walkDatum } from '@cairn/event';
+import { messageOf } from '@cairn/failure';
 import { segmentName, tombstoneName } from '@cairn/ledger';
 import { type Parts, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY, startParts } from '@cairn/local';
 import {
@@ -25,13 +28,16 @@ import {
 } from '@cairn/query';
 import type { RecordDraft } from '@cairn/recorder';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { compareRows } from '../../../services/archival/src/compare-rows.ts';
 import { copyStoreIn } from '../../../services/archival/src/copy-segments.ts';
 import { dropRestoredDays, restoredDaysIn } from '../../../services/archival/src/drop-restored-days.ts';
 import { derivedIn } from '../../../services/archival/src/forget-derived.ts';
+import { hotTableIn } from '../../../services/archival/src/hot-table.ts';
 import { nativeEncoder, tableIn } from '../../../services/ingest/src/index.ts';
 import { readArchive } from './archive-segments.ts';
 import { MIGRATIONS } from './config.ts';
 import { openEvidence } from './evidence.ts';
+import { placeFound } from './prove-found.ts';
 import { restoreDays } from './restore-days.ts';
 import { restoredTableIn } from './restored-table.ts';
 import { Folder, ORIGIN } from './testing/archive-on-disk.ts';
@@ -149,6 +155,20 @@ async function ask(more: Partial<Question>, withCopies = false): Promise<Answer>
   );
 }
 
+/** Their places in the archive, every field compared with the bytes that are kept there. */
+async function proven(events: readonly FoundEvent[]) {
+  const s3 = {
+    endpoint: env['S3_ENDPOINT']!,
+    region: 'us-east-1',
+    accessKey: S3_ACCESS_KEY,
+    secretKey: S3_SECRET_KEY,
+  };
+  await using evidence = await openEvidence(`s3://${BUCKET}`, s3);
+  const { history } = await readKeys(evidence, world.archive.keys.root.key);
+  const segments = await readArchive(evidence, history, undefined);
+  return placeFound(evidence, history.deployment, segments, events, true);
+}
+
 /** An event without where it was found. */
 const told = ({ store: _, ...event }: FoundEvent) => event;
 const toldWithoutLeaf = ({ store: _, leaf_hash: __, ...event }: FoundEvent) => event;
@@ -182,6 +202,41 @@ describe('a question', () => {
     },
     60_000,
   );
+
+  test('over the archive gets the leaf of each event, and every field is that of the bytes that were signed', async () => {
+    const hot = await ask({ over: 'hot', limit: 5_000, order: 'oldest' });
+    const cold = await ask({ over: 'cold', limit: 5_000, order: 'oldest' });
+    const { events, segments } = await proven(cold.events);
+    expect(events.map(({ offset, leaf_hash }) => [offset, leaf_hash])).toEqual(
+      hot.events.map(({ offset, leaf_hash }) => [offset, leaf_hash]),
+    );
+    // Every record of this log is a leaf.
+    expect(events.every(({ offset, leaf_index }) => offset === leaf_index)).toBe(true);
+    expect(segments).toBe(world.manifests.length);
+  }, 60_000);
+
+  test('is answered with proof by the command', async () => {
+    const asked = [
+      'search',
+      '--over',
+      'cold',
+      '--archive',
+      `s3://${BUCKET}`,
+      '--limit',
+      '3',
+      '--prove',
+      '--json',
+    ];
+    const { code, stdout, stderr } = await cairn(asked, { env });
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .slice(0, 3)
+      .map((line) => JSON.parse(line) as FoundEvent);
+    expect(rows.map(({ leaf_hash }) => /^[0-9a-f]{64}$/.test(leaf_hash ?? ''))).toEqual([true, true, true]);
+    expect(rows.map((row) => row['leaf_index'])).toEqual(rows.map(({ offset }) => offset));
+  }, 60_000);
 
   test('is told how many segments were read and how many the manifests ruled out', async () => {
     const { segments } = await ask({ ...QUESTIONS['a gateway over some hours'], over: 'cold' });
@@ -466,6 +521,70 @@ describe('what was restored', () => {
     expect(cold.segments.deleted).toBe(1);
     expect(cold.events).toHaveLength(EVENTS - (first!.end - first!.first));
   }, 60_000);
+});
+
+describe('a part of the table whose bytes were changed on disk, below its checksums', () => {
+  /** Of the day that is still hot, row by row and value by value. */
+  const compared = async () => {
+    const table = hotTableIn(clickhouse);
+    const ofDay = world.manifests.filter(
+      ({ received }) => received.min >= Date.parse(`${DAYS[2]}T00:00:00Z`),
+    );
+    const differing: number[] = [];
+    for (const manifest of ofDay) {
+      const { first } = manifest.offsets;
+      const { differences } = await compareRows(
+        store,
+        table,
+        { topic: TOPIC, partition: 0 },
+        manifest,
+        first - 1,
+      );
+      differing.push(...differences.map(({ offset }) => offset));
+    }
+    return { segments: ofDay.length, differing };
+  };
+
+  test('is refused by the comparison with the archive, wherever it was changed, and loaded again from there', async () => {
+    expect(await compared()).toEqual({ segments: 3, differing: [] });
+    await clickhouse.exec('OPTIMIZE TABLE cairn.events FINAL');
+    const [part] = await clickhouse.query<{ path: string }>(
+      `SELECT path FROM system.parts WHERE database = 'cairn' AND table = 'events' AND active`,
+    );
+    const files = readdirSync(part!.path).filter((name) =>
+      /^(data|leaf_hash|tool_name|timestamp)\.bin$/.test(name),
+    );
+    expect(files.length).toBeGreaterThan(0);
+    const forget = async (): Promise<void> => {
+      for (const cache of ['MARK', 'UNCOMPRESSED', 'QUERY'])
+        await clickhouse.exec(`SYSTEM DROP ${cache} CACHE`);
+    };
+    for (const name of files) {
+      const file = join(part!.path, name);
+      const bytes = readFileSync(file);
+      for (const share of [0.1, 0.3, 0.5, 0.7, 0.9]) {
+        const at = Math.floor(bytes.length * share);
+        writeFileSync(file, bytes.with(at, bytes[at]! ^ 1));
+        await forget();
+        await expect([name, share, await compared().catch(messageOf)]).not.toEqual([
+          name,
+          share,
+          { segments: 3, differing: [] },
+        ]);
+      }
+      writeFileSync(file, bytes);
+    }
+    await forget();
+    expect(await compared()).toEqual({ segments: 3, differing: [] });
+
+    await drop(DAYS[2]!);
+    await restoreWith(clickhouse, DAYS[2]!);
+    expect(
+      await wholeRows('cairn.restored_events').then((rows) =>
+        rows.filter((row) => String(row['received_at']).startsWith(DAYS[2]!)),
+      ),
+    ).toEqual(loaded.filter((row) => String(row['received_at']).startsWith(DAYS[2]!)));
+  }, 120_000);
 });
 
 /** One day for seven days, with the archive as it is in memory. */

@@ -1,10 +1,11 @@
 import { Failure } from '@cairn/failure';
 import { type Answer, type FilterColumn, type FoundEvent, type Over, searchEvents } from '@cairn/query';
-import { readArchive } from './archive-segments.ts';
+import { type ArchivedSegment, readArchive } from './archive-segments.ts';
 import type { CliConfig } from './config.ts';
 import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
+import { placeFound } from './prove-found.ts';
 import type { OpenTrail } from './trail.ts';
 import { readTrusted } from './trusted.ts';
 import { readKeys } from './verify-archive.ts';
@@ -19,6 +20,7 @@ export interface SearchOptions {
   readonly to?: number;
   readonly limit: number;
   readonly oldest: boolean;
+  readonly prove?: boolean;
   readonly org?: readonly string[];
   readonly gateway?: readonly string[];
   readonly agent?: readonly string[];
@@ -72,11 +74,13 @@ export async function search(
     order: oldest ? 'oldest' : 'newest',
     limit,
   });
-  const { events, ...about } = answer;
+  const { events: found, ...about } = answer;
+  const { events, segments } = (await archive?.place(found)) ?? { events: found, segments: 0 };
   for (const event of events) output.value(event);
   output.value({ answer: about });
   for (const line of linesOf(events)) output.line(line);
   output.note(summaryOf(answer));
+  if (options.prove === true) output.note(provenOf(answer, segments));
   return events.length > 0 ? EXIT.ok : EXIT.failed;
 }
 
@@ -87,8 +91,17 @@ async function archiveOf(own: AsyncDisposableStack, config: CliConfig, options: 
   const evidence = own.use(await openEvidence(where, config.s3));
   const copies = copiesAt === undefined ? undefined : own.use(await openEvidence(copiesAt, config.s3));
   const { history } = await readKeys(evidence, rootKey);
-  return { collections: config.collections, segments: () => readArchive(evidence, history, copies) };
+  let segments: readonly ArchivedSegment[] = [];
+  return {
+    collections: config.collections,
+    segments: async () => (segments = await readArchive(evidence, history, copies)),
+    place: (events: readonly FoundEvent[]) =>
+      placeFound(evidence, history.deployment, segments, events, options.prove === true),
+  };
 }
+
+const provenOf = ({ rows }: Answer, segments: number): string =>
+  `Proven against the signed roots: ${rows.archive + rows.copy} cold events in ${segments} segments.`;
 
 function linesOf(events: readonly FoundEvent[]): string[] {
   const text = (value: unknown): string => String(value ?? '');

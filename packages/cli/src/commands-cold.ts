@@ -33,6 +33,11 @@ export function addColdCommands(program: Command, does: Does): void {
     .option('--outcome <names...>', 'success, failure, denied, timeout, …')
     .option('--kind <names...>', 'tool_call, alert, …')
     .option('--oldest', 'oldest first', false)
+    .option(
+      '--prove',
+      "compare every cold row with the event's own bytes, proven against the signed roots",
+      false,
+    )
     .option('--limit <count>', 'at most so many', wholeNumber(1, LIMIT_MAX), 20)
     .addHelpText(
       'after',
@@ -40,6 +45,7 @@ export function addColdCommands(program: Command, does: Does): void {
         'cairn search --over hot --agent research-assistant --decision deny',
         'cairn search --archive s3://cairn-archive --org acme --from 2026-01-01 --to 2026-02-01 --outcome failure',
         'cairn search --over cold --archive s3://cairn-archive --session 4bf92f3577b34da6a3ce929d0e0e4736 --oldest --json',
+        'cairn search --over cold --archive s3://cairn-archive --org acme --decision deny --prove',
       ),
     )
     .action(

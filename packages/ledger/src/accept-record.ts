@@ -119,7 +119,7 @@ export class Acceptance {
         ? head
         : hashAt(bytes, walked.prevHashAt);
     const placed = placeInStream(position, { epoch, seq, hash, prevHash });
-    this.#positions.set(key, placed.position);
+    if (placed.position !== position) this.#positions.set(key, placed.position);
     const leaf = { offset, receivedAtMs, schemaId, bytes, start, end, walked, hash, prevHash };
     if (placed.verdict === 'duplicate') return { outcome: 'duplicate', leaf };
     return { outcome: 'leaf', leaf, verdict: placed.verdict, missing: placed.missing };

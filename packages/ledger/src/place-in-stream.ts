@@ -59,7 +59,7 @@ export interface Placement {
  * comes to the same answer.
  *
  * @param position undefined before the first event of the stream; the result's `position` goes into the next call, and the
- *   one that was given must not be used again: its memory of hashes is carried on and not copied.
+ *   one that was given must not be used again: it is moved on and not copied.
  */
 export function placeInStream(position: StreamPosition | undefined, item: StreamItem): Placement {
   if (position === undefined || item.epoch > position.epoch) {
@@ -108,7 +108,11 @@ export function remembered(earlier: readonly EpochPosition[]): EpochPosition[] {
   });
 }
 
-function advance({ hashes, earlier }: StreamPosition, { epoch, seq, hash }: StreamItem): StreamPosition {
-  hashes.put(seq, hash);
-  return { epoch, seq, head: hash, hashes, earlier: earlier ?? [] };
+/** In place: a position for each event would be garbage that has grown old when its stream goes on. */
+function advance(position: StreamPosition, { seq, hash }: StreamItem): StreamPosition {
+  const moved: { -readonly [Name in keyof StreamPosition]: StreamPosition[Name] } = position;
+  moved.hashes.put(seq, hash);
+  moved.seq = seq;
+  moved.head = hash;
+  return position;
 }

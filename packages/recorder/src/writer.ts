@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AUDIT_EVENT_SCHEMA_ID, frame } from '@cairn/event';
-import { Failure } from '@cairn/failure';
+import { Failure, isFailure, messageOf } from '@cairn/failure';
+import { isErrno } from './disk.ts';
 import { encodeHeads, type HeadsOwner, type Standing } from './heads.ts';
 import { checkOrgId, type StreamKeys } from './keys.ts';
 import { gap, type OwnEvent, type OwnKind, seal, streamClose, streamOpen } from './own-events.ts';
@@ -184,7 +185,9 @@ export class Writer {
       checkOrgId(orgId);
       const { keys, owner, epoch, standings } = this.#options;
       const previous = standings.get(orgId) ?? { head: undefined, unknown: false };
-      const key = await keys.getOrCreate(orgId);
+      const key = await keys.getOrCreate(orgId).catch((error: unknown) => {
+        throw isFailure(error) ? error : keyNotStored(orgId, error);
+      });
       this.streams.set(orgId, new Stream(orgId, owner.gatewayId, key, epoch, previous));
       return true;
     } catch (error) {
@@ -349,5 +352,17 @@ function busy(): Failure {
     message: `${WAITING_MAX} calls are waiting for the spool's disk.`,
     publicMessage: 'The audit trail cannot take this call at the moment.',
     mend: 'See whether the disk of the spool answers.',
+  });
+}
+
+/** Whoever records is told in the same words as when the spool's disk fails: it is the same disk. */
+function keyNotStored(orgId: string, cause: unknown): Failure {
+  return new Failure({
+    code: isErrno(cause, 'ENOSPC') ? 'spool.no-space' : 'spool.failed',
+    retry: 'later',
+    message: `the key of the streams of ${orgId} could not be stored: ${messageOf(cause)}`,
+    publicMessage: 'The audit trail cannot take this call at the moment.',
+    mend: 'Check the disk of the recorder’s directory.',
+    cause,
   });
 }

@@ -35,6 +35,7 @@ import { restoredDaysIn } from './drop-restored-days.ts';
 import type { Finding } from './finding.ts';
 import { derivedIn } from './forget-derived.ts';
 import { hotTableIn } from './hot-table.ts';
+import { keptLogsIn } from './kept-logs.ts';
 import { KnownKeys, readKeyHistory } from './known-keys.ts';
 import { createArchivalMetrics } from './metrics.ts';
 import { findingEvent, jobEvent, probeEvent } from './record-events.ts';
@@ -165,6 +166,7 @@ async function startArchival(
       onTrouble: (reason) => log.warn({ reason }, 'reading from Kafka is in trouble'),
     }),
     store,
+    kept: keptLogsIn(join(config.dataDirectory, 'logs')),
     deployment,
     signing,
     keys,

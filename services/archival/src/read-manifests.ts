@@ -24,9 +24,18 @@ export const NOTE_BYTES_MAX = 16 * 1024 ** 2;
 /** `<topic>/<partition>` of an origin, as names in the bucket have it. */
 export const folderOf = (origin: string): string => origin.slice(origin.indexOf('/') + 1);
 
+/** Where in a log reading begins, and the SHA-256 of the manifest before, hex. */
+export interface ManifestsFrom {
+  readonly first: number;
+  readonly previous: string;
+}
+
+const FROM_THE_BEGINNING: ManifestsFrom = { first: 0, previous: '0'.repeat(64) };
+
 /**
- * The manifests of a log from leaf 0 to `size`, in order: each opens, follows the one before and begins where it ended.
+ * The manifests of a log to leaf `size`, in order: each opens, follows the one before and begins where it ended.
  *
+ * @param from default leaf 0.
  * @throws Failure `archive.broken`
  */
 export async function* readManifests(
@@ -34,13 +43,19 @@ export async function* readManifests(
   keys: KnownKeys,
   origin: string,
   size: number,
+  from: ManifestsFrom = FROM_THE_BEGINNING,
 ): AsyncGenerator<PlacedManifest> {
-  let next = 0;
-  let previous = '0'.repeat(64);
+  let next = from.first;
+  let previous = from.previous;
+  const isWanted = (key: string): boolean => {
+    const name = parseObjectName(key);
+    return name?.kind === 'manifest' && name.first >= from.first && name.first < size;
+  };
   for await (const { object, bytes: note } of readObjects(
     store,
     `manifest/${folderOf(origin)}/`,
     NOTE_BYTES_MAX,
+    isWanted,
   )) {
     const name = parseObjectName(object.key);
     if (name?.kind !== 'manifest' || name.first < next) continue;

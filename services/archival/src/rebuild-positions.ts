@@ -2,6 +2,7 @@ import {
   EPOCHS_REMEMBERED,
   HASHES_REMEMBERED,
   hashOfHex,
+  hexOfHash,
   type Leaf,
   type Manifest,
   RecentHashes,
@@ -9,6 +10,7 @@ import {
   type StreamRange,
   streamKey,
 } from '@cairn/ledger';
+import type { KeptEpoch } from './kept-logs.ts';
 
 /** One of the latest epochs of a stream, and in which segments its latest events lie. */
 interface Epoch {
@@ -37,6 +39,37 @@ export class PositionsBuilder {
   readonly #streams = new Map<string, Epoch[]>();
   /** The highest epoch of a stream among the leaves passed so far. */
   readonly #reached = new Map<string, number>();
+
+  /** Goes on from what `kept` said when the manifests before had been passed. */
+  static from(streams: readonly (readonly [string, readonly KeptEpoch[]])[]): PositionsBuilder {
+    const builder = new PositionsBuilder();
+    for (const [key, epochs] of streams) {
+      const known = epochs.map(({ epoch, seq, head, segments }) => ({
+        epoch,
+        stated: { seq, head: head === '' ? '' : hashOfHex(head) },
+        seq: -1,
+        head: '',
+        unread: false,
+        hashes: new RecentHashes(),
+        segments: [...segments],
+      }));
+      builder.#streams.set(key, known);
+    }
+    return builder;
+  }
+
+  /** What the manifests that were passed came to. */
+  kept(): [string, KeptEpoch[]][] {
+    return [...this.#streams].map(([key, epochs]) => [
+      key,
+      epochs.map(({ epoch, stated, segments }) => ({
+        epoch,
+        seq: stated.seq,
+        head: hexOfHash(stated.head),
+        segments: [...segments],
+      })),
+    ]);
+  }
 
   addManifest({ first, streams }: Manifest): void {
     for (const range of streams) this.#addRange(first, range);

@@ -23,6 +23,7 @@ export type ArchiveStore = Pick<
  * has it already is returned and left as it is, and the caller judges whether it says the same.
  *
  * @param until milliseconds since 1970.
+ * @param sha256 of the bytes, where it is known: the store refuses bytes that have another.
  * @throws Failure `archive.read-back` (later) when other bytes come back than were put; as the store's methods.
  */
 export async function storeObject(
@@ -30,8 +31,8 @@ export async function storeObject(
   key: string,
   bytes: Uint8Array,
   until: number,
+  sha256: Uint8Array = hash('sha256', bytes, 'buffer'),
 ): Promise<KeptObject> {
-  const sha256 = hash('sha256', bytes, 'buffer');
   const retainUntil = new Date(until);
   const put = await store.putLocked(key, bytes, { mode: 'COMPLIANCE', retainUntil }, sha256);
   if (put.outcome === 'created') {

@@ -58,7 +58,11 @@ export async function takeRecords(
 }
 
 /** A key may have been stated since the log was opened: what is not known is asked for once more before it is told. */
-async function byLatestKeys({ keys, watches }: OpenLog, leaf: Leaf, found: Finding[]): Promise<Finding[]> {
+async function byLatestKeys(
+  { keys, watches }: OpenLog,
+  leaf: Leaf,
+  found: readonly Finding[],
+): Promise<readonly Finding[]> {
   if (!found.some(({ reason }) => reason === 'unknown-key')) return found;
   try {
     await keys.renew();

@@ -7,6 +7,7 @@ import {
   type HashText,
   hashAt,
   hashOfHex,
+  hexOfHash,
   type Leaf,
   type Reason,
   type StreamRange,
@@ -14,6 +15,7 @@ import {
   ZERO_HASH,
 } from '@cairn/ledger';
 import type { Finding } from './finding.ts';
+import type { KeptWatch } from './kept-logs.ts';
 import type { KnownKeys } from './known-keys.ts';
 
 export interface WatchLimits {
@@ -73,10 +75,51 @@ export class StreamWatches {
     });
   }
 
+  /** Goes on from what `kept` said. */
+  resumeKept(streams: readonly KeptWatch[]): void {
+    for (const { org, gateway, epoch, seq, head, unsealed, closed, received_at: receivedAtMs } of streams)
+      this.#streams.set(org, gateway, {
+        orgId: org,
+        gatewayId: gateway,
+        epoch,
+        seq,
+        head: hashOfHex(head),
+        unsealed,
+        closed,
+        receivedAtMs,
+        told: new Set(),
+      });
+  }
+
+  /** How far each stream has come. */
+  kept(): KeptWatch[] {
+    return [...this.#streams.values()].map((watched) => ({
+      org: watched.orgId,
+      gateway: watched.gatewayId,
+      epoch: watched.epoch,
+      seq: watched.seq,
+      head: hexOfHash(watched.head),
+      unsealed: watched.unsealed,
+      closed: watched.closed,
+      received_at: watched.receivedAtMs,
+    }));
+  }
+
   /** One leaf, in order. */
-  add({ leaf, verdict, missing }: Extract<Accepted, { outcome: 'leaf' }>): Finding[] {
-    const { orgId, gatewayId, epoch, seq } = leaf.walked;
+  add({ leaf, verdict, missing }: Extract<Accepted, { outcome: 'leaf' }>): readonly Finding[] {
+    const { orgId, gatewayId, epoch, seq, signed } = leaf.walked;
     const before = this.#streams.get(orgId, gatewayId);
+    if (
+      verdict === 'next' &&
+      before !== undefined &&
+      !before.closed &&
+      !signed &&
+      before.unsealed < this.#limits.unsealedMax
+    ) {
+      this.#advance(before, leaf);
+      before.unsealed += 1;
+      return NONE;
+    }
     const found: Finding[] = [];
     const find = (reason: Reason, detail: string): void =>
       void found.push(this.#finding(reason, leaf.offset, orgId, gatewayId, epoch, seq, detail));
@@ -108,14 +151,18 @@ export class StreamWatches {
             told: new Set(),
           }
         : before;
-    watched.seq = seq;
-    watched.head = leaf.hash;
-    watched.closed = KIND_SYMBOLS[leaf.walked.kind] === 'stream_close';
-    watched.receivedAtMs = leaf.receivedAtMs;
-    watched.told.delete('silence');
+    this.#advance(watched, leaf);
     if (watched !== before) this.#streams.set(orgId, gatewayId, watched);
     this.#judgeSeal(leaf, watched, find);
     return found;
+  }
+
+  #advance(watched: Watched, { walked, hash, receivedAtMs }: Leaf): void {
+    watched.seq = walked.seq;
+    watched.head = hash;
+    watched.closed = KIND_SYMBOLS[walked.kind] === 'stream_close';
+    watched.receivedAtMs = receivedAtMs;
+    if (watched.told.size > 0) watched.told.delete('silence');
   }
 
   /** The first event of an epoch is `stream_open` with number 0 and names the end of the epoch before. */
@@ -200,6 +247,9 @@ export class StreamWatches {
     return { reason, origin: this.#origin, at, stream: { orgId, gatewayId, epoch, seq }, detail };
   }
 }
+
+/** What is found of nearly every leaf. */
+const NONE: readonly Finding[] = [];
 
 type Find = (reason: Reason, detail: string) => void;
 

@@ -20,6 +20,7 @@ import {
 import type { LockRenewal, RetentionClass } from '@cairn/retention';
 import { lockUntil } from '@cairn/retention';
 import type { AssignedPartition } from '@cairn/runtime';
+import type { KeptLogs } from './kept-logs.ts';
 import type { OpenLog } from './open-partition.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { type ArchiveStore, type KeptObject, storeObject } from './store-object.ts';
@@ -34,6 +35,7 @@ export interface LogRetention {
 
 export interface SegmentOptions {
   readonly store: ArchiveStore;
+  readonly kept?: KeptLogs | undefined;
   readonly signing: SigningKeys;
   readonly retention: LogRetention;
   /** How long manifests and checkpoints are locked at least: they outlive their segments. */
@@ -85,7 +87,8 @@ export async function writeSegment(
   // 1. The objects, by rising schema: the first of them fixes the segment's range.
   const kept: KeptObject[] = [];
   for (const object of objects) {
-    const found = await storeObject(store, object.name, object.bytes, until);
+    const sha256 = Buffer.from(object.entry.sha256, 'hex');
+    const found = await storeObject(store, object.name, object.bytes, until, sha256);
     if (!found.created) checkRows(origin, range, object, found.bytes);
     kept.push(found);
   }
@@ -113,6 +116,7 @@ export async function writeSegment(
   log.tree = tree;
   log.previous = sha256Hex(keptNote.bytes);
   log.fixedEnd = undefined;
+  await log.manifests.stored(said, log.previous, options.kept);
 
   // 4. Kafka's offset, for Kafka's own tools: the archive is what decides.
   await partition.commit(summary.offsets.last + 1, '');

@@ -5,6 +5,7 @@ import { gatewaySubject, type LogReport, originOf } from '@cairn/ledger';
 import { type LogRecord, Pages, recordOf, Shelf } from '@cairn/runtime';
 import { ObjectStoreInMemory } from '../../../packages/adapters/test/object-store-in-memory.ts';
 import type { Gateway } from '../../../packages/ledger/test/deployment.ts';
+import type { KeptLogs } from '../src/kept-logs.ts';
 import { KnownKeys, readKeyHistory } from '../src/known-keys.ts';
 import { type OpenLog, openPartition } from '../src/open-partition.ts';
 import { takeRecords } from '../src/take-records.ts';
@@ -26,6 +27,8 @@ export class Rig {
   readonly commits: number[] = [];
   /** First offset that the log still holds. */
   logFirst = 0;
+  /** What openings came to; absent keeps nothing. */
+  kept: KeptLogs | undefined;
 
   static async with(gateways: readonly Gateway[]): Promise<Rig> {
     const rig = new Rig();
@@ -51,6 +54,7 @@ export class Rig {
     return openPartition(
       {
         store,
+        kept: this.kept,
         deployment: DEPLOYMENT,
         keys: () => this.knownKeys(),
         watch: { unsealedMax: 256, silenceMsMax: 60_000 },
@@ -98,6 +102,7 @@ export class Rig {
     log.segment = undefined;
     const options = {
       store,
+      kept: this.kept,
       signing: this.keys.signing,
       retention,
       notesLockMs: 86_400_000,

@@ -192,7 +192,11 @@ export function signed(segments: readonly WrittenSegment[], { log, archive }: Be
   return { parts, checkpoints, bytes };
 }
 
-export function verified({ parts, checkpoints }: SignedLog, { history }: BenchKeys, leaves: number): void {
+export function verified(
+  { parts, checkpoints }: SignedLog,
+  { history }: Pick<BenchKeys, 'history'>,
+  leaves: number,
+): void {
   const verifier = new LogVerifier({ origin: ORIGIN, keys: history });
   for (const { size, note } of checkpoints) verifier.addCheckpoint(size, note);
   for (const { first, manifest, objects } of parts) {
