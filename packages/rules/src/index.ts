@@ -9,7 +9,15 @@ export {
 } from './baseline.ts';
 export { continueEpisode, episodesOf } from './episode.ts';
 export { fieldNames } from './field.ts';
-export { type FoldedBatch, foldBatch, foldFirings, type Match, windowKey } from './fold-batch.ts';
+export {
+  type FoldedBatch,
+  type Folding,
+  foldBatch,
+  foldFirings,
+  type Match,
+  startFolding,
+  windowKey,
+} from './fold-batch.ts';
 export { closesNext, judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
 export {
   createEvaluator,

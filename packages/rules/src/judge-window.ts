@@ -34,12 +34,32 @@ export function judgeWindow(view: WindowView, from: Micros, to: Micros): Firing[
     }
     if (tick < from) continue;
     if (tick > to + correlation.timespan) break;
-    const value = measure.value(cells, start, end + 1);
-    const fires =
-      correlation.holdsFor === undefined ? correlation.holds(value) : correlation.holdsFor(measure.seen());
-    if (fires) firings.push(firingOf(view, tick - correlation.timespan, tick, value, start, end + 1));
+    const value = heldMeasure(correlation, measure, cells, start, end);
+    if (value !== undefined)
+      firings.push(firingOf(view, tick - correlation.timespan, tick, value, start, end + 1));
   }
   return firings;
+}
+
+/** What a window measures that ends with this cell, if the condition holds for it. */
+function heldMeasure(
+  correlation: Correlation,
+  measure: Measure,
+  cells: readonly Cell[],
+  start: number,
+  end: number,
+): number | undefined {
+  const { holds, holdsFor, type, cellWidth, cellCountMax } = correlation;
+  const value = measure.value(cells, start, end + 1);
+  if (holdsFor !== undefined) return holdsFor(measure.seen()) ? value : undefined;
+  if (holds(value)) return value;
+  if (type !== 'event_count' || cellWidth === 1 || cellCountMax === Number.POSITIVE_INFINITY)
+    return undefined;
+  // The events of a wide cell came one after the other, and what no longer holds for the last held for one before it.
+  const before = value - (cells[end] as Cell).count;
+  for (let passed = before + 1; passed < value && passed <= cellCountMax; passed += 1)
+    if (holds(passed)) return passed;
+  return undefined;
 }
 
 /**

@@ -68,7 +68,7 @@ export function readCorrelation(
     const counted = condition.field && fieldOf(namedBy(condition.field));
     return {
       rule: rule.id,
-      groupOf: (event) => groupOf(groups, event),
+      groupFields: groups.map((field) => (event) => textFrom(field, event)),
       valueOf: counted && ((event) => textFrom(counted, event)),
       groupFrom: undefined,
     };
@@ -200,16 +200,6 @@ function groupField(name: string, offset: number): Field {
   return field;
 }
 
-function groupOf(fields: readonly Field[], event: RuleEvent): readonly string[] | undefined {
-  const values: string[] = [];
-  for (const field of fields) {
-    const text = textFrom(field, event);
-    if (text === undefined) return undefined;
-    values.push(text);
-  }
-  return values;
-}
-
 function textFrom({ read }: Field, event: RuleEvent): string | undefined {
   const value = read(event);
   return value === undefined ? undefined : fold(String(value));
@@ -238,7 +228,7 @@ function chainedSource(
     throw new RuleError(field?.offset ?? groupBy[0]?.offset ?? 0, `${type} cannot count a correlation`);
   return {
     rule: inner.id,
-    groupOf: () => undefined,
+    groupFields: [],
     valueOf: undefined,
     groupFrom: groupBy.map(placeOf),
   };
@@ -266,23 +256,36 @@ function conditionOf(
   return condition;
 }
 
-/** Counts that need many events are kept in cells of a sixtieth of their time, so that their state stays small. */
+/** Counts that need many events or reach far back are kept in cells of a sixtieth of their time, so that their state stays small. */
 function keptCells(
   type: Correlation['type'],
   timespan: Micros,
-  { rising, enough }: CorrelationCondition,
+  { rising, enough, most }: CorrelationCondition,
   exact: boolean,
-): Pick<Correlation, 'cellWidth' | 'cellsMax'> {
-  if (type === 'baseline') return { cellWidth: HOUR, cellsMax: 8 };
-  if (exact) return { cellWidth: 1, cellsMax: Number.MAX_SAFE_INTEGER };
-  if (type === 'event_count' && rising && enough > EXACT_COUNT_MAX)
-    return { cellWidth: wideCell(timespan), cellsMax: 1_024 };
-  if (type === 'event_count') return { cellWidth: 1, cellsMax: Math.max(64, 2 * enough) };
-  if (type === 'value_count' && rising && enough > EXACT_VALUES_MAX)
-    return { cellWidth: wideCell(timespan), cellsMax: 65_536 };
-  return { cellWidth: 1, cellsMax: 1_024 };
+): Pick<Correlation, 'cellWidth' | 'cellsMax' | 'cellCountMax'> {
+  const everyEvent = Number.POSITIVE_INFINITY;
+  if (type === 'baseline') return { cellWidth: HOUR, cellsMax: 8, cellCountMax: everyEvent };
+  if (exact) return { cellWidth: 1, cellsMax: Number.MAX_SAFE_INTEGER, cellCountMax: everyEvent };
+  const cellWidth = wideCell(timespan);
+  if (type === 'event_count') {
+    const isWide = timespan >= LONG || (rising && enough > EXACT_COUNT_MAX);
+    if (!isWide) return { cellWidth: 1, cellsMax: Math.max(64, 2 * enough), cellCountMax: everyEvent };
+    // Beyond this nothing holds, for the cell's next event and for later cells.
+    if (most < everyEvent)
+      return { cellWidth, cellsMax: Math.max(64, 2 * enough), cellCountMax: Math.max(1, most) };
+    return { cellWidth, cellsMax: 1_024, cellCountMax: everyEvent };
+  }
+  if (type === 'value_count') {
+    const isWide = timespan >= LONG || (rising && enough > EXACT_VALUES_MAX);
+    return isWide
+      ? { cellWidth, cellsMax: 65_536, cellCountMax: 1 }
+      : { cellWidth: 1, cellsMax: 1_024, cellCountMax: 1 };
+  }
+  return { cellWidth: 1, cellsMax: 1_024, cellCountMax: everyEvent };
 }
 
+/** From here on nobody asks for the second. */
+const LONG: Micros = 24 * HOUR;
 const EXACT_COUNT_MAX = 101;
 const EXACT_VALUES_MAX = 33;
 /** Seconds that divide minutes, hours and days. */
