@@ -1,6 +1,7 @@
+import { hourOfWeek } from './baseline.ts';
 import { closesNext } from './judge-window.ts';
 import type { Correlation, CorrelationSource, Detection, Micros, RuleEvent, RuleSet } from './rule.ts';
-import { type Cell, compareCells, type Firing, type WindowAddition } from './window.ts';
+import { type Cell, compareCells, type Firing, type WindowAddition, windowKey } from './window.ts';
 
 /** What is kept of an event for which a detection that alerts by itself holds. */
 export interface Match {
@@ -40,8 +41,9 @@ export function startFolding({ detections, correlations }: RuleSet): Folding {
         for (const { correlation, source, slot } of fed[at] as readonly Feed[]) {
           const label = labelOf(correlation, source, slot, event);
           if (label === undefined) continue;
-          const window = windows.of(correlation, source, event);
-          if (window !== undefined) count(window, tickOf(time, correlation), label, event, index);
+          const tick = tickOf(time, correlation);
+          const window = windows.of(correlation, source, event, tick);
+          if (window !== undefined) count(window, tick, label, event, index);
         }
       }
       index += 1;
@@ -130,10 +132,16 @@ function labelOf(
 const tickOf = (time: Micros, { cellWidth }: Correlation): Micros =>
   cellWidth === 1 ? time : Math.floor(time / cellWidth) * cellWidth;
 
+/** The hours of a baseline are held against those a week apart, so each hour of the week is a window of its own. */
+const partOf = ({ baseline }: Correlation, tick: Micros): string =>
+  baseline === undefined ? '' : String(hourOfWeek(tick));
+
 /** A window as a batch fills it. Every call touches several, so what is done for each event is little. */
 interface GrowingWindow {
   readonly correlation: Correlation;
   readonly group: readonly string[];
+  /** Of the correlation's windows with this group; see `partOf`. */
+  readonly part: string;
   /** As they came: mostly by tick, and equal ones mostly beside each other. */
   readonly cells: GrowingCell[];
 }
@@ -163,6 +171,7 @@ class GrowingWindows {
     correlation: Correlation,
     { groupFields }: CorrelationSource,
     event: RuleEvent,
+    tick: Micros,
   ): GrowingWindow | undefined {
     let branch = branchAt(this.#root(correlation), event.org_id ?? '');
     for (const field of groupFields) {
@@ -170,14 +179,16 @@ class GrowingWindows {
       if (value === undefined) return undefined;
       branch = branchAt(branch, value);
     }
+    const part = partOf(correlation, tick);
+    if (part !== '') branch = branchAt(branch, part);
     if (branch.window !== undefined) return branch.window;
     const values = groupFields.map((field) => field(event) ?? '');
-    return this.#made(branch, correlation, [event.org_id ?? '', ...values]);
+    return this.#made(branch, correlation, [event.org_id ?? '', ...values], part);
   }
 
   named(correlation: Correlation, group: readonly string[]): GrowingWindow {
     const branch = group.reduce(branchAt, this.#root(correlation));
-    return branch.window ?? this.#made(branch, correlation, group);
+    return branch.window ?? this.#made(branch, correlation, group, '');
   }
 
   all(): readonly GrowingWindow[] {
@@ -193,8 +204,8 @@ class GrowingWindows {
     return root;
   }
 
-  #made(branch: Branch, correlation: Correlation, group: readonly string[]): GrowingWindow {
-    const window: GrowingWindow = { correlation, group, cells: [] };
+  #made(branch: Branch, correlation: Correlation, group: readonly string[], part: string): GrowingWindow {
+    const window: GrowingWindow = { correlation, group, part, cells: [] };
     branch.window = window;
     this.#all.push(window);
     return window;
@@ -223,7 +234,7 @@ function count({ cells }: GrowingWindow, tick: Micros, label: string, event: Rul
 }
 
 function additionOf(
-  { correlation, group, cells }: GrowingWindow,
+  { correlation, group, part, cells }: GrowingWindow,
   merge: WindowAddition['merge'],
 ): WindowAddition {
   const merged: Cell[] = [];
@@ -234,7 +245,7 @@ function additionOf(
     if (isSame) merged[merged.length - 1] = { ...last, count: together };
     else merged.push({ tick, label, count: together, eventId });
   }
-  return { window: windowKey(correlation, group), correlation, group, cells: merged, merge };
+  return { window: windowKey(correlation, group, part), correlation, group, cells: merged, merge };
 }
 
 /** Whether a window may need to be told of: false only for the plainest of those that `isUnsettled` finds settled. */
@@ -255,11 +266,6 @@ function mayBeOpen({ correlation, cells }: GrowingWindow): boolean {
 /** `call_id` is given once: nothing comes to such a group but the decision and the outcome of its call. */
 function settlesAlone({ judgedAt, groupBy }: Correlation): boolean {
   return judgedAt === 'close' && groupBy.includes('call_id');
-}
-
-/** The key of a window: equal for equal groups, whatever the process. */
-export function windowKey({ id }: Correlation, group: readonly string[]): string {
-  return JSON.stringify([id, ...group]);
 }
 
 /** A call that was decided and ended inside one batch needs no window. Almost all calls are like that. */

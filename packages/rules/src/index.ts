@@ -16,9 +16,15 @@ export {
   foldFirings,
   type Match,
   startFolding,
-  windowKey,
 } from './fold-batch.ts';
-export { closesNext, judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
+export {
+  closesNext,
+  historyIn,
+  judgeBaseline,
+  judgeClosed,
+  judgeWindow,
+  type WindowView,
+} from './judge-window.ts';
 export {
   createEvaluator,
   createMemoryWindows,
@@ -48,8 +54,9 @@ export {
   type Episode,
   EVIDENCE_MAX,
   type Firing,
-  keptFrom,
+  keptSpan,
   mergeCells,
   trimCells,
   type WindowAddition,
+  windowKey,
 } from './window.ts';

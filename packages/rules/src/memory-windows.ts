@@ -1,8 +1,8 @@
 import type { History } from './baseline.ts';
 import { foldBatch, foldFirings, type Match } from './fold-batch.ts';
-import { judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
-import type { Correlation, Micros, RuleEvent, RuleSet } from './rule.ts';
-import { type Cell, type Firing, keptFrom, mergeCells, trimCells, type WindowAddition } from './window.ts';
+import { historyIn, judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
+import type { Micros, RuleEvent, RuleSet } from './rule.ts';
+import { type Cell, type Firing, keptSpan, mergeCells, trimCells, type WindowAddition } from './window.ts';
 
 /** Windows in memory: the reference that other stores are held to, and what replays use. */
 export interface MemoryWindows {
@@ -20,7 +20,7 @@ export function createMemoryWindows(lateness: Micros): MemoryWindows {
       additions.flatMap((addition) => {
         const { window, correlation, group } = addition;
         const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
-        const from = keptFrom(correlation, merged.at(-1)?.tick ?? 0, lateness);
+        const from = (merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
         const view = { window, correlation, group, cells: trimCells(correlation, merged, from) };
         windows.set(window, view);
         return totalOf(merged) >= correlation.floor ? [{ ...view, cells: merged }] : [];
@@ -48,13 +48,13 @@ export interface Evaluator {
 }
 
 /** What a group did in the same hour of the weeks before. Asked for `baseline` correlations only. */
-export type HistoryOf = (correlation: Correlation, group: readonly string[], hour: Micros) => History;
+export type HistoryOf = (view: WindowView, hour: Micros) => History;
 
-/** @param historyOf default: nothing is known of any group. */
+/** @param historyOf default: what its window knows. */
 export function createEvaluator(
   rules: RuleSet,
   lateness: Micros,
-  historyOf: HistoryOf = () => ({ counts: [] }),
+  historyOf: HistoryOf = historyIn,
 ): Evaluator {
   const windows = createMemoryWindows(lateness);
   let closed = Number.NEGATIVE_INFINITY;
@@ -65,7 +65,7 @@ export function createEvaluator(
       const ticks = (added.get(view.window) ?? []).map(({ tick }) => tick);
       if (view.correlation.type !== 'baseline') return judgeWindow(view, ticks[0] ?? 0, ticks.at(-1) ?? 0);
       return [...new Set(ticks)].flatMap((hour) => {
-        const { firing } = judgeBaseline(view, hour, historyOf(view.correlation, view.group, hour));
+        const { firing } = judgeBaseline(view, hour, historyOf(view, hour));
         return firing ?? [];
       });
     });

@@ -82,6 +82,7 @@ export function readCorrelation(
       'a baseline is kept by the hour; write timespan: 1h',
     );
   const absence = condition.extended?.asksForAbsence === true;
+  const baseline = type === 'baseline' ? baselineOf(entry(entries, 'condition'), found) : undefined;
   return {
     correlation: {
       ...head,
@@ -91,14 +92,15 @@ export function readCorrelation(
       groupBy: ['org_id', ...groupBy.map(({ name }) => name)],
       timespan,
       ...keptCells(type, timespan, condition, exact),
-      floor: absence ? 0 : condition.least,
+      // An hour alone must be above it.
+      floor: absence ? 0 : baseline ? Math.floor(baseline.atLeast) + 1 : condition.least,
       judgedAt: absence ? 'close' : 'event',
       holds: condition.holds,
       condition: condition.text,
       holdsFor: condition.extended?.holdsFor,
       anchors: absence ? (condition.extended?.wanted ?? new Set()) : new Set(),
       depth: Math.max(...rules.map(({ rule }) => (rule.kind === 'correlation' ? rule.depth + 1 : 0))),
-      baseline: type === 'baseline' ? baselineOf(entry(entries, 'condition'), found) : undefined,
+      baseline,
     },
     generate: generateOf(entry(entries, 'generate')),
     fieldsRead,
@@ -264,7 +266,7 @@ function keptCells(
   exact: boolean,
 ): Pick<Correlation, 'cellWidth' | 'cellsMax' | 'cellCountMax'> {
   const everyEvent = Number.POSITIVE_INFINITY;
-  if (type === 'baseline') return { cellWidth: HOUR, cellsMax: 8, cellCountMax: everyEvent };
+  if (type === 'baseline') return { cellWidth: HOUR, cellsMax: WEEKS_MAX + 1, cellCountMax: everyEvent };
   if (exact) return { cellWidth: 1, cellsMax: Number.MAX_SAFE_INTEGER, cellCountMax: everyEvent };
   const cellWidth = wideCell(timespan);
   if (type === 'event_count') {
@@ -284,6 +286,8 @@ function keptCells(
   return { cellWidth: 1, cellsMax: 1_024, cellCountMax: everyEvent };
 }
 
+/** A baseline asks for no more weeks; its windows hold one cell for each. */
+const WEEKS_MAX = 52;
 /** From here on nobody asks for the second. */
 const LONG: Micros = 24 * HOUR;
 const EXACT_COUNT_MAX = 101;
@@ -308,15 +312,16 @@ function baselineOf(found: Entry | undefined, { offset }: Entry): BaselineTerms 
     );
   const entries = entriesOf(found.value, 'condition', found.offset);
   checkKeys(entries, BASELINE_KEYS, 'the condition of a baseline');
-  const number = (key: string, otherwise: number | undefined, least: number): number => {
+  const number = (key: string, otherwise: number | undefined, least: number, most = Infinity): number => {
     const item = entry(entries, key);
     if (item === undefined && otherwise !== undefined) return otherwise;
     if (item === undefined) throw new RuleError(found.offset, `the condition of a baseline must say ${key}`);
     const value = scalarOf(item.value, key, item.offset);
-    if (typeof value === 'number' && value >= least) return value;
-    throw new RuleError(startOf(item.value, item.offset), `${key} takes a number from ${least} on`);
+    if (typeof value === 'number' && value >= least && value <= most) return value;
+    const to = most === Infinity ? 'on' : `to ${most}`;
+    throw new RuleError(startOf(item.value, item.offset), `${key} takes a number from ${least} ${to}`);
   };
-  const weeks = number('weeks', 8, 1);
+  const weeks = number('weeks', 8, 1, WEEKS_MAX);
   return {
     deviations: number('deviations', undefined, 0),
     atLeast: number('at_least', undefined, 0),

@@ -25,9 +25,8 @@ import { Failure } from '@cairn/failure';
 import {
   type Cell,
   type Correlation,
-  HOUR,
+  keptSpan,
   type Micros,
-  WEEK,
   type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
@@ -446,11 +445,6 @@ function ownedWindows(
       await run(CLOSED, [window, upTo, next ?? '']);
     },
   };
-}
-
-/** How long cells matter: a span and the lateness, and for a baseline all the weeks it looks back on. */
-export function keptSpan({ timespan, baseline }: Correlation, lateness: Micros): Micros {
-  return (baseline === undefined ? timespan : baseline.weeks * WEEK + HOUR) + lateness;
 }
 
 /** The additions by correlation, in the order in which they come, and as the script reads them. */

@@ -1,6 +1,6 @@
 import {
   type Cell,
-  keptFrom,
+  keptSpan,
   type Micros,
   mergeCells,
   trimCells,
@@ -46,7 +46,7 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
       .map((addition) => {
         const { window, correlation } = addition;
         const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
-        const from = keptFrom(correlation, Math.min(oldest, merged.at(-1)?.tick ?? 0), lateness);
+        const from = Math.min(oldest, merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
         const earlier = merged.filter(({ tick }) => tick < oldest);
         const kept = [...trimCells(correlation, earlier, from), ...merged.slice(earlier.length)];
         windows.set(window, view(addition, kept));

@@ -94,7 +94,7 @@ export async function watchTopic(
           broker: cpuSecondsOf(broker) ?? NaN,
         };
       if (performance.now() > givenUpMs) throw new Error(`${watched} of ${events} after ${secondsMax} s`);
-      await sleep(50);
+      await sleep(250);
     }
   };
   const from = await readingAt(warm);
