@@ -67,10 +67,14 @@ function keptOf({ event_id, org_id, agent_id }: RuleEvent): Match['event'] {
   };
 }
 
-/** The same for events that are there, at their own times. */
-export function foldBatch(rules: RuleSet, events: readonly RuleEvent[]): FoldedBatch {
+/** The same for events that are there. @param timeOf when each counts as having happened; default its own time. */
+export function foldBatch(
+  rules: RuleSet,
+  events: readonly RuleEvent[],
+  timeOf: (event: RuleEvent, index: number) => Micros = ({ timestamp }) => timestamp ?? 0,
+): FoldedBatch {
   const folding = startFolding(rules);
-  for (const event of events) folding.take(event, event.timestamp ?? 0);
+  for (const [index, event] of events.entries()) folding.take(event, timeOf(event, index));
   return folding.folded();
 }
 

@@ -7,7 +7,8 @@ export {
   judgeVolume,
   WEEK,
 } from './baseline.ts';
-export { continueEpisode, episodesOf } from './episode.ts';
+export { type BelievedTimes, believedTime } from './believed-time.ts';
+export { continueEpisode, episodeSpan, episodesOf } from './episode.ts';
 export { fieldNames } from './field.ts';
 export {
   type FoldedBatch,
@@ -25,6 +26,13 @@ export {
   judgeWindow,
   type WindowView,
 } from './judge-window.ts';
+export {
+  BASELINE_ROWS_MAX,
+  type BaselineQuestion,
+  baselineAdditions,
+  baselineQuestions,
+  hourBegun,
+} from './learn-baseline.ts';
 export {
   createEvaluator,
   createMemoryWindows,
@@ -49,6 +57,7 @@ export type {
   RuleSet,
 } from './rule.ts';
 export { runSamples, type SampleFile, type SampleResult } from './samples.ts';
+export { eventOfRow, NOT_IN_TABLE, tableColumns } from './table-events.ts';
 export {
   type Cell,
   type Episode,

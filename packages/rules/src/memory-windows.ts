@@ -10,6 +10,8 @@ export interface MemoryWindows {
   add(additions: readonly WindowAddition[]): WindowView[];
   /** All windows of the correlations that are judged at their close. */
   open(): WindowView[];
+  /** Forgets the windows that nothing which is on time by this instant can change. */
+  forget(upTo: Micros): void;
 }
 
 /** @param lateness how far behind the newest event of its window an event may come and still be counted as on time. */
@@ -26,6 +28,10 @@ export function createMemoryWindows(lateness: Micros): MemoryWindows {
         return totalOf(merged) >= correlation.floor ? [{ ...view, cells: merged }] : [];
       }),
     open: () => [...windows.values()].filter(({ correlation }) => correlation.judgedAt === 'close'),
+    forget(upTo) {
+      for (const [window, { correlation, cells }] of windows)
+        if ((cells.at(-1)?.tick ?? 0) + keptSpan(correlation, lateness) < upTo) windows.delete(window);
+    },
   };
 }
 
@@ -41,10 +47,14 @@ export interface Outcome {
 
 /** Rules evaluated from beginning to end in memory. */
 export interface Evaluator {
-  /** Events in the order of their log. */
-  take(events: readonly RuleEvent[]): Outcome;
+  /** Events in the order of their log. @param timeOf when each counts as having happened; default its own time. */
+  take(events: readonly RuleEvent[], timeOf?: (event: RuleEvent, index: number) => Micros): Outcome;
+  /** What groups did before: cells of whole hours for `baseline` windows. Nothing fires. */
+  learn(additions: readonly WindowAddition[]): void;
   /** Event time has passed this instant: windows that ended by then are judged. */
   close(upTo: Micros): Firing[];
+  /** Forgets the windows that nothing which is on time by this instant can change. */
+  forget(upTo: Micros): void;
 }
 
 /** What a group did in the same hour of the weeks before. Asked for `baseline` correlations only. */
@@ -80,10 +90,12 @@ export function createEvaluator(
   ];
 
   return {
-    take(events) {
-      const { matches, additions } = foldBatch(rules, events);
+    take(events, timeOf) {
+      const { matches, additions } = foldBatch(rules, events, timeOf);
       return { matches, firings: eachOnce(withChained(judge(additions))) };
     },
+    learn: (additions) => void windows.add(additions),
+    forget: (upTo) => windows.forget(upTo),
     close(upTo) {
       const firings = windows.open().flatMap((view) => judgeClosed(view, closed, upTo));
       closed = Math.max(closed, upTo);

@@ -31,7 +31,6 @@ export interface CorrelationReading {
   readonly correlation: Omit<Correlation, 'alerts'>;
   /** Whether the rules that it counts also alert by themselves. */
   readonly generate: boolean;
-  readonly fieldsRead: ReadonlySet<FieldName>;
 }
 
 /**
@@ -101,9 +100,9 @@ export function readCorrelation(
       anchors: absence ? (condition.extended?.wanted ?? new Set()) : new Set(),
       depth: Math.max(...rules.map(({ rule }) => (rule.kind === 'correlation' ? rule.depth + 1 : 0))),
       baseline,
+      fieldsRead,
     },
     generate: generateOf(entry(entries, 'generate')),
-    fieldsRead,
   };
 }
 

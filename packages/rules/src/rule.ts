@@ -77,6 +77,8 @@ export interface Correlation extends RuleHead {
   /** 0 when all its sources are detections; else one more than the highest of the correlations that it counts. */
   readonly depth: number;
   readonly baseline: BaselineTerms | undefined;
+  /** For its groups and values; the rules that it counts read their own. */
+  readonly fieldsRead: ReadonlySet<FieldName>;
 }
 
 export interface CorrelationSource {

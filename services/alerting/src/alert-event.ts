@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { bytesOfHex, formatUuid } from '@cairn/event';
 import type { RecordDraft } from '@cairn/recorder';
-import { type Firing, HOUR, type Match, type Micros, type RuleHead } from '@cairn/rules';
+import { episodeSpan, type Firing, type Match, type Micros, type RuleHead } from '@cairn/rules';
 import type { Alert, Level } from '@cairn/webhook';
 import type { EpisodeFirings, EpisodeState } from './windows.ts';
 
@@ -35,9 +35,14 @@ export function firingOf(firing: Firing, told: boolean, reason?: string): Episod
       reason: reason ?? `${measure} within ${spanText(timespan)}; the rule asks for ${condition}`,
     };
   };
-  // An hour that is unusual goes on in the next one.
-  const goesOn = correlation.baseline === undefined ? timespan : HOUR + timespan;
-  return { window, ends: [end], timespan: goesOn, measure, facts: () => JSON.stringify(facts()), told };
+  return {
+    window,
+    ends: [end],
+    timespan: episodeSpan(correlation),
+    measure,
+    facts: () => JSON.stringify(facts()),
+    told,
+  };
 }
 
 /**

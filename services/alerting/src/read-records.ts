@@ -7,7 +7,7 @@ import {
   framedIdAt,
   walkDatum,
 } from '@cairn/event';
-import type { Micros, RuleEvent } from '@cairn/rules';
+import { type BelievedTimes, believedTime, type Micros, type RuleEvent } from '@cairn/rules';
 import type { LogRecord } from '@cairn/runtime';
 import type { Position } from './stream-marks.ts';
 
@@ -27,13 +27,6 @@ export interface ReadRecords {
   readonly skewed: number;
 }
 
-export interface TimeBounds {
-  /** How long before its arrival an event may say that it happened. */
-  readonly lateness: Micros;
-  /** How far its clock may be ahead. */
-  readonly ahead: Micros;
-}
-
 /** Read of every event, whatever the rules ask for. */
 const ALWAYS = ['event_id', 'org_id', 'timestamp', 'kind', 'service', 'agent_id'] as const;
 
@@ -51,16 +44,13 @@ export class RecordReader {
    * Walks each datum and decodes the fields that some rule reads. What a stream had already is left out, and so are our own
    * alerts: a rule about them would feed itself.
    *
-   * An event counts at its own time, so that a backlog raises no storm. Beyond the bounds it counts when the broker had it: no
-   * gateway can hide its deeds in the past or the future.
-   *
    * @param onEvent told of each event, which is the same object each time, and of when it counts as having happened.
    */
   read(
     records: readonly LogRecord[],
     known: (stream: string) => Position | undefined,
     releasedIdOf: (framedId: number) => number | undefined,
-    { lateness, ahead }: TimeBounds,
+    bounds: BelievedTimes,
     onEvent: (event: RuleEvent, time: Micros) => void,
   ): ReadRecords {
     const streams = new Map<string, Position>();
@@ -87,7 +77,7 @@ export class RecordReader {
       if (event.kind === 'alert' && event.service === 'alerting') continue;
       const appended = appendedAtMs * 1_000;
       const { timestampMicros } = walked;
-      const isBelieved = timestampMicros >= appended - lateness && timestampMicros <= appended + ahead;
+      const isBelieved = believedTime(timestampMicros, appended, bounds);
       if (!isBelieved) skewed += 1;
       const time = isBelieved ? timestampMicros : appended;
       if (time < oldest) oldest = time;

@@ -1,16 +1,22 @@
-import { type RuleSet, startFolding, type WindowAddition, type WindowView } from '@cairn/rules';
+import {
+  type BelievedTimes,
+  type RuleSet,
+  startFolding,
+  type WindowAddition,
+  type WindowView,
+} from '@cairn/rules';
 import type { AssignedPartition, Chunk, KeptRecords, LogRecord } from '@cairn/runtime';
 import { firingOf, matchFiring } from './alert-event.ts';
 import { endAlerts } from './end-alerts.ts';
 import { judgeAdditions } from './judge-additions.ts';
 import { commitMetadata, type OpenPartition } from './open-partition.ts';
-import type { RecordReader, TimeBounds } from './read-records.ts';
+import type { RecordReader } from './read-records.ts';
 import type { Position } from './stream-marks.ts';
 import { type TellOptions, tellOpened } from './tell-episodes.ts';
 import type { EpisodeFirings } from './windows.ts';
 
 export interface WatchOptions extends TellOptions {
-  readonly bounds: TimeBounds;
+  readonly bounds: BelievedTimes;
   /** How long an alert of single events lasts after its last one, microseconds. */
   readonly quiet: number;
   /** How long after its end a window is judged, microseconds: what is under way then still counts. */
