@@ -3,10 +3,10 @@ import type { Correlation, FieldName, Micros, RuleSet } from './rule.ts';
 import { eventOfRow, NOT_IN_TABLE, tableColumns } from './table-events.ts';
 import { type Cell, type WindowAddition, windowKey } from './window.ts';
 
-/** How much of a baseline's history is read at most: a row is one group, one hour, and one way to be counted or not. */
+/** How much of a week is read at most: a row is one group, one hour, and one way to be counted or not. */
 export const BASELINE_ROWS_MAX = 1_000_000;
 
-/** What the table knows of the groups of one baseline. */
+/** What the table knows of the groups of one baseline in one week. */
 export interface BaselineQuestion {
   readonly correlation: Correlation;
   /** One row for each different event, as far as the rule looks, and hour; answered in JSONEachRow, numbers unquoted. */
@@ -14,7 +14,7 @@ export interface BaselineQuestion {
 }
 
 /**
- * Asks the table for the weeks before an hour, for each baseline whose rules look at nothing that makes every event another one.
+ * Asks the table for the weeks before an hour, one after the other, for each baseline whose rules look at nothing that makes every event another one.
  * ClickHouse counts, and whether an event counts is decided here, by the rule's own condition.
  *
  * @param before first instant of an hour: what came before it is asked for.
@@ -24,13 +24,15 @@ export function baselineQuestions(rules: RuleSet, before: Micros): BaselineQuest
     if (correlation.baseline === undefined) return [];
     const fields = fieldsOf(rules, correlation);
     if ([...fields].some((field) => EACH_ITS_OWN.has(field) || NOT_IN_TABLE.has(field))) return [];
-    const from = before - correlation.baseline.weeks * WEEK;
     const names = [...fields].map((field) => `e_${field}`).join(', ');
-    const sql = `SELECT ${tableColumns(fields)}, toUnixTimestamp(toStartOfHour(timestamp)) AS hour_s, count() AS events
-      FROM cairn.events
-      WHERE timestamp >= ${instant(from)} AND timestamp < ${instant(before)} AND append_day >= toDate(${instant(from)})
-      GROUP BY ${names}, hour_s LIMIT ${BASELINE_ROWS_MAX}`;
-    return [{ correlation, sql }];
+    return Array.from({ length: correlation.baseline.weeks }, (_, week) => {
+      const [from, to] = [instant(before - (week + 1) * WEEK), instant(before - week * WEEK)];
+      const sql = `SELECT ${tableColumns(fields)}, toUnixTimestamp(toStartOfHour(timestamp)) AS hour_s, count() AS events
+        FROM cairn.events
+        WHERE timestamp >= ${from} AND timestamp < ${to} AND append_day >= toDate(${from})
+        GROUP BY ${names}, hour_s LIMIT ${BASELINE_ROWS_MAX}`;
+      return { correlation, sql };
+    });
   });
 }
 

@@ -60,7 +60,11 @@ export async function startAlerting(
   });
   return Object.assign(service, {
     async watched() {
-      const text = await (await fetch(`${service.healthUrl}/metrics`)).text();
+      if (cpuSecondsOf(service.pid) === undefined) throw new Error(`alerting ended: ${logOf(service)}`);
+      // On a machine that is full an answer may not come.
+      const text = await fetch(`${service.healthUrl}/metrics`)
+        .then((answer) => answer.text())
+        .catch(() => '');
       return Number(/^cairn_alerting_events_watched_total (\d+)/m.exec(text)?.[1] ?? 0);
     },
   });
@@ -120,4 +124,4 @@ export async function windowsOf({ parts }: AlertingStage, deployment: string): P
 }
 
 /** The end of its log, for who must see what went wrong. */
-export const logOf = ({ logFile }: ServiceProcess): string => readFileSync(logFile, 'utf8').slice(-2_000);
+const logOf = ({ logFile }: ServiceProcess): string => readFileSync(logFile, 'utf8').slice(-2_000);
