@@ -17,7 +17,7 @@ import { openRecorder, type RecordDraft } from '@cairn/recorder';
 import { classOf, type RetentionPolicy } from '@cairn/retention';
 import { ruleMistakeText } from '@cairn/rules';
 import { owning, readRetention, realClock, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
-import { DeliveryStore, refusalsOf } from '@cairn/webhook';
+import { DeliveryStore, keyOf, refusalsOf, secretsOf } from '@cairn/webhook';
 import type { AlertingConfig } from './config.ts';
 import { deliverAlerts } from './deliver-alerts.ts';
 import { learnBaselines } from './learn-baselines.ts';
@@ -123,6 +123,11 @@ async function startAlerting(
   mkdirSync(config.dataDirectory, { recursive: true });
   const store = own.use(new DeliveryStore(join(config.dataDirectory, 'deliveries.sqlite')));
   const { webhooks } = config;
+  // A file that cannot be read is told of now, and not with the first alert.
+  for (const endpoint of webhooks.endpoints) {
+    secretsOf(endpoint);
+    keyOf(endpoint);
+  }
   const delivering = own.use(
     deliverAlerts({
       store,

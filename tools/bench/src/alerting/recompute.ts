@@ -40,7 +40,8 @@ export async function compareWithClickHouse(
   const expected: AlertRow[] = [];
   for (const firings of FIRINGS) expected.push(...(await clickhouse.query<AlertRow>(episodesOf(firings))));
   const found = await clickhouse.query<AlertRow>(`
-    SELECT JSONExtractString(detail, 'rule') AS rule,
+    -- One alert has one id; it may be recorded more than once.
+    SELECT DISTINCT JSONExtractString(detail, 'rule') AS rule,
       arrayConcat([org_id], JSONExtractKeysAndValues(detail, 'group', 'String').2) AS group,
       toString(JSONExtractInt(detail, 'since')) AS since
     FROM cairn.events WHERE kind = 'alert' AND method = 'alert/opened' AND gateway_id = '${instance}'
