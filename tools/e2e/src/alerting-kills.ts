@@ -13,7 +13,7 @@ export interface KillsOptions {
   readonly kafka: Kafka;
   readonly directory: string;
   readonly seed: number;
-  /** How many processes are killed -9: alerting mostly, one in six times Redis. */
+  /** How many processes are killed -9 at least: both instances of alerting, and Redis less often, each whenever it comes to it. */
   readonly kills: number;
   readonly say?: (text: string) => void;
 }
@@ -64,26 +64,33 @@ export async function killAlerting(options: KillsOptions): Promise<KillsVerdict>
 
   const victims = [await start('rough', 'rough-a'), await start('rough', 'rough-b')];
   const redis = parts.part('redis');
-  const random = randomOf(seed, 'kills');
-  const killed: Record<string, number> = {};
+  const killed = { alerting: 0, redis: 0 };
+  const isDone = (): boolean => killed.alerting + killed.redis >= kills;
   const load = agentsAtWork(recorder, seed);
-  for (let kill = 0; kill < kills; kill += 1) {
-    await sleep(random.between(50, 900));
-    if (random.chance(1 / 6)) {
-      await redis.kill9();
-      await sleep(random.between(0, 400));
-      await redis.start();
-      killed['redis'] = (killed['redis'] ?? 0) + 1;
-    } else {
-      const victim = victims[Math.floor(random.between(0, 2))] as ServiceProcess;
+  const killInstance = async (victim: ServiceProcess, random: Random): Promise<void> => {
+    while (!isDone()) {
+      await sleep(random.between(50, 900));
+      killed.alerting += 1;
       await victim.kill9();
       // The other one takes over now and then, when it is away for longer than a silent member keeps its partitions.
       await sleep(random.chance(0.2) ? random.between(2_000, 3_500) : random.between(0, 300));
       await victim.start();
-      killed['alerting'] = (killed['alerting'] ?? 0) + 1;
+      if (killed.alerting % 10 === 0) say(`${killed.alerting + killed.redis} of ${kills}`);
     }
-    if (kill % 10 === 9) say(`${kill + 1} of ${kills}`);
-  }
+  };
+  const killRedis = async (random: Random): Promise<void> => {
+    while (!isDone()) {
+      await sleep(random.between(1_000, 5_000));
+      killed.redis += 1;
+      await redis.kill9();
+      await sleep(random.between(0, 400));
+      await redis.start();
+    }
+  };
+  await Promise.all([
+    ...victims.map((victim, index) => killInstance(victim, randomOf(seed, `alerting-${index}`))),
+    killRedis(randomOf(seed, 'redis')),
+  ]);
   const events = await load.stop();
   await recorder.flush(60_000);
   say('the same without faults');

@@ -14,12 +14,12 @@ const GATEWAYS = 32;
 const PACE = 5_000;
 
 /**
- * `--events N` of the measured part, default 400,000; `--seconds N` of the pace, default 30; `--only rules|cost|time` one part
- * alone.
+ * `--events N` of the measured part, default 400,000; `--agents N` of each gateway, default 300; `--seconds N` of the pace,
+ * default 30; `--repeats N`, default 3; `--only rules|cost|time` one part alone.
  */
 export default async function alerting({ quick, flags, say }: SubjectOptions): Promise<Measured> {
   const { only } = flags;
-  const agents = quick ? 20 : 300;
+  const agents = Number(flags['agents'] ?? (quick ? 20 : 300));
   const measured = Number(flags['events'] ?? (quick ? 20_000 : 400_000));
   const seconds = Number(flags['seconds'] ?? (quick ? 5 : 30));
   const wants = (part: string): boolean => only === undefined || only === part;
@@ -29,7 +29,13 @@ export default async function alerting({ quick, flags, say }: SubjectOptions): P
   let time: TimeToReceiver | undefined;
   if (wants('cost') || wants('time')) {
     await using stage = await openAlertingStage(wants('cost') ? ['clickhouse'] : []);
-    if (wants('cost')) cost = await costPart(stage, { agents, measured, repeats: quick ? 1 : 3, say });
+    if (wants('cost'))
+      cost = await costPart(stage, {
+        agents,
+        measured,
+        repeats: Number(flags['repeats'] ?? (quick ? 1 : 3)),
+        say,
+      });
     if (wants('time')) {
       say(`${PACE} events a second for ${seconds} s`);
       time = await timeToReceiver(stage, 'audit.events.paced', PACE, seconds);
