@@ -38,5 +38,21 @@ export function timeOf(text: string): number {
   );
 }
 
+const SPANS: Readonly<Record<string, number>> = { m: 60e6, h: 3_600e6, d: 86_400e6 };
+
+/** A span such as 12h or 7d, in microseconds. */
+export function spanOf(text: string): number {
+  const [, count = '', unit = ''] = /^([1-9]\d{0,3})([mhd])$/.exec(text) ?? [];
+  const span = Number(count) * (SPANS[unit] ?? 0);
+  if (span > 0 && span <= 400 * 86_400e6) return span;
+  throw new InvalidArgumentError('It must be a span such as 30m, 12h or 7d, and at most 400d.');
+}
+
+/** It stands in a statement. */
+export function orgName(text: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be the name of an organisation.');
+}
+
 export const rootOption = (): Option =>
   new Option('--root <key>', 'verifier key of the root, or its file; default CAIRN_ROOT_KEY');

@@ -1,23 +1,33 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Failure, messageOf } from '@cairn/failure';
-import { type RuleFile, readRules, ruleMistakeText, runSamples, type SampleResult } from '@cairn/rules';
+import {
+  type RuleFile,
+  type RuleSet,
+  readRules,
+  ruleMistakeText,
+  runSamples,
+  type SampleResult,
+} from '@cairn/rules';
 import { visible } from '@cairn/session';
 import type { Command } from 'commander';
+import { orgName, spanOf, wholeNumber } from './arguments.ts';
 import { RULES, SAMPLES } from './config.ts';
 import { EXIT } from './exit-codes.ts';
-import type { Output } from './output.ts';
+import { type Output, tableOf } from './output.ts';
+import { replayRules } from './replay-rules.ts';
+import type { OpenTrail } from './trail.ts';
 
 /** Makes an action of a command from its work. */
 type Does = <A extends unknown[]>(
-  work: (run: { readonly output: Output }, ...own: A) => number,
+  work: (run: { readonly output: Output; readonly open: OpenTrail }, ...own: A) => Promise<number> | number,
 ) => (...own: A) => Promise<void>;
 
 /** Registers `cairn rules`. */
 export function addRulesCommand(program: Command, does: Does): void {
   const rules = program
     .command('rules')
-    .summary('check the rules of alerts and run their samples')
+    .summary('check the rules of alerts, run their samples, try them on what happened')
     .description('Checks the Sigma rules that alerts are raised by; docs/rules.md says how to write one.');
   rules
     .command('test')
@@ -35,7 +45,127 @@ export function addRulesCommand(program: Command, does: Does): void {
     .action(
       does(({ output }, path: string, { samples }: { samples: string }) => testRules(output, path, samples)),
     );
+  rules
+    .command('replay')
+    .summary('say which alerts rules would have raised')
+    .description(
+      'Reads what happened from ClickHouse, as it arrived, and holds it against rules before they are enabled: which alerts they ' +
+        'would have raised, when, for whom. Nothing is recorded and nobody is told. Exit code 1 when a rule has a mistake.',
+    )
+    .argument('<rules>', 'file or directory of rules')
+    .option('--since <span>', 'how far back, such as 12h or 7d', spanOf, 7 * DAY)
+    .option('--org <name>', 'one organisation alone', orgName)
+    .option('--with <path>', 'rules that they may count', RULES)
+    .option('--limit <count>', 'show at most so many alerts', wholeNumber(1, 1_000_000), 100)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ cairn rules replay rule.yml\n  $ cairn rules replay --since 30d --org acme rules/ --json\n',
+    )
+    .action(
+      does(({ output, open }, path: string, options: ReplayArguments) => replay(output, open, path, options)),
+    );
 }
+
+interface ReplayArguments {
+  /** Microseconds. */
+  readonly since: number;
+  readonly org?: string;
+  readonly with: string;
+  readonly limit: number;
+}
+
+const HOUR = 3_600_000_000;
+const DAY = 24 * HOUR;
+/** Of alerting, by default (services/alerting, config.ts). */
+const BOUNDS = { lateness: HOUR / 4, ahead: HOUR / 30 };
+const QUIET = HOUR;
+
+/**
+ * `cairn rules replay`. Windows are filled for as long as the longest timespan before the beginning, and not longer than what is
+ * replayed.
+ */
+async function replay(
+  output: Output,
+  open: OpenTrail,
+  path: string,
+  { since, org, with: others, limit }: ReplayArguments,
+): Promise<number> {
+  const files = filesAt(path);
+  const named = new Set(files.map(({ file }) => basename(file)));
+  const counted = filesAt(others).filter(({ file }) => !named.has(basename(file)));
+  const { rules, mistakes } = readRules([...files, ...counted]);
+  for (const mistake of mistakes) {
+    output.value({ mistake });
+    output.line(visible(`mistake  ${ruleMistakeText(mistake)}`));
+  }
+  const own = new Set(files.map(({ file }) => file));
+  const told = [...rules.detections, ...rules.correlations].filter(
+    ({ file, alerts }) => alerts && own.has(file),
+  );
+  if (told.length === 0) {
+    output.note(`No rule of ${path} raises alerts.`);
+    return EXIT.failed;
+  }
+  const tried = needed(rules, new Set(told.map(({ id }) => id)));
+  const until = Date.now() * 1_000;
+  const warmUp = Math.min(since, Math.max(QUIET, ...tried.correlations.map(({ timespan }) => timespan)));
+  const shown: string[][] = [];
+  const counts = new Map<string, number>();
+  await using trail = open();
+  const { events, alerts } = await replayRules(trail, tried, {
+    since: until - since,
+    until,
+    warmUp,
+    org,
+    told: new Set(told.map(({ id }) => id)),
+    bounds: BOUNDS,
+    quiet: QUIET,
+    onAlert(alert) {
+      const { rule, group, groupBy, ...facts } = alert;
+      counts.set(rule.title, (counts.get(rule.title) ?? 0) + 1);
+      if (shown.length >= limit) return;
+      const values = Object.fromEntries(groupBy.map((name, index) => [name, group[index] ?? '']));
+      output.value({
+        alert: { rule: rule.id, title: rule.title, level: rule.level, group: values, ...facts },
+      });
+      const who = groupBy.slice(1).map((name, index) => `${name}=${group[index + 1] ?? ''}`);
+      shown.push([
+        textOf(facts.since),
+        textOf(facts.until),
+        rule.level,
+        group[0] ?? '',
+        rule.title,
+        String(facts.firings),
+        String(facts.peak),
+        who.join(' '),
+        facts.events.at(-1) ?? '',
+      ]);
+    },
+    onHour: () => {},
+  });
+  const header = ['BEGAN (UTC)', 'LAST', 'LEVEL', 'ORG', 'RULE', 'FIRED', 'MOST', 'GROUP', 'AN EVENT'];
+  if (shown.length > 0) for (const line of tableOf(header, shown)) output.line(line);
+  output.note(
+    `${alerts} alerts over ${events} events; windows were filled from ${textOf(until - since - warmUp)} on.`,
+  );
+  for (const [title, count] of counts) output.note(visible(`${count} of ${title}`));
+  return mistakes.length > 0 ? EXIT.failed : EXIT.ok;
+}
+
+/** These rules and what they count, in any depth. */
+function needed(rules: RuleSet, ids: ReadonlySet<string>): RuleSet {
+  const wanted = new Set(ids);
+  for (const { id, sources } of rules.correlations.toReversed())
+    if (wanted.has(id)) for (const { rule } of sources) wanted.add(rule);
+  return {
+    ...rules,
+    detections: rules.detections.filter(({ id }) => wanted.has(id)),
+    correlations: rules.correlations.filter(({ id }) => wanted.has(id)),
+  };
+}
+
+const textOf = (micros: number): string =>
+  new Date(micros / 1_000).toISOString().slice(0, 19).replace('T', ' ');
 
 /** `cairn rules test`: mistakes first, then every sample and what came of it. */
 export function testRules(output: Output, rulesPath: string, samplesPath: string): number {

@@ -7,14 +7,8 @@ export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(te
 /** @throws TypeError when the bytes are not UTF-8. */
 export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-
 /** Lower-case hex. */
-export function hexOf(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += HEX[byte];
-  return text;
-}
+export const hexOf = (bytes: Uint8Array): string => bytes.toHex();
 
 /** @throws RangeError when the text is not hex of whole bytes. */
 export function bytesOfHex(text: string): Uint8Array<ArrayBuffer> {

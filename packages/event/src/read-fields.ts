@@ -7,9 +7,10 @@ import { releasedSchema } from './schemas.ts';
 type Read = (bytes: Uint8Array, cursor: { at: number }) => unknown;
 
 /**
- * Reads some fields of a walked datum where they lie; the others stay unread.
+ * Gives some fields of a walked datum where they lie. Each is read when it is asked for, and once.
  *
  * @param places where each field begins, as `walkDatum` noted, counted from the datum's first byte.
+ * @returns always the same object: it is this datum's until the next call, and for as long as its bytes and places stay.
  */
 export type FieldReader = (
   bytes: Uint8Array,
@@ -31,19 +32,34 @@ export function fieldReader(
 ): FieldReader {
   const named = new Map<string, Read>();
   const today = new Map(SCHEMAS.at(-1)?.schema.fields.map(({ name, type }) => [name, type]));
-  const wanted = releasedSchema(schemaId).schema.fields.flatMap(({ name, type }, index) => {
-    // Every type is visited, so that a name which a later field refers to is known where it is defined.
-    const read = readerOf(type, named, today.get(name));
-    return fields.has(name as keyof AuditEvent) ? [{ name, index, read }] : [];
-  });
   const cursor = { at: 0 };
-  return (bytes, start, places, into = 0) => {
-    const event: Record<string, unknown> = {};
-    for (const { name, index, read } of wanted) {
-      cursor.at = start + places[into + index]!;
-      event[name] = read(bytes, cursor);
-    }
-    return event as Partial<AuditEvent>;
+  let bytes = new Uint8Array();
+  let places = new Uint16Array();
+  let [start, into, datum] = [0, 0, 0];
+  const event = {};
+  for (const [index, { name, type }] of releasedSchema(schemaId).schema.fields.entries()) {
+    // Every type is visited, so that a name which a later field refers to is known where it is defined.
+    const read = type === 'string' ? recurringText() : readerOf(type, named, today.get(name));
+    if (!fields.has(name as keyof AuditEvent)) continue;
+    let value: unknown;
+    let readOf = 0;
+    Object.defineProperty(event, name, {
+      enumerable: true,
+      get() {
+        if (readOf === datum) return value;
+        cursor.at = start + places[into + index]!;
+        value = read(bytes, cursor);
+        readOf = datum;
+        return value;
+      },
+    });
+  }
+  return (itsBytes, itsStart, itsPlaces, itsInto = 0) => {
+    bytes = itsBytes as Uint8Array<ArrayBuffer>;
+    places = itsPlaces as Uint16Array<ArrayBuffer>;
+    [start, into] = [itsStart, itsInto];
+    datum += 1;
+    return event;
   };
 }
 
@@ -124,6 +140,40 @@ const PRIMITIVES: Readonly<Record<string, Read>> = {
     return bytes.slice(cursor.at, (cursor.at += size));
   },
 };
+
+/** Texts of one field that are remembered. A power of two. */
+const RECURRING_MAX = 8_192;
+
+/**
+ * Agents, tools and servers come again and again. The same bytes give the very same text, whose hash a Map then knows and whose
+ * making is saved; of two texts that share a place the later one stays.
+ */
+function recurringText(): Read {
+  const texts: (string | undefined)[] = new Array(RECURRING_MAX).fill(undefined);
+  return (bytes, cursor) => {
+    const size = long(bytes, cursor);
+    const start = cursor.at;
+    cursor.at += size;
+    if (size > 64) return shortText(bytes, start, size);
+    let hash = size;
+    for (let at = start; at < start + size; at += 1) hash = (Math.imul(hash, 31) + bytes[at]!) | 0;
+    const place = (hash ^ (hash >>> 15)) & (RECURRING_MAX - 1);
+    const known = texts[place];
+    if (known !== undefined && isText(known, bytes, start, size)) return known;
+    const text = shortText(bytes, start, size);
+    texts[place] = text;
+    return text;
+  };
+}
+
+function isText(text: string, bytes: Uint8Array, start: number, size: number): boolean {
+  if (text.length !== size) return false;
+  for (let at = 0; at < size; at += 1) {
+    const byte = bytes[start + at]!;
+    if (byte >= 0x80 || text.charCodeAt(at) !== byte) return false;
+  }
+  return true;
+}
 
 /** Zigzag varint (Avro 1.11, "Binary Encoding"). Numbers of an event are below 2^53; the walk has seen to it. */
 function long(bytes: Uint8Array, cursor: { at: number }): number {

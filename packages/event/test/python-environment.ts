@@ -3,34 +3,41 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '@cairn/failure';
 
-const FASTAVRO = 'fastavro==1.13.1';
-/** zstandard for containers; keys and signatures. */
-const BESIDE = ['backports.zstd==1.8.0', 'cryptography==50.0.2'];
-const directory = join(import.meta.dirname, '..', '..', '..', '.local', 'cache', 'python');
+const CACHE = join(import.meta.dirname, '..', '..', '..', '.local', 'cache');
 
-/** A Python with fastavro, made once. @throws Failure `tool.missing` with what to install. */
-export function pythonWithFastavro(): string {
+/** A Python with fastavro, and with zstandard for containers, keys and signatures. */
+export const pythonWithFastavro = (): string =>
+  pythonWith(
+    'python',
+    ['fastavro==1.13.1', 'backports.zstd==1.8.0', 'cryptography==50.0.2'],
+    ['fastavro', 'cryptography', 'backports.zstd'],
+  );
+
+/**
+ * A Python with these packages, made once.
+ *
+ * @param name of its folder in the cache. @param modules by which it is seen whether they are there.
+ * @throws Failure `tool.missing` with what to install.
+ */
+export function pythonWith(name: string, packages: readonly string[], modules: readonly string[]): string {
+  const directory = join(CACHE, name);
   const python = join(directory, 'bin', 'python');
-  if (
-    existsSync(python) &&
-    spawnSync(python, ['-c', 'import fastavro, cryptography, backports.zstd']).status === 0
-  )
+  if (existsSync(python) && spawnSync(python, ['-c', `import ${modules.join(', ')}`]).status === 0)
     return python;
   mkdirSync(directory, { recursive: true });
+  const made = (): boolean => spawnSync('python3', ['-m', 'venv', directory]).status === 0;
   if (!made() && process.getuid?.() === 0) {
     // Debian ships venv apart from Python.
     spawnSync('apt-get', ['-qq', 'update']);
     spawnSync('env', ['DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-y', 'install', 'python3-venv']);
   }
   const installed =
-    made() && spawnSync(python, ['-m', 'pip', 'install', '-q', FASTAVRO, ...BESIDE], { encoding: 'utf8' });
+    made() && spawnSync(python, ['-m', 'pip', 'install', '-q', ...packages], { encoding: 'utf8' });
   if (installed && installed.status === 0) return python;
   throw new Failure({
     code: 'tool.missing',
     retry: 'no',
-    message: `a Python with ${FASTAVRO} could not be made: ${installed ? installed.stderr.slice(-300) : 'python3 -m venv failed'}`,
+    message: `a Python with ${packages.join(' and ')} could not be made: ${installed ? installed.stderr.slice(-300) : 'python3 -m venv failed'}`,
     mend: 'On Debian: apt-get install -y python3 python3-venv; and check that the package index can be reached.',
   });
 }
-
-const made = (): boolean => spawnSync('python3', ['-m', 'venv', directory]).status === 0;

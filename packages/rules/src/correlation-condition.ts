@@ -10,6 +10,8 @@ export interface CorrelationCondition {
   readonly least: number;
   /** More than this many events are counted alike. */
   readonly enough: number;
+  /** The condition cannot hold for more; infinite where it can. */
+  readonly most: number;
   /** Once it holds for a measure it holds for every greater one. */
   readonly rising: boolean;
   /** For `value_count`. */
@@ -34,6 +36,13 @@ const OPERATORS: Readonly<
   lte: { sign: '<=', holds: (value, limit) => value <= limit },
   eq: { sign: '=', holds: (value, limit) => value === limit },
   neq: { sign: '!=', holds: (value, limit) => value !== limit },
+};
+
+/** Above what a measure can no longer hold. */
+const CEILINGS: Readonly<Record<string, (limit: number) => number>> = {
+  lt: (limit) => limit - 1,
+  lte: (limit) => limit,
+  eq: (limit) => limit,
 };
 
 /** At least this many; the default of `temporal` is all of its rules. */
@@ -77,8 +86,12 @@ function conditionOf(
   const enough = Math.max(...limits.map(({ limit }) => limit)) + 1;
   let least = 1;
   while (least < enough && !holds(least)) least += 1;
+  const most = Math.min(
+    ...limits.map(({ operator, limit }) => CEILINGS[operator]?.(limit) ?? Number.POSITIVE_INFINITY),
+  );
   return {
     holds,
+    most,
     text: tests.map(({ sign, limit }) => `${sign} ${limit}`).join(' and '),
     least,
     enough,
@@ -122,6 +135,7 @@ export function readExtendedCondition(
     text,
     least: asksForAbsence ? 0 : 1,
     enough: 1,
+    most: Number.POSITIVE_INFINITY,
     rising: !asksForAbsence,
     field: undefined,
     extended: { holdsFor: test, wanted, asksForAbsence },

@@ -1,4 +1,10 @@
+import { HOUR } from './baseline.ts';
+import type { Correlation, Micros } from './rule.ts';
 import type { Episode, Firing } from './window.ts';
+
+/** How far apart two firings of one alert may end. An hour that is unusual goes on in the next one. */
+export const episodeSpan = ({ timespan, baseline }: Correlation): Micros =>
+  baseline === undefined ? timespan : HOUR + timespan;
 
 /**
  * Takes a firing, in the order of their ends, into the alert that it belongs to.
@@ -10,7 +16,8 @@ export function continueEpisode(
   episode: Episode | undefined,
   { window, correlation, end, measure }: Firing,
 ): { readonly episode: Episode; readonly opened: boolean } {
-  const goesOn = episode !== undefined && end >= episode.since && end <= episode.until + correlation.timespan;
+  const goesOn =
+    episode !== undefined && end >= episode.since && end <= episode.until + episodeSpan(correlation);
   if (!goesOn) {
     return { episode: { window, since: end, until: end, peak: measure, firings: 1 }, opened: true };
   }

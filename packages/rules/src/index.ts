@@ -7,10 +7,32 @@ export {
   judgeVolume,
   WEEK,
 } from './baseline.ts';
-export { continueEpisode, episodesOf } from './episode.ts';
+export { type BelievedTimes, believedTime } from './believed-time.ts';
+export { continueEpisode, episodeSpan, episodesOf } from './episode.ts';
 export { fieldNames } from './field.ts';
-export { type FoldedBatch, foldBatch, foldFirings, type Match, windowKey } from './fold-batch.ts';
-export { closesNext, judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
+export {
+  type FoldedBatch,
+  type Folding,
+  foldBatch,
+  foldFirings,
+  type Match,
+  startFolding,
+} from './fold-batch.ts';
+export {
+  closesNext,
+  historyIn,
+  judgeBaseline,
+  judgeClosed,
+  judgeWindow,
+  type WindowView,
+} from './judge-window.ts';
+export {
+  BASELINE_ROWS_MAX,
+  type BaselineQuestion,
+  baselineAdditions,
+  baselineQuestions,
+  hourBegun,
+} from './learn-baseline.ts';
 export {
   createEvaluator,
   createMemoryWindows,
@@ -35,13 +57,15 @@ export type {
   RuleSet,
 } from './rule.ts';
 export { runSamples, type SampleFile, type SampleResult } from './samples.ts';
+export { eventOfRow, NOT_IN_TABLE, tableColumns } from './table-events.ts';
 export {
   type Cell,
   type Episode,
   EVIDENCE_MAX,
   type Firing,
-  keptFrom,
+  keptSpan,
   mergeCells,
   trimCells,
   type WindowAddition,
+  windowKey,
 } from './window.ts';

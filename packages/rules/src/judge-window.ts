@@ -1,6 +1,6 @@
-import { type BaselineTerms, type History, HOUR, type Judgement, judgeVolume } from './baseline.ts';
+import { type BaselineTerms, type History, HOUR, type Judgement, judgeVolume, WEEK } from './baseline.ts';
 import type { Correlation, Micros } from './rule.ts';
-import { type Cell, EVIDENCE_MAX, type Firing } from './window.ts';
+import { type Cell, EVIDENCE_MAX, type Firing, windowKey } from './window.ts';
 
 /** A window as it stands after an addition was merged. */
 export interface WindowView {
@@ -34,12 +34,32 @@ export function judgeWindow(view: WindowView, from: Micros, to: Micros): Firing[
     }
     if (tick < from) continue;
     if (tick > to + correlation.timespan) break;
-    const value = measure.value(cells, start, end + 1);
-    const fires =
-      correlation.holdsFor === undefined ? correlation.holds(value) : correlation.holdsFor(measure.seen());
-    if (fires) firings.push(firingOf(view, tick - correlation.timespan, tick, value, start, end + 1));
+    const value = heldMeasure(correlation, measure, cells, start, end);
+    if (value !== undefined)
+      firings.push(firingOf(view, tick - correlation.timespan, tick, value, start, end + 1));
   }
   return firings;
+}
+
+/** What a window measures that ends with this cell, if the condition holds for it. */
+function heldMeasure(
+  correlation: Correlation,
+  measure: Measure,
+  cells: readonly Cell[],
+  start: number,
+  end: number,
+): number | undefined {
+  const { holds, holdsFor, type, cellWidth, cellCountMax } = correlation;
+  const value = measure.value(cells, start, end + 1);
+  if (holdsFor !== undefined) return holdsFor(measure.seen()) ? value : undefined;
+  if (holds(value)) return value;
+  if (type !== 'event_count' || cellWidth === 1 || cellCountMax === Number.POSITIVE_INFINITY)
+    return undefined;
+  // The events of a wide cell came one after the other, and what no longer holds for the last held for one before it.
+  const before = value - (cells[end] as Cell).count;
+  for (let passed = before + 1; passed < value && passed <= cellCountMax; passed += 1)
+    if (holds(passed)) return passed;
+  return undefined;
 }
 
 /**
@@ -71,6 +91,21 @@ export function closesNext(view: WindowView, after: Micros): Micros | undefined 
 }
 
 /**
+ * What a baseline window knows of the same hour in the weeks before this one: a count for each week since the first in which the
+ * group did anything in that hour.
+ */
+export function historyIn({ cells, correlation }: WindowView, hour: Micros): History {
+  const { weeks } = correlation.baseline as BaselineTerms;
+  const known = cells[0]?.tick ?? hour;
+  const counts: number[] = [];
+  for (let week = 1; week <= weeks && hour - week * WEEK >= known; week += 1) {
+    const at = hour - week * WEEK;
+    counts.push(cells.reduce((sum, { tick, count }) => (tick === at ? sum + count : sum), 0));
+  }
+  return { counts };
+}
+
+/**
  * Whether this hour's count of a `baseline` window is unusual for its group, and why.
  *
  * @param hour first instant of an hour; the history is of the same hour in the weeks before it.
@@ -83,7 +118,9 @@ export function judgeBaseline(
   const [begin, behind] = spanOf(view.cells, hour, hour);
   const count = view.cells.slice(begin, behind).reduce((sum, cell) => sum + cell.count, 0);
   const judgement = judgeVolume(view.correlation.baseline as BaselineTerms, count, history);
-  const firing = judgement.unusual ? firingOf(view, hour, hour + HOUR - 1, count, begin, behind) : undefined;
+  // An alert goes on from one hour of the week into the next.
+  const whole = { ...view, window: windowKey(view.correlation, view.group) };
+  const firing = judgement.unusual ? firingOf(whole, hour, hour + HOUR - 1, count, begin, behind) : undefined;
   return { judgement, firing };
 }
 

@@ -1,8 +1,8 @@
 import type { History } from './baseline.ts';
 import { foldBatch, foldFirings, type Match } from './fold-batch.ts';
-import { judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
-import type { Correlation, Micros, RuleEvent, RuleSet } from './rule.ts';
-import { type Cell, type Firing, keptFrom, mergeCells, trimCells, type WindowAddition } from './window.ts';
+import { historyIn, judgeBaseline, judgeClosed, judgeWindow, type WindowView } from './judge-window.ts';
+import type { Micros, RuleEvent, RuleSet } from './rule.ts';
+import { type Cell, type Firing, keptSpan, mergeCells, trimCells, type WindowAddition } from './window.ts';
 
 /** Windows in memory: the reference that other stores are held to, and what replays use. */
 export interface MemoryWindows {
@@ -10,6 +10,8 @@ export interface MemoryWindows {
   add(additions: readonly WindowAddition[]): WindowView[];
   /** All windows of the correlations that are judged at their close. */
   open(): WindowView[];
+  /** Forgets the windows that nothing which is on time by this instant can change. */
+  forget(upTo: Micros): void;
 }
 
 /** @param lateness how far behind the newest event of its window an event may come and still be counted as on time. */
@@ -20,12 +22,16 @@ export function createMemoryWindows(lateness: Micros): MemoryWindows {
       additions.flatMap((addition) => {
         const { window, correlation, group } = addition;
         const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
-        const from = keptFrom(correlation, merged.at(-1)?.tick ?? 0, lateness);
+        const from = (merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
         const view = { window, correlation, group, cells: trimCells(correlation, merged, from) };
         windows.set(window, view);
         return totalOf(merged) >= correlation.floor ? [{ ...view, cells: merged }] : [];
       }),
     open: () => [...windows.values()].filter(({ correlation }) => correlation.judgedAt === 'close'),
+    forget(upTo) {
+      for (const [window, { correlation, cells }] of windows)
+        if ((cells.at(-1)?.tick ?? 0) + keptSpan(correlation, lateness) < upTo) windows.delete(window);
+    },
   };
 }
 
@@ -41,20 +47,24 @@ export interface Outcome {
 
 /** Rules evaluated from beginning to end in memory. */
 export interface Evaluator {
-  /** Events in the order of their log. */
-  take(events: readonly RuleEvent[]): Outcome;
+  /** Events in the order of their log. @param timeOf when each counts as having happened; default its own time. */
+  take(events: readonly RuleEvent[], timeOf?: (event: RuleEvent, index: number) => Micros): Outcome;
+  /** What groups did before: cells of whole hours for `baseline` windows. Nothing fires. */
+  learn(additions: readonly WindowAddition[]): void;
   /** Event time has passed this instant: windows that ended by then are judged. */
   close(upTo: Micros): Firing[];
+  /** Forgets the windows that nothing which is on time by this instant can change. */
+  forget(upTo: Micros): void;
 }
 
 /** What a group did in the same hour of the weeks before. Asked for `baseline` correlations only. */
-export type HistoryOf = (correlation: Correlation, group: readonly string[], hour: Micros) => History;
+export type HistoryOf = (view: WindowView, hour: Micros) => History;
 
-/** @param historyOf default: nothing is known of any group. */
+/** @param historyOf default: what its window knows. */
 export function createEvaluator(
   rules: RuleSet,
   lateness: Micros,
-  historyOf: HistoryOf = () => ({ counts: [] }),
+  historyOf: HistoryOf = historyIn,
 ): Evaluator {
   const windows = createMemoryWindows(lateness);
   let closed = Number.NEGATIVE_INFINITY;
@@ -65,7 +75,7 @@ export function createEvaluator(
       const ticks = (added.get(view.window) ?? []).map(({ tick }) => tick);
       if (view.correlation.type !== 'baseline') return judgeWindow(view, ticks[0] ?? 0, ticks.at(-1) ?? 0);
       return [...new Set(ticks)].flatMap((hour) => {
-        const { firing } = judgeBaseline(view, hour, historyOf(view.correlation, view.group, hour));
+        const { firing } = judgeBaseline(view, hour, historyOf(view, hour));
         return firing ?? [];
       });
     });
@@ -80,10 +90,12 @@ export function createEvaluator(
   ];
 
   return {
-    take(events) {
-      const { matches, additions } = foldBatch(rules, events);
+    take(events, timeOf) {
+      const { matches, additions } = foldBatch(rules, events, timeOf);
       return { matches, firings: eachOnce(withChained(judge(additions))) };
     },
+    learn: (additions) => void windows.add(additions),
+    forget: (upTo) => windows.forget(upTo),
     close(upTo) {
       const firings = windows.open().flatMap((view) => judgeClosed(view, closed, upTo));
       closed = Math.max(closed, upTo);

@@ -31,7 +31,6 @@ export interface CorrelationReading {
   readonly correlation: Omit<Correlation, 'alerts'>;
   /** Whether the rules that it counts also alert by themselves. */
   readonly generate: boolean;
-  readonly fieldsRead: ReadonlySet<FieldName>;
 }
 
 /**
@@ -68,7 +67,7 @@ export function readCorrelation(
     const counted = condition.field && fieldOf(namedBy(condition.field));
     return {
       rule: rule.id,
-      groupOf: (event) => groupOf(groups, event),
+      groupFields: groups.map((field) => (event) => textFrom(field, event)),
       valueOf: counted && ((event) => textFrom(counted, event)),
       groupFrom: undefined,
     };
@@ -82,6 +81,7 @@ export function readCorrelation(
       'a baseline is kept by the hour; write timespan: 1h',
     );
   const absence = condition.extended?.asksForAbsence === true;
+  const baseline = type === 'baseline' ? baselineOf(entry(entries, 'condition'), found) : undefined;
   return {
     correlation: {
       ...head,
@@ -91,17 +91,18 @@ export function readCorrelation(
       groupBy: ['org_id', ...groupBy.map(({ name }) => name)],
       timespan,
       ...keptCells(type, timespan, condition, exact),
-      floor: absence ? 0 : condition.least,
+      // An hour alone must be above it.
+      floor: absence ? 0 : baseline ? Math.floor(baseline.atLeast) + 1 : condition.least,
       judgedAt: absence ? 'close' : 'event',
       holds: condition.holds,
       condition: condition.text,
       holdsFor: condition.extended?.holdsFor,
       anchors: absence ? (condition.extended?.wanted ?? new Set()) : new Set(),
       depth: Math.max(...rules.map(({ rule }) => (rule.kind === 'correlation' ? rule.depth + 1 : 0))),
-      baseline: type === 'baseline' ? baselineOf(entry(entries, 'condition'), found) : undefined,
+      baseline,
+      fieldsRead,
     },
     generate: generateOf(entry(entries, 'generate')),
-    fieldsRead,
   };
 }
 
@@ -200,16 +201,6 @@ function groupField(name: string, offset: number): Field {
   return field;
 }
 
-function groupOf(fields: readonly Field[], event: RuleEvent): readonly string[] | undefined {
-  const values: string[] = [];
-  for (const field of fields) {
-    const text = textFrom(field, event);
-    if (text === undefined) return undefined;
-    values.push(text);
-  }
-  return values;
-}
-
 function textFrom({ read }: Field, event: RuleEvent): string | undefined {
   const value = read(event);
   return value === undefined ? undefined : fold(String(value));
@@ -238,7 +229,7 @@ function chainedSource(
     throw new RuleError(field?.offset ?? groupBy[0]?.offset ?? 0, `${type} cannot count a correlation`);
   return {
     rule: inner.id,
-    groupOf: () => undefined,
+    groupFields: [],
     valueOf: undefined,
     groupFrom: groupBy.map(placeOf),
   };
@@ -266,23 +257,38 @@ function conditionOf(
   return condition;
 }
 
-/** Counts that need many events are kept in cells of a sixtieth of their time, so that their state stays small. */
+/** Counts that need many events or reach far back are kept in cells of a sixtieth of their time, so that their state stays small. */
 function keptCells(
   type: Correlation['type'],
   timespan: Micros,
-  { rising, enough }: CorrelationCondition,
+  { rising, enough, most }: CorrelationCondition,
   exact: boolean,
-): Pick<Correlation, 'cellWidth' | 'cellsMax'> {
-  if (type === 'baseline') return { cellWidth: HOUR, cellsMax: 8 };
-  if (exact) return { cellWidth: 1, cellsMax: Number.MAX_SAFE_INTEGER };
-  if (type === 'event_count' && rising && enough > EXACT_COUNT_MAX)
-    return { cellWidth: wideCell(timespan), cellsMax: 1_024 };
-  if (type === 'event_count') return { cellWidth: 1, cellsMax: Math.max(64, 2 * enough) };
-  if (type === 'value_count' && rising && enough > EXACT_VALUES_MAX)
-    return { cellWidth: wideCell(timespan), cellsMax: 65_536 };
-  return { cellWidth: 1, cellsMax: 1_024 };
+): Pick<Correlation, 'cellWidth' | 'cellsMax' | 'cellCountMax'> {
+  const everyEvent = Number.POSITIVE_INFINITY;
+  if (type === 'baseline') return { cellWidth: HOUR, cellsMax: WEEKS_MAX + 1, cellCountMax: everyEvent };
+  if (exact) return { cellWidth: 1, cellsMax: Number.MAX_SAFE_INTEGER, cellCountMax: everyEvent };
+  const cellWidth = wideCell(timespan);
+  if (type === 'event_count') {
+    const isWide = timespan >= LONG || (rising && enough > EXACT_COUNT_MAX);
+    if (!isWide) return { cellWidth: 1, cellsMax: Math.max(64, 2 * enough), cellCountMax: everyEvent };
+    // Beyond this nothing holds, for the cell's next event and for later cells.
+    if (most < everyEvent)
+      return { cellWidth, cellsMax: Math.max(64, 2 * enough), cellCountMax: Math.max(1, most) };
+    return { cellWidth, cellsMax: 1_024, cellCountMax: everyEvent };
+  }
+  if (type === 'value_count') {
+    const isWide = timespan >= LONG || (rising && enough > EXACT_VALUES_MAX);
+    return isWide
+      ? { cellWidth, cellsMax: 65_536, cellCountMax: 1 }
+      : { cellWidth: 1, cellsMax: 1_024, cellCountMax: 1 };
+  }
+  return { cellWidth: 1, cellsMax: 1_024, cellCountMax: everyEvent };
 }
 
+/** A baseline asks for no more weeks; its windows hold one cell for each. */
+const WEEKS_MAX = 52;
+/** From here on nobody asks for the second. */
+const LONG: Micros = 24 * HOUR;
 const EXACT_COUNT_MAX = 101;
 const EXACT_VALUES_MAX = 33;
 /** Seconds that divide minutes, hours and days. */
@@ -305,15 +311,16 @@ function baselineOf(found: Entry | undefined, { offset }: Entry): BaselineTerms 
     );
   const entries = entriesOf(found.value, 'condition', found.offset);
   checkKeys(entries, BASELINE_KEYS, 'the condition of a baseline');
-  const number = (key: string, otherwise: number | undefined, least: number): number => {
+  const number = (key: string, otherwise: number | undefined, least: number, most = Infinity): number => {
     const item = entry(entries, key);
     if (item === undefined && otherwise !== undefined) return otherwise;
     if (item === undefined) throw new RuleError(found.offset, `the condition of a baseline must say ${key}`);
     const value = scalarOf(item.value, key, item.offset);
-    if (typeof value === 'number' && value >= least) return value;
-    throw new RuleError(startOf(item.value, item.offset), `${key} takes a number from ${least} on`);
+    if (typeof value === 'number' && value >= least && value <= most) return value;
+    const to = most === Infinity ? 'on' : `to ${most}`;
+    throw new RuleError(startOf(item.value, item.offset), `${key} takes a number from ${least} ${to}`);
   };
-  const weeks = number('weeks', 8, 1);
+  const weeks = number('weeks', 8, 1, WEEKS_MAX);
   return {
     deviations: number('deviations', undefined, 0),
     atLeast: number('at_least', undefined, 0),

@@ -104,7 +104,7 @@ export function readRules(files: readonly RuleFile[], options: RuleOptions = {})
       return draft && compile(draft);
     };
     const reading = readCorrelation(head, correlation, find, known, options.exact === true);
-    for (const column of reading.fieldsRead) fieldsRead.add(column);
+    for (const column of reading.correlation.fieldsRead) fieldsRead.add(column);
     const generate = entry(entries, 'generate');
     const alsoAlone =
       reading.generate ||

@@ -49,11 +49,16 @@ export interface Correlation extends RuleHead {
   readonly timespan: Micros;
   /**
    * Event times are rounded down to whole cells of this width before they are counted. 1 is exact. Wider cells are for
-   * counts that need many events: a window then reaches up to one cell further back.
+   * counts that need many events or reach far back: a window then reaches up to one cell further back.
    */
   readonly cellWidth: Micros;
   /** How many cells of one window are worth keeping; the latest ones. */
   readonly cellsMax: number;
+  /**
+   * A cell that has so many events counts no more of them: nothing that is judged would change. 1 where only presence counts,
+   * infinite where every event does.
+   */
+  readonly cellCountMax: number;
   /** The condition cannot hold while the counts of all cells of a window add up to less. */
   readonly floor: number;
   /**
@@ -72,13 +77,15 @@ export interface Correlation extends RuleHead {
   /** 0 when all its sources are detections; else one more than the highest of the correlations that it counts. */
   readonly depth: number;
   readonly baseline: BaselineTerms | undefined;
+  /** For its groups and values; the rules that it counts read their own. */
+  readonly fieldsRead: ReadonlySet<FieldName>;
 }
 
 export interface CorrelationSource {
   /** `id` of the detection or correlation. */
   readonly rule: string;
-  /** Group of an event that this rule matched, without `org_id`; undefined when a value is absent: it is not counted. */
-  readonly groupOf: (event: RuleEvent) => readonly string[] | undefined;
+  /** Values of the group of an event that this rule matched, without `org_id`; where one is absent the event is not counted. */
+  readonly groupFields: readonly ((event: RuleEvent) => string | undefined)[];
   /** For `value_count`: the value that is counted, lower case as Sigma compares; undefined when absent. */
   readonly valueOf: ((event: RuleEvent) => string | undefined) | undefined;
   /** When the source is a correlation: where in its group (`groupBy`) each value of this group stands. */

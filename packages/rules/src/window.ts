@@ -10,7 +10,8 @@
 //
 // Whoever keeps windows outside (Redis) needs to do three things with a batch, in one step with the partition's high-water
 // offset: merge cells (`mergeCells`), give back the merged cells where the counts reach the floor (`Correlation.floor`), and
-// then forget what need not be kept (`keptFrom`, `trimCells`). Judging is done here, on the cells that came back.
+// then forget what need not be kept (`keptSpan`, `trimCells`). Judging is done here, on the cells that came back.
+import { HOUR, WEEK } from './baseline.ts';
 import type { Correlation, Micros } from './rule.ts';
 
 /** Events of one window that share a tick and a label. */
@@ -67,11 +68,16 @@ export interface Episode {
 
 export const EVIDENCE_MAX = 64;
 
-/** Cells of a window whose newest is at `newest` stay from this tick on; those before can no longer matter. */
-export function keptFrom(correlation: Correlation, newest: Micros, lateness: Micros): Micros {
+/** The key of a window: equal for equal groups, whatever the process. @param part of a baseline, the hour of the week. */
+export function windowKey({ id }: Correlation, group: readonly string[], part = ''): string {
+  return JSON.stringify(part === '' ? [id, ...group] : [id, ...group, part]);
+}
+
+/** How long cells of a window matter, microseconds; for a baseline as long as it looks back. */
+export function keptSpan({ timespan, baseline, judgedAt }: Correlation, lateness: Micros): Micros {
+  if (baseline !== undefined) return baseline.weeks * WEEK + HOUR + lateness;
   // One that is judged at its close must still be there when its time is over.
-  const needed = correlation.judgedAt === 'close' ? 2 * correlation.timespan : correlation.timespan;
-  return newest - needed - lateness;
+  return (judgedAt === 'close' ? 2 * timespan : timespan) + lateness;
 }
 
 /** The window after an addition: cells by tick, then label. The one that was there first keeps its event id. */

@@ -1,31 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { Failure } from '@cairn/failure';
+import { pythonWith } from '../../event/test/python-environment.ts';
 
-const PACKAGES = ['pysigma==2.0.1', 'pysigma-backend-sqlite==2.1.1'];
-const directory = join(import.meta.dirname, '..', '..', '..', '.local', 'cache', 'python-sigma');
-
-/** A Python with pySigma and its SQLite backend, made once. @throws Failure `tool.missing` with what to install. */
-export function pythonWithPysigma(): string {
-  const python = join(directory, 'bin', 'python');
-  if (existsSync(python) && spawnSync(python, ['-c', 'import sigma.backends.sqlite']).status === 0)
-    return python;
-  mkdirSync(directory, { recursive: true });
-  if (!made() && process.getuid?.() === 0) {
-    // Debian ships venv apart from Python.
-    spawnSync('apt-get', ['-qq', 'update']);
-    spawnSync('env', ['DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-y', 'install', 'python3-venv']);
-  }
-  const installed =
-    made() && spawnSync(python, ['-m', 'pip', 'install', '-q', ...PACKAGES], { encoding: 'utf8' });
-  if (installed && installed.status === 0) return python;
-  throw new Failure({
-    code: 'tool.missing',
-    retry: 'no',
-    message: `a Python with ${PACKAGES.join(' and ')} could not be made: ${installed ? installed.stderr.slice(-300) : 'python3 -m venv failed'}`,
-    mend: 'On Debian: apt-get install -y python3 python3-venv; and check that the package index can be reached.',
-  });
-}
-
-const made = (): boolean => spawnSync('python3', ['-m', 'venv', directory]).status === 0;
+/** A Python with pySigma and its SQLite backend. */
+export const pythonWithPysigma = (): string =>
+  pythonWith('python-sigma', ['pysigma==2.0.1', 'pysigma-backend-sqlite==2.1.1'], ['sigma.backends.sqlite']);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Alert, LEVELS } from './alert.ts';
 import { type NetworkRules, refusalOfUrl } from './allow-address.ts';
 import { FORMATS } from './format-alert.ts';
+import { keyOfFile, secretsOfFile } from './secret-file.ts';
 import { signerOf } from './sign-webhook.ts';
 
 const secret = z.string().refine(isSecret, {
@@ -16,8 +17,12 @@ const endpointSchema = z
     format: z.enum(FORMATS).default('json'),
     /** Each signs; while a secret is exchanged both stand here. Formats of others have no place for signatures and need none. */
     secrets: z.array(secret).max(4).default([]),
+    /** In their place a file that only its owner may read, one secret in a line, read at each attempt. */
+    secretFile: z.string().min(1).optional(),
     /** PagerDuty's routing key, or Opsgenie's API key. */
     key: z.string().min(1).max(200).optional(),
+    /** In its place a file that holds it. */
+    keyFile: z.string().min(1).optional(),
     /** Organisations whose alerts go there; default all. */
     orgs: z.array(z.string().min(1)).min(1).optional(),
     /** From this level on. */
@@ -25,11 +30,15 @@ const endpointSchema = z
     /** Rules whose alerts go there; default all. */
     rules: z.array(z.string().min(1)).min(1).optional(),
   })
-  .superRefine(({ format, secrets, key }, context) => {
-    if (format === 'json' && secrets.length === 0)
+  .superRefine(({ format, secrets, secretFile, key, keyFile }, context) => {
+    if (format === 'json' && secrets.length === 0 && secretFile === undefined)
       context.addIssue({ code: 'custom', path: ['secrets'], message: 'plain JSON must be signed' });
-    if ((format === 'pagerduty' || format === 'opsgenie') && key === undefined)
+    if (secrets.length > 0 && secretFile !== undefined)
+      context.addIssue({ code: 'custom', path: ['secretFile'], message: 'stands beside secrets; keep one' });
+    if ((format === 'pagerduty' || format === 'opsgenie') && (key ?? keyFile) === undefined)
       context.addIssue({ code: 'custom', path: ['key'], message: `${format} needs its key` });
+    if (key !== undefined && keyFile !== undefined)
+      context.addIssue({ code: 'custom', path: ['keyFile'], message: 'stands beside key; keep one' });
   });
 
 /** Where alerts are told. */
@@ -60,6 +69,14 @@ export interface Webhooks {
   readonly network: NetworkRules;
   readonly endpoints: readonly Endpoint[];
 }
+
+/** What signs there now. @throws Failure `webhook.secret-file` */
+export const secretsOf = ({ secrets, secretFile }: Endpoint): readonly string[] =>
+  secretFile === undefined ? secrets : secretsOfFile(secretFile);
+
+/** The key of its integration, where it has one. @throws Failure `webhook.secret-file` */
+export const keyOf = ({ key, keyFile }: Endpoint): string | undefined =>
+  keyFile === undefined ? key : keyOfFile(keyFile);
 
 /** Whether an alert is told there. */
 export function wants({ orgs, level, rules }: Endpoint, alert: Alert): boolean {

@@ -7,7 +7,7 @@ export {
   DeliveryStore,
   type Settled,
 } from './delivery-store.ts';
-export { type Endpoint, type Webhooks, wants, webhooksSchema } from './endpoint.ts';
+export { type Endpoint, keyOf, secretsOf, type Webhooks, wants, webhooksSchema } from './endpoint.ts';
 export { type Format, formatAlert, type Message } from './format-alert.ts';
 export { type AttemptOutcome, nextAttempt, RETRY_SCHEDULE_MS, retryAfterMs } from './next-attempt.ts';
 export { type Attempt, sendAlert, type WebhookAnswer, type WebhookHttp } from './send-alert.ts';

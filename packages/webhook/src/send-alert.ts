@@ -1,7 +1,7 @@
 import { isFailure, messageOf } from '@cairn/failure';
 import type { Alert } from './alert.ts';
 import { refusalOfUrl } from './allow-address.ts';
-import type { Endpoint, Webhooks } from './endpoint.ts';
+import { type Endpoint, keyOf, secretsOf, type Webhooks } from './endpoint.ts';
 import { formatAlert } from './format-alert.ts';
 import { signerOf, signWebhook } from './sign-webhook.ts';
 
@@ -42,16 +42,16 @@ export async function sendAlert(
   alert: Alert,
   nowMs: number,
 ): Promise<Attempt> {
-  const { url, headers, body } = formatAlert(alert, {
-    format: endpoint.format,
-    url: new URL(endpoint.url),
-    key: endpoint.key,
-  });
-  const refusal = refusalOfUrl(url, network);
-  if (refusal !== undefined) return { status: undefined, retryAfter: undefined, note: refusal };
-  const signed = signWebhook(endpoint.secrets.map(signerOf), alert.id, nowMs, body);
-  const { 'webhook-signature': signature, ...unsigned } = signed;
   try {
+    const { url, headers, body } = formatAlert(alert, {
+      format: endpoint.format,
+      url: new URL(endpoint.url),
+      key: keyOf(endpoint),
+    });
+    const refusal = refusalOfUrl(url, network);
+    if (refusal !== undefined) return { status: undefined, retryAfter: undefined, note: refusal };
+    const signed = signWebhook(secretsOf(endpoint).map(signerOf), alert.id, nowMs, body);
+    const { 'webhook-signature': signature, ...unsigned } = signed;
     const { status, retryAfter, excerpt } = await http.post(
       url,
       { ...headers, 'user-agent': 'cairn-webhook', ...(signature === '' ? unsigned : signed) },

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { bytesOfHex, formatUuid } from '@cairn/event';
 import type { RecordDraft } from '@cairn/recorder';
-import { type Firing, HOUR, type Match, type Micros, type RuleHead } from '@cairn/rules';
+import { episodeSpan, type Firing, type Match, type Micros, type RuleHead } from '@cairn/rules';
 import type { Alert, Level } from '@cairn/webhook';
-import type { EpisodeFiring, EpisodeState } from './windows.ts';
+import type { EpisodeFirings, EpisodeState } from './windows.ts';
 
 /** What is kept of an alert from its opening on. */
 interface Facts {
@@ -22,20 +22,27 @@ const EVENTS_MAX = 20;
 const VALUE_MAX = 256;
 
 /** A firing of a correlation. @param reason why, when it is more than the condition. */
-export function firingOf(firing: Firing, told: boolean, reason?: string): EpisodeFiring {
+export function firingOf(firing: Firing, told: boolean, reason?: string): EpisodeFirings {
   const { window, correlation, group, end, measure, eventIds } = firing;
   const { groupBy, condition, timespan } = correlation;
-  const named = groupBy.slice(1).map((name, index) => [name, (group[index + 1] ?? '').slice(0, VALUE_MAX)]);
-  const facts: Facts = {
-    ...headOf(correlation),
-    org: group[0] ?? '',
-    group: Object.fromEntries(named),
-    events: eventIds.slice(-EVENTS_MAX).map(formatUuid),
-    reason: reason ?? `${measure} within ${spanText(timespan)}; the rule asks for ${condition}`,
+  const facts = (): Facts => {
+    const named = groupBy.slice(1).map((name, index) => [name, (group[index + 1] ?? '').slice(0, VALUE_MAX)]);
+    return {
+      ...headOf(correlation),
+      org: group[0] ?? '',
+      group: Object.fromEntries(named),
+      events: eventIds.slice(-EVENTS_MAX).map(formatUuid),
+      reason: reason ?? `${measure} within ${spanText(timespan)}; the rule asks for ${condition}`,
+    };
   };
-  // An hour that is unusual goes on in the next one.
-  const goesOn = correlation.baseline === undefined ? timespan : HOUR + timespan;
-  return { window, end, timespan: goesOn, measure, facts: JSON.stringify(facts), told };
+  return {
+    window,
+    ends: [end],
+    timespan: episodeSpan(correlation),
+    measure,
+    facts: () => JSON.stringify(facts()),
+    told,
+  };
 }
 
 /**
@@ -43,22 +50,17 @@ export function firingOf(firing: Firing, told: boolean, reason?: string): Episod
  *
  * @param quiet how long none may follow for the alert to end.
  */
-export function matchFiring(
-  { detection, event }: Match,
-  at: Micros,
-  quiet: Micros,
-  told: boolean,
-): EpisodeFiring {
+export function matchFiring({ detection, event, time }: Match, quiet: Micros, told: boolean): EpisodeFirings {
   const { org_id: org = '', agent_id: agent = '', event_id: id } = event;
-  const facts: Facts = {
+  const facts = (): Facts => ({
     ...headOf(detection),
     org,
     group: agent === '' ? {} : { agent_id: agent.slice(0, VALUE_MAX) },
     events: id === undefined ? [] : [formatUuid(id)],
     reason: detection.description.slice(0, VALUE_MAX),
-  };
+  });
   const window = JSON.stringify(['', detection.id, org, agent]);
-  return { window, end: at, timespan: quiet, measure: 1, facts: JSON.stringify(facts), told };
+  return { window, ends: [time], timespan: quiet, measure: 1, facts: () => JSON.stringify(facts()), told };
 }
 
 const headOf = ({ id, title, level }: RuleHead) => ({ rule: id, title, level });

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   checkSchemaIds,
   type Kafka,
+  openClickHouse,
   openGuardedHttp,
   openKafka,
   openRedis,
@@ -16,14 +17,16 @@ import { openRecorder, type RecordDraft } from '@cairn/recorder';
 import { classOf, type RetentionPolicy } from '@cairn/retention';
 import { ruleMistakeText } from '@cairn/rules';
 import { owning, readRetention, realClock, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
-import { DeliveryStore, refusalsOf } from '@cairn/webhook';
+import { DeliveryStore, keyOf, refusalsOf, secretsOf } from '@cairn/webhook';
 import type { AlertingConfig } from './config.ts';
 import { deliverAlerts } from './deliver-alerts.ts';
+import { learnBaselines } from './learn-baselines.ts';
 import { createAlertingMetrics } from './metrics.ts';
 import { RecordReader } from './read-records.ts';
 import { openRuleBook, type ReadRules } from './rule-book.ts';
 import type { RulesInForce } from './watch-chunk.ts';
 import { watchPartitions } from './watch-partitions.ts';
+import type { PartitionWindows } from './windows.ts';
 import { windowsInRedis } from './windows-in-redis.ts';
 
 /** What tests put in the place of the real systems. */
@@ -120,6 +123,11 @@ async function startAlerting(
   mkdirSync(config.dataDirectory, { recursive: true });
   const store = own.use(new DeliveryStore(join(config.dataDirectory, 'deliveries.sqlite')));
   const { webhooks } = config;
+  // A file that cannot be read is told of now, and not with the first alert.
+  for (const endpoint of webhooks.endpoints) {
+    secretsOf(endpoint);
+    keyOf(endpoint);
+  }
   const delivering = own.use(
     deliverAlerts({
       store,
@@ -138,6 +146,24 @@ async function startAlerting(
   );
   const forgetting = setInterval(() => store.forget(nowMs()), FORGET_EVERY_MS);
   own.defer(() => clearInterval(forgetting));
+
+  const table = config.clickhouse && own.use(openClickHouse(config.clickhouse));
+  let hasLearned = false;
+  /** Once for each process: windows are shared by all partitions. */
+  const learn = async (windows: PartitionWindows, rebuilds: boolean): Promise<void> => {
+    if (table === undefined || hasLearned) return;
+    hasLearned = true;
+    const readBackMs = rebuilds ? LOG_KEPT_MS : config.backlogMsMax;
+    try {
+      const hours = await learnBaselines(table, windows, inForce.rules, (nowMs() - readBackMs) * 1_000);
+      log.info({ hours }, 'baselines learned from the table');
+    } catch (error) {
+      log.warn(
+        { reason: messageOf(error) },
+        'baselines are not learned; their floors decide until they are known',
+      );
+    }
+  };
 
   const lateness = config.latenessMsMax * 1_000;
   const consumption = await watchPartitions({
@@ -167,6 +193,7 @@ async function startAlerting(
     bufferBytesMax: config.bufferBytesMax,
     endEveryMs: config.endEveryMs,
     closeGrace: config.closeGraceMs * 1_000,
+    learn,
     onOpened({ topic, partition }, { start, counted, told, rebuilds }) {
       log.info({ topic, partition, start, counted, told, rebuilds }, 'partition opened');
       if (rebuilds) count.rebuilt();
@@ -208,6 +235,8 @@ async function startAlerting(
 
 /** Alerting says little of its own; a sign of life each half minute is enough. */
 const HEARTBEAT_MS = 30_000;
+/** How long topics keep what they hold; deploy/kafka/topic-settings.json. */
+const LOG_KEPT_MS = 7 * 86_400_000;
 const FORGET_EVERY_MS = 3_600_000;
 
 /** How far back windows reach, twice: an alert that is open began some time before its last window. */

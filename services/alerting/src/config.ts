@@ -32,6 +32,14 @@ const schema = z.object({
     sessionMsMax: ms(1_000, 300_000, 10_000),
   }),
   redisUrl: z.url({ protocol: /^rediss?$/ }),
+  /** Where the weeks before are asked for when alerting starts anew; without it, baselines begin empty. */
+  clickhouse: z
+    .object({
+      url: z.url(),
+      user: z.string().default('default'),
+      password: z.string().default(''),
+    })
+    .optional(),
   /** A registry outside, whose ids stand in the frames; without it they are those of schemas/registry.json. */
   schemaRegistryUrl: z.url().optional(),
   /** Retention classes whose topics are watched. */
@@ -104,6 +112,9 @@ export function readAlertingConfig(
       CAIRN_ALERTING_GROUP: 'kafka.group',
       CAIRN_ALERTING_SESSION_MS_MAX: 'kafka.sessionMsMax',
       REDIS_URL: 'redisUrl',
+      CLICKHOUSE_URL: 'clickhouse.url',
+      CLICKHOUSE_USER: 'clickhouse.user',
+      CLICKHOUSE_PASSWORD: 'clickhouse.password',
       SCHEMA_REGISTRY_URL: 'schemaRegistryUrl',
       CAIRN_CLASSES: 'classes',
       CAIRN_RETENTION_CONFIG: 'retentionFile',

@@ -1,14 +1,10 @@
 import {
-  type Cell,
   type Firing,
   foldFirings,
-  type History,
-  HOUR,
+  historyIn,
   judgeBaseline,
   judgeWindow,
-  type Micros,
   type RuleSet,
-  WEEK,
   type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
@@ -55,21 +51,9 @@ function judgeViews(additions: readonly WindowAddition[], views: readonly Window
     const ticks = (added.get(view.window) ?? []).map(({ tick }) => tick);
     if (view.correlation.baseline === undefined)
       return judgeWindow(view, ticks[0] ?? 0, ticks.at(-1) ?? 0).map((firing) => ({ firing }));
-    const { weeks } = view.correlation.baseline;
     return [...new Set(ticks)].flatMap((hour) => {
-      const { judgement, firing } = judgeBaseline(view, hour, historyOf(view.cells, hour, weeks));
+      const { judgement, firing } = judgeBaseline(view, hour, historyIn(view, hour));
       return firing === undefined ? [] : [{ firing, reason: judgement.reason }];
     });
   });
-}
-
-/** The same hour of the weeks before, as far back as the window knows its group. */
-function historyOf(cells: readonly Cell[], hour: Micros, weeks: number): History {
-  const known = cells[0]?.tick ?? hour;
-  const counts: number[] = [];
-  for (let week = 1; week <= weeks && hour - week * WEEK + HOUR > known; week += 1) {
-    const at = hour - week * WEEK;
-    counts.push(cells.reduce((sum, { tick, count }) => (tick === at ? sum + count : sum), 0));
-  }
-  return { counts };
 }

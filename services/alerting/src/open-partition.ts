@@ -1,5 +1,6 @@
 import { Failure } from '@cairn/failure';
 import type { AssignedPartition } from '@cairn/runtime';
+import { FullCells } from './full-cells.ts';
 import { StreamMarks } from './stream-marks.ts';
 import type { PartitionWindows, Windows } from './windows.ts';
 
@@ -17,6 +18,8 @@ export interface OpenPartition {
   /** The earliest time of an event that was read and is not committed, microseconds. */
   oldest: number;
   readonly streams: StreamMarks;
+  /** What need not be counted any more. */
+  readonly fullCells: FullCells;
   /** Episodes are known of everything that is committed. */
   isWhole: boolean;
   /** Where the log ended: from there on everything is news. */
@@ -71,6 +74,7 @@ export async function openPartition(
     isWhole: !rebuilds && windows.isWhole,
     oldest: Number.MAX_SAFE_INTEGER,
     streams: marks,
+    fullCells: new FullCells(),
     end,
     rebuilds,
   };

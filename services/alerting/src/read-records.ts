@@ -7,15 +7,16 @@ import {
   framedIdAt,
   walkDatum,
 } from '@cairn/event';
-import type { Micros, RuleEvent } from '@cairn/rules';
+import { type BelievedTimes, believedTime, type Micros, type RuleEvent } from '@cairn/rules';
 import type { LogRecord } from '@cairn/runtime';
 import type { Position } from './stream-marks.ts';
 
-/** Events of a chunk as rules see them. */
+/** What the records of a chunk were. */
 export interface ReadRecords {
-  readonly events: readonly RuleEvent[];
-  /** When each counts as having happened. */
-  readonly times: readonly Micros[];
+  /** Handed on. */
+  readonly events: number;
+  /** The earliest time at which one of them counts as having happened; infinite when there was none. */
+  readonly oldest: Micros;
   /** Streams that went on, and how far. */
   readonly streams: ReadonlyMap<string, Position>;
   /** Records that a gateway had sent before. */
@@ -24,13 +25,6 @@ export interface ReadRecords {
   readonly others: number;
   /** Events whose own time was not believed. */
   readonly skewed: number;
-}
-
-export interface TimeBounds {
-  /** How long before its arrival an event may say that it happened. */
-  readonly lateness: Micros;
-  /** How far its clock may be ahead. */
-  readonly ahead: Micros;
 }
 
 /** Read of every event, whatever the rules ask for. */
@@ -50,20 +44,18 @@ export class RecordReader {
    * Walks each datum and decodes the fields that some rule reads. What a stream had already is left out, and so are our own
    * alerts: a rule about them would feed itself.
    *
-   * An event counts at its own time, so that a backlog raises no storm. Beyond the bounds it counts when the broker had it: no
-   * gateway can hide its deeds in the past or the future.
-   *
+   * @param onEvent told of each event, which is the same object each time, and of when it counts as having happened.
    */
   read(
     records: readonly LogRecord[],
     known: (stream: string) => Position | undefined,
     releasedIdOf: (framedId: number) => number | undefined,
-    { lateness, ahead }: TimeBounds,
+    bounds: BelievedTimes,
+    onEvent: (event: RuleEvent, time: Micros) => void,
   ): ReadRecords {
-    const events: RuleEvent[] = [];
-    const times: Micros[] = [];
     const streams = new Map<string, Position>();
-    let [duplicates, others, skewed] = [0, 0, 0];
+    let [events, duplicates, others, skewed] = [0, 0, 0, 0];
+    let oldest = Number.POSITIVE_INFINITY;
     for (const { bytes, start: frameAt, end, appendedAtMs } of records) {
       const framedId = framedIdAt(bytes, frameAt, end);
       const schemaId = framedId < 0 ? undefined : releasedIdOf(framedId);
@@ -85,12 +77,14 @@ export class RecordReader {
       if (event.kind === 'alert' && event.service === 'alerting') continue;
       const appended = appendedAtMs * 1_000;
       const { timestampMicros } = walked;
-      const isBelieved = timestampMicros >= appended - lateness && timestampMicros <= appended + ahead;
+      const isBelieved = believedTime(timestampMicros, appended, bounds);
       if (!isBelieved) skewed += 1;
-      events.push(event);
-      times.push(isBelieved ? timestampMicros : appended);
+      const time = isBelieved ? timestampMicros : appended;
+      if (time < oldest) oldest = time;
+      events += 1;
+      onEvent(event, time);
     }
-    return { events, times, streams, duplicates, others, skewed };
+    return { events, oldest, streams, duplicates, others, skewed };
   }
 
   #readerOf(schemaId: number): FieldReader {

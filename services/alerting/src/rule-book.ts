@@ -33,11 +33,13 @@ export interface RuleBookOptions {
  * @throws Failure `rules.unreadable`
  */
 export async function openRuleBook(options: RuleBookOptions): Promise<RuleBook> {
-  let current = await readDirectory(options.directory);
+  const first = await filesOf(options.directory);
+  let current: ReadRules = { ...readRules(first), hash: hashOf(first) };
   const reload = async (): Promise<boolean> => {
-    const now = await readDirectory(options.directory);
-    if (now.hash === current.hash) return false;
-    const before = current;
+    const files = await filesOf(options.directory);
+    const hash = hashOf(files);
+    if (hash === current.hash) return false;
+    const [now, before] = [{ ...readRules(files), hash }, current];
     current = now;
     options.onChanged(now, before);
     return true;
@@ -53,7 +55,7 @@ export async function openRuleBook(options: RuleBookOptions): Promise<RuleBook> 
   };
 }
 
-async function readDirectory(directory: string): Promise<ReadRules> {
+async function filesOf(directory: string): Promise<RuleFile[]> {
   const files: RuleFile[] = [];
   try {
     const names = (await readdir(directory, { recursive: true })).filter((name) => /\.ya?ml$/.test(name));
@@ -68,7 +70,11 @@ async function readDirectory(directory: string): Promise<ReadRules> {
       cause: error,
     });
   }
+  return files;
+}
+
+function hashOf(files: readonly RuleFile[]): string {
   const hash = createHash('sha256');
   for (const { file, text } of files) hash.update(JSON.stringify([file, text]));
-  return { ...readRules(files), hash: hash.digest('hex') };
+  return hash.digest('hex');
 }

@@ -1,7 +1,8 @@
 import type { RecordDraft } from '@cairn/recorder';
+import type { Micros } from '@cairn/rules';
 import type { Alert } from '@cairn/webhook';
 import { alertEventOf } from './alert-event.ts';
-import type { EpisodeFiring, EpisodeState, PartitionWindows } from './windows.ts';
+import type { EpisodeFirings, EpisodeState, PartitionWindows } from './windows.ts';
 
 /** What telling asks of the recorder. */
 export interface EventRecorder {
@@ -30,16 +31,44 @@ export interface TellOptions {
 export async function tellOpened(
   options: TellOptions,
   windows: PartitionWindows,
-  firings: readonly EpisodeFiring[],
+  firings: readonly EpisodeFirings[],
 ): Promise<void> {
   if (firings.length === 0) return;
-  const states = await windows.continueEpisodes([...firings].sort((a, b) => a.end - b.end));
+  const states = await windows.continueEpisodes(runsOf(firings));
   const untold = new Map(
     states.filter(({ told }) => !told).map((state) => [`${state.window}\n${state.since}`, state]),
   );
   if (untold.size === 0) return;
   await tell(options, [...untold.values()], 'opened');
   await windows.markTold([...untold.values()]);
+}
+
+/**
+ * In the order of their ends, and those of one window that follow each other as one: a rule that holds for every event of an
+ * agent is then one step for each chunk, not one for each event.
+ */
+function runsOf(firings: readonly EpisodeFirings[]): EpisodeFirings[] {
+  const runs: EpisodeFirings[] = [];
+  /** The latest run of each window, by its place. */
+  const latest = new Map<string, number>();
+  for (const firing of firings.toSorted((a, b) => (a.ends[0] ?? 0) - (b.ends[0] ?? 0))) {
+    const { window, ends, timespan, measure, told } = firing;
+    const place = latest.get(window);
+    const run = place === undefined ? undefined : runs[place];
+    if (
+      place === undefined ||
+      run === undefined ||
+      (ends[0] ?? 0) > (run.ends.at(-1) ?? 0) + timespan ||
+      told !== run.told
+    ) {
+      latest.set(window, runs.length);
+      runs.push({ ...firing, ends: [...ends] });
+      continue;
+    }
+    (run.ends as Micros[]).push(...ends);
+    if (measure > run.measure) runs[place] = { ...run, measure };
+  }
+  return runs;
 }
 
 /**

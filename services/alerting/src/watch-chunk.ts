@@ -1,16 +1,22 @@
-import { foldBatch, type RuleSet, type WindowView } from '@cairn/rules';
+import {
+  type BelievedTimes,
+  type RuleSet,
+  startFolding,
+  type WindowAddition,
+  type WindowView,
+} from '@cairn/rules';
 import type { AssignedPartition, Chunk, KeptRecords, LogRecord } from '@cairn/runtime';
 import { firingOf, matchFiring } from './alert-event.ts';
 import { endAlerts } from './end-alerts.ts';
 import { judgeAdditions } from './judge-additions.ts';
 import { commitMetadata, type OpenPartition } from './open-partition.ts';
-import type { RecordReader, TimeBounds } from './read-records.ts';
+import type { RecordReader } from './read-records.ts';
 import type { Position } from './stream-marks.ts';
 import { type TellOptions, tellOpened } from './tell-episodes.ts';
-import type { EpisodeFiring } from './windows.ts';
+import type { EpisodeFirings } from './windows.ts';
 
 export interface WatchOptions extends TellOptions {
-  readonly bounds: TimeBounds;
+  readonly bounds: BelievedTimes;
   /** How long an alert of single events lasts after its last one, microseconds. */
   readonly quiet: number;
   /** How long after its end a window is judged, microseconds: what is under way then still counts. */
@@ -57,30 +63,35 @@ export async function watchChunk(
   const watched = { events: 0, duplicates: 0, others: 0, skewed: 0, firings: 0, ended: 0 };
   for (const { records, last, isCounted, isTold } of partsOf(chunk, open)) {
     const known = (stream: string): Position | undefined => open.streams.known(stream, isCounted);
-    const read = reader.read(records, known, releasedIdOf, bounds);
-    const { events, times, streams } = read;
-    const { matches, additions } = foldBatch(rules, events, (_, index) => times[index] ?? 0);
-    for (const time of times) if (time < open.oldest) open.oldest = time;
+    const folding = startFolding(rules);
+    const read = reader.read(records, known, releasedIdOf, bounds, folding.take);
+    const { matches, additions } = folding.folded();
+    const { streams } = read;
+    open.oldest = Math.min(open.oldest, read.oldest);
+    let counted: readonly WindowAddition[];
     let views: readonly WindowView[];
     if (isCounted) {
+      counted = additions;
       views = await windows.look(additions);
       open.streams.lookedAt(streams);
     } else {
       const marks = open.streams.textsOf(streams, last, open.committed);
       const { counted: expected, oldest } = open;
-      views = await windows.add({ expected, last, oldest, streams: marks, additions });
+      counted = open.fullCells.notFull(additions);
+      views = await windows.add({ expected, last, oldest, streams: marks, additions: counted });
       open.counted = last;
+      open.fullCells.counted(counted);
       open.streams.counted(streams, last, open.committed);
     }
-    const judged = await judgeAdditions(windows, rules, additions, views);
-    const firings: EpisodeFiring[] = [
-      ...matches.map((match) => matchFiring(match, times[match.index] ?? 0, quiet, isTold)),
+    const judged = await judgeAdditions(windows, rules, counted, views);
+    const firings: EpisodeFirings[] = [
+      ...matches.map((match) => matchFiring(match, quiet, isTold)),
       ...judged
         .filter(({ firing }) => firing.correlation.alerts)
         .map(({ firing, reason }) => firingOf(firing, isTold, reason)),
     ];
     await tellOpened(options, windows, firings);
-    watched.events += events.length;
+    watched.events += read.events;
     watched.duplicates += read.duplicates;
     watched.others += read.others;
     watched.skewed += read.skewed;

@@ -27,6 +27,12 @@ export interface WatchPartitionsOptions extends WatchOptions, OpenOptions {
   readonly endEveryMs: number;
   readonly retry?: { readonly firstMs: number; readonly mostMs: number };
   readonly clock?: Clock;
+  /**
+   * Called with the windows of a partition of which nothing was known, before anything of it is counted.
+   *
+   * @param rebuilds they were lost, and are made again from as far back as the log goes.
+   */
+  readonly learn?: (windows: PartitionWindows, rebuilds: boolean) => Promise<void>;
   readonly onOpened: (partition: AssignedPartition, open: OpenPartition) => void;
   readonly onWatched: (partition: AssignedPartition, chunk: Chunk<KeptRecords>, watched: Watched) => void;
   readonly onEnded: (count: number) => void;
@@ -52,6 +58,8 @@ export async function watchPartitions(options: WatchPartitionsOptions): Promise<
   const open = async (partition: AssignedPartition): Promise<PartitionWork<KeptRecords>> => {
     const opened = await openPartition(options, partition);
     options.onOpened(partition, opened);
+    if (opened.counted === undefined || opened.rebuilds)
+      await options.learn?.(opened.windows, opened.rebuilds);
     const passed: Passing = {
       partition,
       windows: opened.windows,

@@ -117,6 +117,27 @@ describe('windows in Redis', () => {
     expect((await again.add(first))[0]?.cells.map(({ count }) => count)).toEqual([3]);
   });
 
+  test('take a chunk that touches twenty thousand windows in one step, and as many firings', async () => {
+    const windows = await windowsOn(redis).take('p/0');
+    const tools = correlationNamed(rules, 'many-tools');
+    const additions = Array.from({ length: 10_000 }, (_, index) => [
+      addition(`agent-${index}`, [[index % 60, 3]]),
+      addition(`agent-${index}`, [[index % 60, 1, `tool-${index}`]], tools),
+    ]).flat();
+    const views = await windows.add({ ...first, additions });
+    // Of those alone the counts reach the floor.
+    expect(views.length).toBe(10_000);
+    const firings = additions.map(({ window }) => ({
+      window,
+      ends: [BASE],
+      timespan: 60_000_000,
+      measure: 3,
+      facts: () => '{}',
+      told: false,
+    }));
+    expect((await windows.continueEpisodes(firings)).length).toBe(20_000);
+  }, 60_000);
+
   test('old cells and windows do not stay for ever', async () => {
     const windows = await windowsOn(redis, 'trimmed').take('p/0');
     const denials = correlationNamed(rules, 'repeated-denials');

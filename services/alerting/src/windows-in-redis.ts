@@ -7,9 +7,8 @@
  *     {cairn:<deployment>}:offset:<topic>/<partition>    the last offset that was counted
  *     {cairn:<deployment>}:streams:<topic>/<partition>   hash: stream -> "<epoch> <seq>"
  *     {cairn:<deployment>}:window:<key>                  hash: "<tick>:<label>" -> "<count>:<event id, hex>"
- *                                                              "#" -> sum of the counts
- *                                                              "^" -> the newest tick
- *                                                              "~" -> the newest tick when it was trimmed last
+ *                                                              "#" -> "<sum of the counts> <cells> <newest tick> <the newest
+ *                                                                     tick when it was trimmed last>"
  *     {cairn:<deployment>}:closing:<topic>/<partition>   sorted set: window's key by the end of its earliest unjudged part
  *     {cairn:<deployment>}:episodes:<key>                sorted set: since, of each episode of a window
  *     {cairn:<deployment>}:episode:<key>\n<since>        hash: window, since, until, peak, firings, told, facts, ends,
@@ -26,9 +25,8 @@ import { Failure } from '@cairn/failure';
 import {
   type Cell,
   type Correlation,
-  HOUR,
+  keptSpan,
   type Micros,
-  WEEK,
   type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
@@ -45,6 +43,10 @@ export interface WindowsInRedisOptions {
 
 /** Windows in one call at most; more go in several, of which the last moves the offset. */
 const CELLS_AT_ONCE = 20_000;
+/** Values that a script hands to one command at most: Lua's stack holds some thousands. Even, for pairs. */
+const AT_ONCE = 4_000;
+/** Firings in one call at most. */
+const FIRINGS_AT_ONCE = 2_000;
 /** How long a window outlives its span in Redis, by Redis's clock. */
 const GRACE_MS = 3_600_000;
 
@@ -55,36 +57,39 @@ if redis.call('GET', prefix .. 'owner:' .. partition) ~= owner then return { 'fe
 `;
 
 const TRIM_LUA = `
-local function trim(key, keep, cellsMax, oldest)
+local function trim(key, keep, cellsMax, oldest, newest)
   local all = redis.call('HGETALL', key)
-  local newest = tonumber(redis.call('HGET', key, '^'))
-  local from = math.min(newest, oldest) - keep
-  local cells = {}
-  local total = 0
+  local from = math.min(tonumber(newest), oldest) - keep
+  local cells, gone, total, kept = {}, {}, 0, 0
   for i = 1, #all, 2 do
     local tick = string.match(all[i], '^(%-?%d+):')
     if tick then
       local count = tonumber(string.match(all[i + 1], '^%d+'))
       if tonumber(tick) < from then
-        redis.call('HDEL', key, all[i])
+        gone[#gone + 1] = all[i]
       else
         if tonumber(tick) < oldest then cells[#cells + 1] = { tonumber(tick), all[i], count } end
-        total = total + count
+        total, kept = total + count, kept + 1
       end
     end
   end
   if #cells > cellsMax then
     table.sort(cells, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
     for i = 1, #cells - cellsMax do
-      redis.call('HDEL', key, cells[i][2])
-      total = total - cells[i][3]
+      gone[#gone + 1] = cells[i][2]
+      total, kept = total - cells[i][3], kept - 1
     end
   end
-  redis.call('HSET', key, '#', total, '~', redis.call('HGET', key, '^'))
+  for i = 1, #gone, ${AT_ONCE} do redis.call('HDEL', key, unpack(gone, i, math.min(#gone, i + ${AT_ONCE - 1}))) end
+  redis.call('HSET', key, '#', total .. ' ' .. kept .. ' ' .. newest .. ' ' .. newest)
 end
 `;
 
-/** ARGV: …, mode, expected, last, oldest, streams, (stream, position)*, additions. See `argumentsOf`. */
+/**
+ * ARGV: …, mode, expected, last, oldest, streams, additions. Streams and additions are JSON, which costs a tenth of as many
+ * arguments: `[stream, position, …]`, and for each correlation `[merge, floor, keep, cells max, time to live, [window, …]]`,
+ * a window being `[key, closes, tick, label, count, event id, tick, …]`. Ticks are texts.
+ */
 const ADD: RedisScript = {
   name: 'cairnAddToWindows',
   lua: `${OWNER_LUA}${TRIM_LUA}
@@ -92,61 +97,77 @@ local mode, expected, last, oldest = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]
 if mode == 'add' then
   local known = redis.call('GET', prefix .. 'offset:' .. partition) or ''
   if known ~= expected then return { 'moved', known } end
+  local streams = cjson.decode(ARGV[8])
+  for i = 1, #streams, ${AT_ONCE} do
+    redis.call('HSET', prefix .. 'streams:' .. partition, unpack(streams, i, math.min(#streams, i + ${AT_ONCE - 1})))
+  end
 end
-local at = 8
-local streams = tonumber(ARGV[at])
-at = at + 1
-for _ = 1, streams do
-  if mode == 'add' then redis.call('HSET', prefix .. 'streams:' .. partition, ARGV[at], ARGV[at + 1]) end
-  at = at + 2
+
+local function merged(key, window, merge, ttl)
+  local cells = #window
+  local wanted = { '#' }
+  for i = 3, cells, 4 do wanted[#wanted + 1] = window[i] .. ':' .. window[i + 1] end
+  local had = #wanted <= ${AT_ONCE} and redis.call('HMGET', key, unpack(wanted)) or nil
+  if not had then
+    had = {}
+    for i = 1, #wanted do had[i] = redis.call('HGET', key, wanted[i]) end
+  end
+  local total, count, newest, trimmed = 0, 0, nil, nil
+  if had[1] then
+    total, count, newest, trimmed = string.match(had[1], '^(%S+) (%S+) (%S+) (%S+)$')
+    total, count = tonumber(total), tonumber(count)
+  end
+  local fresh = 0
+  local changed = {}
+  for i = 3, cells, 4 do
+    local place = (i + 5) / 4
+    local old = had[place]
+    if not old then
+      changed[#changed + 1] = wanted[place]
+      changed[#changed + 1] = window[i + 2] .. ':' .. window[i + 3]
+      total = total + window[i + 2]
+      fresh = fresh + 1
+      if not newest or tonumber(window[i]) > tonumber(newest) then newest = window[i] end
+    elseif merge == 'add' then
+      local before, first = string.match(old, '^(%d+):(.*)$')
+      changed[#changed + 1] = wanted[place]
+      changed[#changed + 1] = (tonumber(before) + window[i + 2]) .. ':' .. first
+      total = total + window[i + 2]
+    end
+  end
+  count = count + fresh
+  trimmed = trimmed or newest
+  if #changed > 0 then
+    changed[#changed + 1] = '#'
+    changed[#changed + 1] = total .. ' ' .. count .. ' ' .. newest .. ' ' .. trimmed
+    for i = 1, #changed, ${AT_ONCE} do redis.call('HSET', key, unpack(changed, i, math.min(#changed, i + ${AT_ONCE - 1}))) end
+  end
+  if fresh > 0 then redis.call('PEXPIRE', key, ttl) end
+  return total, count, newest, trimmed, fresh
 end
+
 local views = {}
 local index = 0
-while at <= #ARGV do
-  local key = prefix .. 'window:' .. ARGV[at]
-  local merge, floor, keep, cellsMax, ttl, closes, cells = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]),
-    tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 7])
-  local window = ARGV[at]
-  at = at + 8
-  local total = tonumber(redis.call('HGET', key, '#') or '0')
-  if mode ~= 'look' then
-    local newest = redis.call('HGET', key, '^')
-    for _ = 1, cells do
-      local tick, field, count, id = ARGV[at], ARGV[at] .. ':' .. ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
-      at = at + 4
-      local old = redis.call('HGET', key, field)
-      if not old then
-        redis.call('HSET', key, field, count .. ':' .. id)
-        total = total + count
-      elseif merge == 'add' then
-        local had, first = string.match(old, '^(%d+):(.*)$')
-        redis.call('HSET', key, field, (tonumber(had) + count) .. ':' .. first)
-        total = total + count
-      end
-      if not newest or tonumber(tick) > tonumber(newest) then newest = tick end
+for _, correlation in ipairs(cjson.decode(ARGV[9])) do
+  local merge, floor, keep, cellsMax, ttl = unpack(correlation, 1, 5)
+  for _, window in ipairs(correlation[6]) do
+    local key = prefix .. 'window:' .. window[1]
+    local total, count, newest, trimmed, fresh
+    if mode == 'look' then
+      total = tonumber(string.match(redis.call('HGET', key, '#') or '0', '^%d+'))
+    else
+      total, count, newest, trimmed, fresh = merged(key, window, merge, ttl)
+      if window[2] ~= '' then redis.call('ZADD', prefix .. 'closing:' .. partition, 'LT', window[2], window[1]) end
     end
-    redis.call('HSET', key, '#', total, '^', newest)
-    redis.call('PEXPIRE', key, ttl)
-    if closes ~= '' then redis.call('ZADD', prefix .. 'closing:' .. partition, 'LT', closes, window) end
-  else
-    at = at + 4 * cells
-  end
-  if total >= floor then
-    views[#views + 1] = index
-    views[#views + 1] = redis.call('HGETALL', key)
-  end
-  if mode ~= 'look' then
-    local newest = redis.call('HGET', key, '^')
-    local trimmed = redis.call('HGET', key, '~')
-    if not trimmed then
-      redis.call('HSET', key, '~', newest)
-      trimmed = newest
+    if total >= floor then
+      views[#views + 1] = index
+      views[#views + 1] = redis.call('HGETALL', key)
     end
-    if redis.call('HLEN', key) > cellsMax + cells + 3 or tonumber(newest) - tonumber(trimmed) > keep then
-      trim(key, keep, cellsMax, oldest)
+    if mode ~= 'look' and (count > cellsMax + fresh or tonumber(newest) - tonumber(trimmed) > keep) then
+      trim(key, keep, cellsMax, oldest, newest)
     end
+    index = index + 1
   end
-  index = index + 1
 end
 if mode == 'add' and last ~= '' then redis.call('SET', prefix .. 'offset:' .. partition, last) end
 return { 'done', views }
@@ -172,7 +193,7 @@ return { 'done' }
 `,
 };
 
-/** ARGV: …, lateness, (window, end, timespan, measure, facts, told)*. */
+/** ARGV: …, lateness, (window, ends, timespan, measure, facts, told)*; ends are joined by spaces, ascending. */
 const EPISODES: RedisScript = {
   name: 'cairnContinueEpisodes',
   lua: `${OWNER_LUA}
@@ -190,21 +211,32 @@ local function find(window, last, span)
     end
   end
 end
+-- How many different instants come after this one.
+local function later(ends, after)
+  local count = 0
+  for text in string.gmatch(ends, '%S+') do
+    local instant = tonumber(text)
+    if instant > after then count, after = count + 1, instant end
+  end
+  return count
+end
 local states = {}
 for at = 5, #ARGV, 6 do
-  local window, last, span, measure, facts, told = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  local since = find(window, tonumber(last), span)
-  local member = window .. '\\n' .. (since or last)
+  local window, ends, span, measure, facts, told = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local first, last = string.match(ends, '^%S+'), string.match(ends, '%S+$')
+  local since = find(window, tonumber(first), span)
+  local member = window .. '\\n' .. (since or first)
   local key = prefix .. 'episode:' .. member
   if since then
     local had = redis.call('HMGET', key, 'until', 'peak', 'firings')
-    if tonumber(last) > tonumber(had[1]) then
-      redis.call('HSET', key, 'until', last, 'firings', tonumber(had[3]) + 1)
+    local untilTick, firings = tonumber(had[1]), tonumber(had[3])
+    if tonumber(last) > untilTick then
+      redis.call('HSET', key, 'until', last, 'firings', firings + later(ends, untilTick))
     end
     if tonumber(measure) > tonumber(had[2]) then redis.call('HSET', key, 'peak', measure) end
   else
-    redis.call('HSET', key, 'window', window, 'since', last, 'until', last, 'peak', measure, 'firings', 1, 'told', told, 'facts', facts)
-    redis.call('ZADD', prefix .. 'episodes:' .. window, last, last)
+    redis.call('HSET', key, 'window', window, 'since', first, 'until', last, 'peak', measure, 'firings', 1 + later(ends, tonumber(first)), 'told', told, 'facts', facts)
+    redis.call('ZADD', prefix .. 'episodes:' .. window, first, first)
   end
   local state = redis.call('HMGET', key, 'window', 'since', 'until', 'peak', 'firings', 'told', 'facts', 'over')
   if not state[8] then
@@ -333,9 +365,11 @@ function ownedWindows(
   const merge = async (
     additions: readonly WindowAddition[],
     head: readonly (string | number)[],
+    streams: ReadonlyMap<string, string> = new Map(),
   ): Promise<WindowView[]> => {
-    const args = [...head, ...additions.flatMap((addition) => argumentsOf(addition, lateness))];
-    return viewsOf(additions, (await run(ADD, args)) as readonly (number | readonly string[])[]);
+    const [ordered, text] = additionsAsText(additions, lateness);
+    const args = [...head, JSON.stringify([...streams].flat()), text];
+    return viewsOf(ordered, (await run(ADD, args)) as readonly (number | readonly string[])[]);
   };
   /** Parts of a batch that may be large; each is one step. */
   const inParts = async (
@@ -345,7 +379,7 @@ function ownedWindows(
     const views: WindowView[] = [];
     for (const part of partsOf(additions)) {
       const oldest = Math.min(...part.map(({ cells }) => cells[0]?.tick ?? 0));
-      views.push(...(await merge(part, [mode, '', '', oldest, 0])));
+      views.push(...(await merge(part, [mode, '', '', oldest])));
     }
     return views;
   };
@@ -355,20 +389,26 @@ function ownedWindows(
     },
     // However large, a batch is one step: its offset and all of its counts.
     add: ({ expected, last, oldest, streams, additions }) =>
-      merge(additions, ['add', expected ?? '', last, oldest, streams.size, ...[...streams].flat()]),
+      merge(additions, ['add', expected ?? '', last, oldest], streams),
     look: (additions) => inParts('look', additions),
     set: (additions) => inParts('set', additions),
     async continueEpisodes(firings) {
-      if (firings.length === 0) return [];
-      const args = firings.flatMap(({ window, end, timespan, measure, facts, told }) => [
-        window,
-        end,
-        timespan,
-        measure,
-        facts,
-        told ? '1' : '0',
-      ]);
-      return ((await run(EPISODES, [lateness, ...args])) as string[][]).map(episodeOf);
+      const states: EpisodeState[] = [];
+      for (let at = 0; at < firings.length; at += FIRINGS_AT_ONCE) {
+        const args = firings
+          .slice(at, at + FIRINGS_AT_ONCE)
+          .flatMap(({ window, ends, timespan, measure, facts, told }) => [
+            window,
+            ends.join(' '),
+            timespan,
+            measure,
+            facts(),
+            told ? '1' : '0',
+          ]);
+        for (const state of (await run(EPISODES, [lateness, ...args])) as string[][])
+          states.push(episodeOf(state));
+      }
+      return states;
     },
     async markTold(episodes) {
       if (episodes.length === 0) return;
@@ -407,27 +447,33 @@ function ownedWindows(
   };
 }
 
-/** How long cells matter: a span and the lateness, and for a baseline all the weeks it looks back on. */
-export function keptSpan({ timespan, baseline }: Correlation, lateness: Micros): Micros {
-  return (baseline === undefined ? timespan : baseline.weeks * WEEK + HOUR) + lateness;
+/** The additions by correlation, in the order in which they come, and as the script reads them. */
+function additionsAsText(
+  additions: readonly WindowAddition[],
+  lateness: Micros,
+): [ordered: WindowAddition[], text: string] {
+  const groups = Map.groupBy(additions, ({ correlation, merge }) => `${merge} ${correlation.id}`);
+  const ordered: WindowAddition[] = [];
+  const lists = [...groups.values()].map((group) => {
+    const [{ correlation, merge }] = group as [WindowAddition];
+    const keep = keptSpan(correlation, lateness);
+    // A window that is full is not told of again until its cell is over.
+    const liveMs = Math.ceil((keep + correlation.cellWidth) / 1_000) + GRACE_MS;
+    const windows = group.map((addition) => {
+      ordered.push(addition);
+      return windowAsList(addition);
+    });
+    return [merge, correlation.floor, keep, correlation.cellsMax, liveMs, windows];
+  });
+  return [ordered, JSON.stringify(lists)];
 }
 
-/** Window, merge, floor, span that is kept, most cells, time to live, end of its earliest part, cells, (tick, label, count, id)*. */
-function argumentsOf(addition: WindowAddition, lateness: Micros): (string | number)[] {
-  const { window, correlation, merge, cells } = addition;
-  const keep = keptSpan(correlation, lateness);
+function windowAsList({ window, correlation, cells }: WindowAddition): (string | number)[] {
   const anchor = cells.find(({ label }) => correlation.anchors.has(Number(label)));
-  return [
-    window,
-    merge,
-    correlation.floor,
-    keep,
-    correlation.cellsMax,
-    Math.ceil(keep / 1_000) + GRACE_MS,
-    correlation.judgedAt === 'close' && anchor !== undefined ? anchor.tick + correlation.timespan : '',
-    cells.length,
-    ...cells.flatMap(({ tick, label, count, eventId }) => [tick, label, count, hexOf(eventId)]),
-  ];
+  const isClosing = correlation.judgedAt === 'close' && anchor !== undefined;
+  const list: (string | number)[] = [window, isClosing ? String(anchor.tick + correlation.timespan) : ''];
+  for (const { tick, label, count, eventId } of cells) list.push(String(tick), label, count, hexOf(eventId));
+  return list;
 }
 
 function* partsOf(additions: readonly WindowAddition[]): Generator<WindowAddition[]> {

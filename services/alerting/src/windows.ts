@@ -16,16 +16,18 @@ export interface CountedBatch {
   readonly additions: readonly WindowAddition[];
 }
 
-/** A firing, as the episodes take it in. */
-export interface EpisodeFiring {
+/** Firings of one window that follow each other within its timespan, as the episodes take them in. */
+export interface EpisodeFirings {
   /** The window's key. */
   readonly window: string;
-  readonly end: Micros;
+  /** When each ends, ascending; at least one. */
+  readonly ends: readonly Micros[];
   /** An episode goes on with a firing that ends at most so long after its last one. */
   readonly timespan: Micros;
+  /** The highest of theirs. */
   readonly measure: number;
-  /** What will be told of the alert, should this firing open it: JSON. */
-  readonly facts: string;
+  /** What will be told of the alert, should the first of these open it: JSON. */
+  readonly facts: () => string;
   /** This was told before the store lost its memory. */
   readonly told: boolean;
 }
@@ -71,7 +73,7 @@ export interface PartitionWindows {
   markWhole(): Promise<void>;
   /**
    * Merges a batch's additions and moves the partition's offset, together. @returns the windows whose counts reach the floor,
-   * as they then stand.
+   * as they then stand, in no order.
    *
    * @throws Failure `windows.moved` (yes) when another offset was counted last: nothing was changed.
    */
@@ -81,11 +83,12 @@ export interface PartitionWindows {
   /** Merges additions of chained correlations, whose `merge` is `set`. */
   set(additions: readonly WindowAddition[]): Promise<WindowView[]>;
   /**
-   * Takes firings into their episodes, in this order; this partition looks after their ends.
+   * Takes firings into their episodes, in this order; this partition looks after their ends. Several calls may be several
+   * steps.
    *
-   * @returns the episode of each firing, as it then stands.
+   * @returns the episode that each of these went on with or began, as it then stands.
    */
-  continueEpisodes(firings: readonly EpisodeFiring[]): Promise<EpisodeState[]>;
+  continueEpisodes(firings: readonly EpisodeFirings[]): Promise<EpisodeState[]>;
   /** Their alerts are on disk. */
   markTold(episodes: readonly Pick<EpisodeState, 'window' | 'since'>[]): Promise<void>;
   /** Episodes that can no longer go on: whose last firing was a timespan and the lateness before this instant. */

@@ -1,7 +1,7 @@
 import { judgeWindow, type WindowAddition, type WindowView, windowKey } from '@cairn/rules';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { EpisodeFiring, Windows } from '../src/windows.ts';
+import type { EpisodeFirings, Windows } from '../src/windows.ts';
 import { correlationNamed, rulesOf } from './rules.ts';
 import { windowsInMemory } from './windows-in-memory.ts';
 
@@ -44,12 +44,12 @@ const seen = (views: readonly WindowView[]) =>
     group[1],
     cells.map(({ tick, label, count }) => [(tick - BASE) / SECOND, label, count]),
   ]);
-const firing = (more: Partial<EpisodeFiring> = {}): EpisodeFiring => ({
+const firing = (more: Partial<EpisodeFirings> = {}): EpisodeFirings => ({
   window: 'w',
-  end: BASE,
+  ends: [BASE],
   timespan: 60 * SECOND,
   measure: 3,
-  facts: '{}',
+  facts: () => '{}',
   told: false,
   ...more,
 });
@@ -198,20 +198,23 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
               return addition(agent, sorted, isTools ? tools : denials);
             });
             const one = batch(index === 0 ? undefined : index - 1, index, additions);
+            // Windows come in no order.
             const fired = (views: readonly WindowView[]) =>
-              views.flatMap((view) => {
-                const ticks = additions
-                  .filter(({ window }) => window === view.window)
-                  .flatMap(({ cells }) => cells.map(({ tick }) => tick));
-                const newest = Math.max(...view.cells.map(({ tick }) => tick));
-                // Later than that an event is late, and whether it still counts is not promised.
-                const from = Math.max(Math.min(...ticks), newest - LATENESS);
-                return judgeWindow(view, from, Math.max(...ticks)).map(({ window, end, measure }) => [
-                  window,
-                  end,
-                  measure,
-                ]);
-              });
+              views
+                .toSorted((a, b) => (a.window < b.window ? -1 : 1))
+                .flatMap((view) => {
+                  const ticks = additions
+                    .filter(({ window }) => window === view.window)
+                    .flatMap(({ cells }) => cells.map(({ tick }) => tick));
+                  const newest = Math.max(...view.cells.map(({ tick }) => tick));
+                  // Later than that an event is late, and whether it still counts is not promised.
+                  const from = Math.max(Math.min(...ticks), newest - LATENESS);
+                  return judgeWindow(view, from, Math.max(...ticks)).map(({ window, end, measure }) => [
+                    window,
+                    end,
+                    measure,
+                  ]);
+                });
             expect(fired(await windows.add(one))).toEqual(fired(await reference.add(one)));
           }
         }),
@@ -225,10 +228,22 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
       const windows = await fresh().take('p/0');
       const [first] = await windows.continueEpisodes([firing()]);
       expect(first).toMatchObject({ since: BASE, until: BASE, peak: 3, firings: 1, told: false });
-      const later = firing({ end: BASE + 60 * SECOND, measure: 9 });
+      const later = firing({ ends: [BASE + 60 * SECOND], measure: 9 });
       const [second] = await windows.continueEpisodes([later]);
       expect(second).toMatchObject({ since: BASE, until: BASE + 60 * SECOND, peak: 9, firings: 2 });
       expect(await windows.continueEpisodes([firing(), later])).toEqual([second, second]);
+    });
+
+    test('come to the same whether firings are given one by one or together, and however often', async () => {
+      const ends = [0, 1, 1, 30, 85].map((second) => BASE + second * SECOND);
+      const single = await fresh().take('p/0');
+      const together = await fresh().take('p/0');
+      for (const end of ends) await single.continueEpisodes([firing({ ends: [end] })]);
+      await together.continueEpisodes([firing({ ends: ends.slice(0, 3) })]);
+      await together.continueEpisodes([firing({ ends })]);
+      const expected = await single.continueEpisodes([firing({ ends: [BASE] })]);
+      expect(expected).toMatchObject([{ since: BASE, until: BASE + 85 * SECOND, firings: 4 }]);
+      expect(await together.continueEpisodes([firing({ ends })])).toEqual(expected);
     });
 
     test('stay told, and one that was never told says so when its firing comes again', async () => {
@@ -254,13 +269,13 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
 
     test('that ended are found by firings that are found again, and stay ended', async () => {
       const windows = await fresh().take('p/0');
-      await windows.continueEpisodes([firing(), firing({ end: BASE + 10 * SECOND })]);
+      await windows.continueEpisodes([firing(), firing({ ends: [BASE + 10 * SECOND] })]);
       await windows.markTold([{ window: 'w', since: BASE }]);
       await windows.close(await windows.ending(Number.MAX_SAFE_INTEGER, 10));
-      const again = await windows.continueEpisodes([firing({ end: BASE + 10 * SECOND })]);
+      const again = await windows.continueEpisodes([firing({ ends: [BASE + 10 * SECOND] })]);
       expect(again).toMatchObject([{ since: BASE, told: true, firings: 2 }]);
       expect(await windows.ending(Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
-      const [next] = await windows.continueEpisodes([firing({ end: BASE + 100 * SECOND })]);
+      const [next] = await windows.continueEpisodes([firing({ ends: [BASE + 100 * SECOND] })]);
       expect(next).toMatchObject({ since: BASE + 100 * SECOND, told: false });
       expect((await windows.ending(Number.MAX_SAFE_INTEGER, 10)).map(({ since }) => since)).toEqual([
         next?.since,
@@ -271,14 +286,14 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
       const windows = await fresh().take('p/0');
       await windows.continueEpisodes([firing()]);
       const [ending] = await windows.ending(Number.MAX_SAFE_INTEGER, 10);
-      await windows.continueEpisodes([firing({ end: BASE + SECOND })]);
+      await windows.continueEpisodes([firing({ ends: [BASE + SECOND] })]);
       await windows.close([ending!]);
       expect(await windows.ending(Number.MAX_SAFE_INTEGER, 10)).toMatchObject([{ until: BASE + SECOND }]);
     });
 
     test('that another one replaced end all the same, each under its own beginning', async () => {
       const windows = await fresh().take('p/0');
-      await windows.continueEpisodes([firing(), firing({ end: BASE + 200 * SECOND })]);
+      await windows.continueEpisodes([firing(), firing({ ends: [BASE + 200 * SECOND] })]);
       await windows.markTold([{ window: 'w', since: BASE }]);
       const ending = await windows.ending(Number.MAX_SAFE_INTEGER, 10);
       expect(ending.map(({ since, told }) => [since - BASE, told])).toEqual([
@@ -292,7 +307,7 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
     test('keep what is told of them, whatever stands in it', async () => {
       const windows = await fresh().take('p/0');
       const facts = JSON.stringify({ group: ['a\n:"', '\0', '😀'] });
-      const [state] = await windows.continueEpisodes([firing({ window: 'w\n:"😀', facts })]);
+      const [state] = await windows.continueEpisodes([firing({ window: 'w\n:"😀', facts: () => facts })]);
       expect(state).toMatchObject({ window: 'w\n:"😀', facts });
     });
   });

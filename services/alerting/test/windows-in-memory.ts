@@ -1,13 +1,13 @@
 import {
   type Cell,
-  keptFrom,
+  keptSpan,
   type Micros,
   mergeCells,
   trimCells,
   type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
-import type { EpisodeFiring, EpisodeState, PartitionWindows, Windows } from '../src/windows.ts';
+import type { EpisodeFirings, EpisodeState, PartitionWindows, Windows } from '../src/windows.ts';
 import { fenced, moved } from '../src/windows-in-redis.ts';
 
 /** Windows in this process, by the rules' own reference: what Redis is held to. `lose` empties them as a new Redis is. */
@@ -46,7 +46,7 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
       .map((addition) => {
         const { window, correlation } = addition;
         const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
-        const from = keptFrom(correlation, Math.min(oldest, merged.at(-1)?.tick ?? 0), lateness);
+        const from = Math.min(oldest, merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
         const earlier = merged.filter(({ tick }) => tick < oldest);
         const kept = [...trimCells(correlation, earlier, from), ...merged.slice(earlier.length)];
         windows.set(window, view(addition, kept));
@@ -62,8 +62,10 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
   const placeOf = (window: string, since: Micros): string => `${window}\n${since}`;
   const plain = ({ endsAt: _, partition: __, isOver: ___, ...state }: KeptEpisode): EpisodeState => state;
 
-  const goOn = (partition: string, firing: EpisodeFiring): EpisodeState => {
-    const { window, end, timespan, measure, facts, told } = firing;
+  const goOn = (partition: string, run: EpisodeFirings): EpisodeState => {
+    const { window, ends, timespan, measure, facts, told } = run;
+    const end = ends[0]!;
+    const later = (after: Micros): number => new Set(ends.filter((one) => one > after)).size;
     const latest = [...episodes.values()]
       .filter((one) => one.window === window && one.since <= end + timespan)
       .sort((a, b) => b.since - a.since)[0];
@@ -72,11 +74,20 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
     const episode = before
       ? {
           ...before,
-          until: Math.max(before.until, end),
+          until: Math.max(before.until, ends.at(-1)!),
           peak: Math.max(before.peak, measure),
-          firings: before.firings + (end > before.until ? 1 : 0),
+          firings: before.firings + later(before.until),
         }
-      : { window, since: end, until: end, peak: measure, firings: 1, told, facts, isOver: false };
+      : {
+          window,
+          since: end,
+          until: ends.at(-1)!,
+          peak: measure,
+          firings: 1 + later(end),
+          told,
+          facts: facts(),
+          isOver: false,
+        };
     const state = { ...episode, partition, endsAt: episode.until + timespan + lateness };
     episodes.set(placeOf(window, state.since), state);
     return plain(state);

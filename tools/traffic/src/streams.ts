@@ -17,6 +17,10 @@ export interface StreamsOptions {
   readonly startMicros?: number;
   /** Events of one gateway for each second of the events' own time. */
   readonly eventsPerSecond?: number;
+  /** Agents of each gateway; a few of them do most of the work. */
+  readonly agents?: number;
+  /** Every agent calls each of its tools once before anything else happens. */
+  readonly rollCall?: boolean;
   /** Signs for a gateway: then its stream is opened, and its signatures verify. */
   readonly signerOf?: (org: string, gateway: string) => DatumSigner;
 }
@@ -51,6 +55,8 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
       gateway,
       ...(options.startMicros === undefined ? {} : { startMicros: options.startMicros }),
       ...(options.eventsPerSecond === undefined ? {} : { eventsPerSecond: options.eventsPerSecond }),
+      ...(options.agents === undefined ? {} : { agents: options.agents }),
+      ...(options.rollCall === undefined ? {} : { rollCall: options.rollCall }),
     });
     stream.signer ??= options.signerOf?.(org, gateway);
     const { signer } = stream;

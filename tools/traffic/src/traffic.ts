@@ -16,6 +16,8 @@ export interface TrafficOptions {
   readonly startMicros?: number;
   /** Events for each second of the events' own time. */
   readonly eventsPerSecond?: number;
+  /** Every agent calls each of its tools once before anything else happens. */
+  readonly rollCall?: boolean;
 }
 
 interface Session {
@@ -50,17 +52,22 @@ export function* trafficOf(options: TrafficOptions): Generator<TrafficEvent, nev
   const stepMicros = 1e6 / ((options.eventsPerSecond ?? 1_000) / 2);
   let now = options.startMicros ?? 1_795_000_000_000_000;
 
+  const called = options.rollCall ? rollCallOf(agents) : [];
+
   for (;;) {
     now += Math.round(random.lognormal(stepMicros, 1.5));
     while (pending[0] && pending[0].atMicros <= now) yield pending.shift()!.event;
+    const first = called.pop();
     const at = random.below(options.sessions ?? 60);
     const known = sessions[at];
     const session =
-      known && known.left > 0 ? known : newSession(agents[random.skewed(agents.length)]!, random);
+      first || !known || known.left <= 0
+        ? newSession(first?.agent ?? agents[random.skewed(agents.length)]!, random)
+        : known;
     sessions[at] = session;
     session.left -= 1;
     session.step += 1;
-    const tool = session.agent.tools[random.skewed(session.agent.tools.length)]!;
+    const tool = first?.tool ?? session.agent.tools[random.skewed(session.agent.tools.length)]!;
     const decision = decisionOf(options, session, tool, now, policyHash, random);
     yield decision;
     if (decision.phase === 'single') continue;
@@ -68,6 +75,10 @@ export function* trafficOf(options: TrafficOptions): Generator<TrafficEvent, nev
     const later = pending.findIndex(({ atMicros }) => atMicros > outcome.timestamp);
     pending.splice(later < 0 ? pending.length : later, 0, { atMicros: outcome.timestamp, event: outcome });
   }
+}
+
+function rollCallOf(agents: readonly Agent[]): { readonly agent: Agent; readonly tool: Tool }[] {
+  return agents.flatMap((agent) => [...new Set(agent.tools)].map((tool) => ({ agent, tool })));
 }
 
 function newSession(agent: Agent, random: Random): Session {

@@ -22,6 +22,8 @@ export interface ProduceTask {
   readonly partitions: number;
   readonly eventsPerSecond: number;
   readonly seconds: number;
+  /** From the recorder: each so many-th event is of an agent of its own, `marked-<index>`, and has a secret in its parameters. */
+  readonly markEvery?: number;
 }
 
 /** Events of one stream, in its order. */
@@ -39,6 +41,8 @@ export interface Produced {
   readonly records: number;
   /** CPU of this process from the first event to the last, seconds. */
   readonly cpuSeconds: number;
+  /** When the first event was due, by `monotonicMs`. */
+  readonly startMs: number;
   readonly recorder?: {
     /** From when an event was due until it was on disk. */
     readonly durableMs: Float64Array;
@@ -65,7 +69,7 @@ const LOOK_EVERY_MS = 100;
 
 /** One recorder for a few organisations, whose streams lie in several partitions. */
 async function recordPaced(task: ProduceTask): Promise<Produced> {
-  const { brokers, topic, partitions, eventsPerSecond, seconds } = task;
+  const { brokers, topic, partitions, eventsPerSecond, seconds, markEvery } = task;
   const directory = mkdtempSync(join(tmpdir(), 'cairn-bench-recorder-'));
   await using kafka = openKafka({ brokers: [brokers], clientId: 'bench-recorder' });
   const recorder = await openRecorder({
@@ -98,7 +102,9 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
       unshippedMs = Math.max(unshippedMs, recorder.stats().oldestUnshippedMs);
     }, LOOK_EVERY_MS);
     await arrive(startMs, dueMs, (index, done, fail) => {
-      recorder.record(drafts[index % drafts.length]!).then(({ seq }) => {
+      const draft = drafts[index % drafts.length]!;
+      const isMarked = markEvery !== undefined && index % markEvery === 0;
+      recorder.record(isMarked ? { ...draft, ...markOf(index) } : draft).then(({ seq }) => {
         seqs[index] = seq;
         durableMs[index] = monotonicMs() - startMs - dueMs[index]!;
         resolved += 1;
@@ -121,6 +127,7 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
       })),
       records: [...ends.values()].reduce((sum, { end }) => sum + end, 0),
       cpuSeconds: (user + system) / 1e6,
+      startMs,
       recorder: { durableMs, unshippedMs },
     };
   } finally {
@@ -128,6 +135,14 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
     rmSync(directory, { recursive: true, force: true });
   }
 }
+
+const markOf = (index: number) => ({
+  kind: 'tool_call' as const,
+  phase: 'single' as const,
+  call_id: null,
+  agent_id: `marked-${index}`,
+  redactions: [{ rule: 'secret.aws-access-key', count: 1 }],
+});
 
 const TICK_MS = 20;
 const APPEND_BYTES_MAX = 400_000;
@@ -158,6 +173,7 @@ async function appendPaced(task: ProduceTask): Promise<Produced> {
     })),
     records: count,
     cpuSeconds: (user + system) / 1e6,
+    startMs,
   };
 }
 

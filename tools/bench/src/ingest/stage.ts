@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouse, type Kafka, migrate, openClickHouse, openKafka } from '@cairn/adapters';
 import { AUDIT_EVENT_SCHEMA_ID, frame, PARKED_TOPIC, partitionOf } from '@cairn/event';
 import { type Parts, REPOSITORY, startTestParts } from '@cairn/local';
-import { streamsOf } from '@cairn/traffic';
+import { type StreamsOptions, streamsOf } from '@cairn/traffic';
 
 /** Kafka and ClickHouse for real, with the table as it is in production. */
 export interface Stage extends AsyncDisposable {
@@ -78,7 +78,10 @@ export async function preload(
   { kafka }: Pick<Stage, 'kafka'>,
   topic: string,
   events: number,
-  { partitions = 4, gateways = 32 } = {},
+  {
+    partitions = 4,
+    ...traffic
+  }: { readonly partitions?: number } & Partial<Omit<StreamsOptions, 'seed'>> = {},
 ): Promise<Preloaded> {
   await kafka.ensureTopics([{ name: topic, partitions }]);
   const waiting: Uint8Array[][] = Array.from({ length: partitions }, () => []);
@@ -91,7 +94,7 @@ export async function preload(
     if (values.length > 0) await kafka.log.append(topic, partition, values);
   };
   const places = new Map<string, number>();
-  for (const { org, gateway, datum } of streamsOf({ seed: 1, gateways }).take(events)) {
+  for (const { org, gateway, datum } of streamsOf({ seed: 1, gateways: 32, ...traffic }).take(events)) {
     const partition = places.get(gateway) ?? partitionOf(org, gateway, partitions);
     places.set(gateway, partition);
     const value = frame(AUDIT_EVENT_SCHEMA_ID, datum);
