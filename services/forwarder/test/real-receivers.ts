@@ -149,7 +149,9 @@ export async function startOpenSearch(): Promise<OpenSearch> {
   ];
   for (const [path, body] of steps) {
     const { status, json } = await call('PUT', path, body);
-    if (status !== 200) throw new Error(`${path}: ${JSON.stringify(json).slice(0, 400)}`);
+    if (status === 200) continue;
+    await ended(child);
+    throw new Error(`${path}: ${JSON.stringify(json).slice(0, 400)}`);
   }
   return {
     url,
@@ -161,18 +163,22 @@ export async function startOpenSearch(): Promise<OpenSearch> {
   };
 }
 
-/** Types that OpenSearch calls otherwise. */
-function asOpenSearch(properties: Record<string, { type?: string; properties?: object }>): object {
-  const names: Record<string, string> = { flattened: 'flat_object', constant_keyword: 'keyword' };
+interface Field {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, Field>>;
+  readonly [parameter: string]: unknown;
+}
+
+/** The same mapping for OpenSearch, which calls two types otherwise and does not know where Elasticsearch keeps arrays. */
+function asOpenSearch(properties: Readonly<Record<string, Field>>): Record<string, Field> {
+  const names: Readonly<Record<string, string>> = { flattened: 'flat_object', constant_keyword: 'keyword' };
   return Object.fromEntries(
-    Object.entries(properties).map(([name, field]) => [
-      name,
-      field.properties === undefined
-        ? field.type !== undefined && names[field.type] !== undefined
-          ? { type: names[field.type] }
-          : field
-        : { ...field, properties: asOpenSearch(field.properties as typeof properties) },
-    ]),
+    Object.entries(properties).map(([name, { synthetic_source_keep: _, ...field }]) => {
+      if (field.properties !== undefined)
+        return [name, { ...field, properties: asOpenSearch(field.properties) }];
+      const other = names[field.type ?? ''];
+      return [name, other === undefined ? field : { type: other }];
+    }),
   );
 }
 
