@@ -1,5 +1,5 @@
 import type { Destination, DestinationHttp } from './destination.ts';
-import { posted, verdictOf } from './http-verdict.ts';
+import { below, posted, verdictOf } from './http-verdict.ts';
 
 export interface DatadogOptions {
   readonly http: DestinationHttp;
@@ -12,7 +12,7 @@ export interface DatadogOptions {
 
 /** Datadog's log intake, `/api/v2/logs`: an array of at most 1,000 logs and 5 MB, answered with 202. */
 export function datadogLogs({ http, url, key, limits, nowMs }: DatadogOptions): Destination {
-  const intake = new URL('/api/v2/logs', url);
+  const intake = below(url, '/api/v2/logs');
   return {
     limits,
     async send(items) {

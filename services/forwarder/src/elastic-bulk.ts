@@ -1,5 +1,5 @@
 import type { Destination, DestinationHttp, Item, Verdict } from './destination.ts';
-import { posted, saidBy, verdictOf } from './http-verdict.ts';
+import { below, posted, saidBy, verdictOf } from './http-verdict.ts';
 
 export interface ElasticOptions {
   readonly http: DestinationHttp;
@@ -20,7 +20,7 @@ export interface ElasticOptions {
  */
 export function elasticBulk(options: ElasticOptions): Destination {
   const { http, index, authorization, limits, nowMs } = options;
-  const bulk = new URL(`/${encodeURIComponent(index)}/_bulk`, options.url);
+  const bulk = below(options.url, `/${encodeURIComponent(index)}/_bulk`);
   bulk.searchParams.set('filter_path', 'items.*.status,items.*.error.type,items.*.error.reason');
   return {
     limits,

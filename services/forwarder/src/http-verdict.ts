@@ -10,6 +10,11 @@ export type Answer = Awaited<ReturnType<DestinationHttp['post']>>;
 const compressed = promisify(gzip);
 const REASON_MAX = 300;
 
+/** A path below a receiver's address, which may itself have one: a proxy in front of several. */
+export function below(url: string, path: string): URL {
+  return new URL(`${url.replace(/\/+$/, '')}${path}`);
+}
+
 /** What a receiver said, for a person: shortened, and with nothing in it that a terminal would obey. */
 export const saidBy = (text: string): string => visible(text).slice(0, REASON_MAX);
 

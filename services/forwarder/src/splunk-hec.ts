@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '@cairn/runtime';
 import type { Destination, DestinationHttp, Verdict } from './destination.ts';
-import { type Answer, posted, saidBy, verdictOf } from './http-verdict.ts';
+import { type Answer, below, posted, saidBy, verdictOf } from './http-verdict.ts';
 
 export interface SplunkOptions {
   readonly http: DestinationHttp;
@@ -31,8 +31,8 @@ const ACK_DISABLED = 14;
  */
 export function splunkHec(options: SplunkOptions): Destination {
   const { http, token, acknowledgement, clock, nowMs, ackMsMax = 300_000, ackEveryMs = 1_000 } = options;
-  const events = new URL('/services/collector/event', options.url);
-  const acks = new URL('/services/collector/ack', options.url);
+  const events = below(options.url, '/services/collector/event');
+  const acks = below(options.url, '/services/collector/ack');
   const authorization = `Splunk ${token}`;
   let channel = randomUUID();
 

@@ -255,9 +255,8 @@ export interface SyslogReceiver extends AsyncDisposable {
   trouble: ((socket: TLSSocket) => void) | undefined;
 }
 
-/** Syslog over TLS with octet counting (RFC 5425), strict in the frame: a length, a space, so many bytes. */
-export async function syslogReceiver(): Promise<SyslogReceiver> {
-  const directory = mkdtempSync(join(tmpdir(), 'cairn-syslog-'));
+/** A certificate of this machine for two days, and its key. */
+export function certificate(directory: string): { readonly keyFile: string; readonly caFile: string } {
   const [keyFile, caFile] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
   execFileSync(
     'openssl',
@@ -282,6 +281,13 @@ export async function syslogReceiver(): Promise<SyslogReceiver> {
     ],
     { stdio: 'pipe' },
   );
+  return { keyFile, caFile };
+}
+
+/** Syslog over TLS with octet counting (RFC 5425), strict in the frame: a length, a space, so many bytes. */
+export async function syslogReceiver(): Promise<SyslogReceiver> {
+  const directory = mkdtempSync(join(tmpdir(), 'cairn-syslog-'));
+  const { keyFile, caFile } = certificate(directory);
   const sockets = new Set<TLSSocket>();
   const server = createTlsServer({ key: readFileSync(keyFile), cert: readFileSync(caFile) }, (socket) => {
     receiver.connections += 1;

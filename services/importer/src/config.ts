@@ -75,7 +75,13 @@ const schema = z
       .prefault({}),
     log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   })
-  .superRefine(({ keys }, context) => {
+  .superRefine(({ keys, privacy }, context) => {
+    if (privacy.rules.some((rule) => rule.do === 'seal'))
+      context.addIssue({
+        code: 'custom',
+        path: ['privacy', 'rules'],
+        message: 'a rule seals, which gateways do and an importer does not',
+      });
     keys.forEach(({ key_sha256 }, index) => {
       if (keys.findIndex((other) => other.key_sha256 === key_sha256) !== index)
         context.addIssue({ code: 'custom', path: ['keys', index, 'key_sha256'], message: 'stands twice' });

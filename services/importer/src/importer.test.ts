@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -13,6 +13,7 @@ import { OTLPTraceExporter as ProtoTraceExporter } from '@opentelemetry/exporter
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { LoggerProvider, SimpleLogRecordProcessor } from '@opentelemetry/sdk-logs';
 import { BasicTracerProvider, SimpleSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace-base';
+import { readImporterConfig } from './config.ts';
 import { createImporter, type Importer } from './importer.ts';
 
 const KEY = 'import-key-of-acme';
@@ -231,6 +232,23 @@ const spanJson = (more: object = {}) => ({
   ...more,
 });
 const tracesRequest = (spans: unknown[]) => ({ resourceSpans: [{ scopeSpans: [{ spans }] }] });
+
+describe('the configuration', () => {
+  test('without a key, or with a rule that seals, nothing starts', () => {
+    const file = join(directory, 'importer.yaml');
+    const config = { deployment: 'd', importer_id: 'i', kafka: { brokers: 'k:9092' }, data_directory: 'x' };
+    const read = (more: object) => {
+      writeFileSync(file, JSON.stringify({ ...config, ...more }));
+      return () => readImporterConfig({ CAIRN_IMPORTER_CONFIG: file });
+    };
+    const keys = [{ name: 'a', key_sha256: hash('sha256', KEY), org: 'acme' }];
+    expect(read({ keys })).not.toThrow();
+    expect(read({ keys: [] })).toThrow(/keys/);
+    expect(read({ keys: [...keys, ...keys] })).toThrow(/stands twice/);
+    const rules = [{ service: '*', tool: '*', field: 'email', do: 'seal' }];
+    expect(read({ keys, privacy: { rules } })).toThrow(/a rule seals/);
+  });
+});
 
 describe('what is refused', () => {
   test('without a valid key nothing is read, whatever the path, and the refusal stands in the trail', async () => {
