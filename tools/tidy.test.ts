@@ -47,6 +47,7 @@ const PURE = [
   'packages/query',
   'packages/retention',
   'packages/rules',
+  'packages/search',
   'packages/session',
   'packages/siem',
 ];

@@ -12,6 +12,7 @@ export {
   OVER,
   type Over,
   type Question,
+  type QuestionCondition,
   VALUES_MAX,
 } from './question.ts';
 export { type Database, readHotDays } from './read-hot-days.ts';
