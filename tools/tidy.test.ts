@@ -50,6 +50,7 @@ const PURE = [
   'packages/search',
   'packages/session',
   'packages/siem',
+  'packages/sql',
 ];
 const LIBRARIES = [
   'kafkajs',
@@ -68,6 +69,9 @@ const LIBRARIES = [
   'undici',
   'testcontainers',
   'protobufjs',
+  'express',
+  'jose',
+  'helmet',
 ];
 
 describe('import directions', () => {

@@ -3,6 +3,7 @@ import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { dayName, eventIdOf, formatName, rootOption, timeOf, wholeNumber } from './arguments.ts';
 import { type Does, examples } from './command.ts';
+import { addAccessCommand } from './command-access.ts';
 import { addAlertsCommand } from './command-alerts.ts';
 import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
@@ -212,6 +213,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
   addRulesCommand(program, does);
   addAlertsCommand(program, does);
   addForwardCommand(program, does);
+  addAccessCommand(program, does);
 
   program.commandsGroup('The evidence:');
   program

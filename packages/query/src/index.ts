@@ -24,6 +24,7 @@ export {
   searchEvents,
 } from './search-events.ts';
 export { rowsOfSegment, StreamHeads } from './segment-rows.ts';
+export { ABOUT_CALLS, ROW_SETTINGS, SESSION_COLUMNS } from './session-columns.ts';
 export {
   ANSWER_FIELDS,
   ANSWER_SETTINGS,
