@@ -253,12 +253,30 @@ class StatementReader {
     return left;
   }
 
+  /** A subquery, or values that are written out: a name alone behind IN would be a table to ClickHouse. */
   #set(): string {
     this.#wantSign('(');
-    const written =
-      this.#isWord('select') || this.#isWord('with') ? this.#query() : this.#list(() => this.#expression());
+    const isQuery = this.#isWord('select') || this.#isWord('with');
+    const written = isQuery ? this.#query() : this.#list(() => this.#member());
     this.#wantSign(')');
     return `(${written})`;
+  }
+
+  #member(): string {
+    if (this.#takeSign('(')) {
+      const written = this.#list(() => this.#member());
+      this.#wantSign(')');
+      return `(${written})`;
+    }
+    const negative = this.#takeSign('-') ? '-' : '';
+    const token = this.#next();
+    if (token.kind === 'number') return `${negative}${token.value}`;
+    if (token.kind === 'text' && negative === '') return literal(token.value);
+    throw this.#mistakeAt(
+      token,
+      `${told(token)} is not written out.`,
+      "Write IN ('one', 'other') or IN (SELECT …).",
+    );
   }
 
   #sum(): string {

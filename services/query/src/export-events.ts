@@ -110,6 +110,7 @@ async function openExport({
     contentType: FORMATS[format],
     filename: `${name}.${format}`,
     facts,
+    start: writeCursor(of, first, { timestamp: 0, topic: '', partition: 0, offset: 0 }),
     ended: () => ({ sent: state.rows }),
   };
 

@@ -89,7 +89,7 @@ function refusalOf(error: unknown): Refusal {
 /** Errors of Express and its body parser carry a status. */
 function parserRefusal(error: unknown): Refusal | undefined {
   const { status, type } = (error ?? {}) as { status?: unknown; type?: unknown };
-  if (status === 413) return new Refusal('body.too-large', 'A body has at most 64 KiB.');
+  if (status === 413) return new Refusal('body.too-large', 'A body has at most 256 KiB.');
   if (status === 415) return new Refusal('body.unsupported', 'Send application/json in UTF-8.');
   if (status === 400 && typeof type === 'string')
     return new Refusal('request.invalid', 'The body is no JSON.');

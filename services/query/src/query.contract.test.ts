@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ROLES, SCOPES_OF } from '@cairn/access';
 import { type AuditEvent, decodeDatum, unframe } from '@cairn/event';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ApiProblem, openClient } from '../../../packages/client/src/index.ts';
 import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
 import { openApiOf } from './describe-api.ts';
 import { PROBLEMS, problemSchema } from './problem.ts';
@@ -398,14 +399,12 @@ describe('an export', () => {
   }, 60_000);
 
   test('that was cut off goes on behind its last whole row: together they are the whole', async () => {
-    const lines = (
-      await (await api.ask('/v1/exports/events?search=decision:deny', { key: keys['auditor']! })).text()
-    )
-      .trimEnd()
-      .split('\n');
+    const whole = await api.ask('/v1/exports/events?search=decision:deny', { key: keys['auditor']! });
+    const lines = (await whole.text()).trimEnd().split('\n');
     const { _end: end } = JSON.parse(lines.at(-1)!);
     const cut = JSON.parse(lines[20]!);
-    const cursor = JSON.parse(Buffer.from(end.next, 'base64url').toString());
+    expect(end.count).toBe(lines.length - 1);
+    const cursor = JSON.parse(Buffer.from(whole.headers.get('cairn-start')!, 'base64url').toString());
     const after = Buffer.from(
       JSON.stringify({
         ...cursor,
@@ -601,5 +600,19 @@ describe('docs/api.md', () => {
         path.split('/{')[0]!.replace('/v1/saved-searches', 'saved-searches').replace('/v1/keys', 'keys'),
       );
     for (const code of Object.keys(PROBLEMS)) expect(page).toContain(`| \`${code}\``);
+  });
+});
+
+describe('the client package', () => {
+  test('finds each event once over all pages, and tells a problem as one', async () => {
+    const client = openClient({ url: api.url, key: keys['auditor']! });
+    const { count } = await client.ask('countExport', { query: { search: 'kind:tool_call' } });
+    const seen = new Set<string>();
+    for await (const event of client.events('kind:tool_call', 'oldest')) seen.add(event.event_id);
+    expect(count).toBeGreaterThan(2_000);
+    expect(seen.size).toBe(count);
+    const refused = client.ask('listKeys', {});
+    await expect(refused).rejects.toBeInstanceOf(ApiProblem);
+    await expect(refused).rejects.toMatchObject({ problem: { code: 'access.forbidden', status: 403 } });
   });
 });

@@ -34,6 +34,8 @@ export interface Streamed {
   readonly stream: AsyncIterable<Uint8Array | string>;
   readonly contentType: string;
   readonly filename?: string;
+  /** Cursor of the place before the first row: whoever was cut off makes the next one of it. */
+  readonly start?: string;
   readonly facts: Facts;
   /** Facts once all of it was sent, or what of it was. */
   readonly ended: () => Facts;

@@ -34,7 +34,8 @@ interface Locals {
   startedAtMs: number;
 }
 
-const BODY_BYTES_MAX = 64 * 1024;
+/** More than the longest statement, however it is escaped. */
+const BODY_BYTES_MAX = 256 * 1024;
 const MINUTE_MS = 60_000;
 
 /** The API: every route of the table, deny by default, each request recorded before it is answered. */
@@ -191,12 +192,13 @@ function sendBody(
 /** A stream that fails in the midst is broken off, so that nobody takes it for whole. */
 async function send(
   parts: ApiParts,
-  { stream, contentType, filename }: Streamed,
+  { stream, contentType, filename, start }: Streamed,
   response: Response,
 ): Promise<void> {
   response.status(200).setHeader('Content-Type', contentType);
   response.setHeader('X-Accel-Buffering', 'no');
   if (filename !== undefined) response.setHeader('Content-Disposition', `attachment; filename="${filename}"`);
+  if (start !== undefined) response.setHeader('Cairn-Start', start);
   response.flushHeaders();
   try {
     for await (const piece of stream) {
