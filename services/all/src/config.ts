@@ -34,7 +34,16 @@ const readers = {
   importer: readImporterConfig,
   query: readQueryConfig,
 };
-const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting', 'query', 'forwarder', 'importer'] as const;
+const NAMES = [
+  'gateway',
+  'ingest',
+  'registry',
+  'archival',
+  'alerting',
+  'query',
+  'forwarder',
+  'importer',
+] as const;
 /** What runs unless it is said: forwarder and importer have nothing to do before somebody has named destinations and keys. */
 const USUAL = NAMES.filter((name) => name !== 'forwarder' && name !== 'importer');
 
