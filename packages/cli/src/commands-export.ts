@@ -16,7 +16,7 @@ export function addExportCommand(program: Command, does: Does, progress: Writabl
     .command('export')
     .summary('write a log or events in the form of others')
     .description(
-      'tlog: one log of the archive as C2SP tlog-tiles, which tools of others check. ndjson, json, csv, parquet: all events that a ' +
+      'tlog: one log of the archive as C2SP tlog-tiles, which tools of others check. ndjson, json, csv, parquet, ocsf, ecs: all events that a ' +
         'search finds, from the query API (CAIRN_API_URL), with the key in CAIRN_API_KEY or the file that CAIRN_API_KEY_FILE names. NDJSON goes on ' +
         'where it was cut off, and is compared with what the service says that it sent.',
     )

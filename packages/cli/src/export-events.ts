@@ -8,7 +8,7 @@ import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
 import { ProgressBar } from './progress-bar.ts';
 
-export const FORMS = ['ndjson', 'json', 'csv', 'parquet'] as const;
+export const FORMS = ['ndjson', 'json', 'csv', 'parquet', 'ocsf', 'ecs'] as const;
 export type Form = (typeof FORMS)[number];
 
 export interface ApiAccess {

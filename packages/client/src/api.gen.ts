@@ -45,7 +45,7 @@ export interface Operations {
   /** How many events an export of a search would hold. */
   readonly countExport: { readonly path: {  }; readonly query: { readonly "search"?: string; }; readonly answer: ExportCount };
   /** Every event that a search finds, with its place in the log, oldest first. Never cut short in silence. */
-  readonly exportEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "format"?: "ndjson" | "json" | "csv" | "parquet"; readonly "after"?: string; }; readonly answer: Response };
+  readonly exportEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "format"?: "ndjson" | "json" | "csv" | "parquet" | "ocsf" | "ecs"; readonly "after"?: string; }; readonly answer: Response };
   /** Searches that somebody of the organisation gave a name. */
   readonly listSavedSearches: { readonly path: {  }; readonly query: {  }; readonly answer: { readonly "saved": readonly (SavedSearch)[]; } };
   /** Gives a search a name. */

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { ANSWER_FIELDS, type EventPlace, eventsIn, HOT, ROW_SETTINGS } from '@cairn/query';
 import { FIELDS } from '@cairn/search';
+import { ecsOf, ocsfOf, type StoredEvent } from '@cairn/siem';
 import { z } from 'zod';
 import { type BoundSearch, boundSearch, searchParameter } from './bound-search.ts';
 import { digestOf, readCursor, writeCursor } from './cursor.ts';
@@ -21,6 +22,8 @@ const HOUR = 3_600_000_000;
 
 const FORMATS = {
   ndjson: 'application/x-ndjson',
+  ocsf: 'application/x-ndjson',
+  ecs: 'application/x-ndjson',
   json: 'application/json',
   csv: 'text/csv; charset=utf-8',
   parquet: 'application/vnd.apache.parquet',
@@ -61,7 +64,7 @@ export const countExportRoute = route({
 
 const exportQuery = z.strictObject({
   search: searchParameter,
-  format: z.enum(['ndjson', 'json', 'csv', 'parquet']).default('ndjson'),
+  format: z.enum(['ndjson', 'json', 'csv', 'parquet', 'ocsf', 'ecs']).default('ndjson'),
   after,
 });
 
@@ -77,7 +80,7 @@ export const exportEventsRoute = route({
   isHeavy: true,
   query: exportQuery,
   response: z.string(),
-  streams: Object.values(FORMATS).map((type) => type.split(';', 1)[0]!),
+  streams: [...new Set(Object.values(FORMATS).map((type) => type.split(';', 1)[0]!))],
   answer: (asked) => openExport(asked),
 });
 
@@ -226,6 +229,23 @@ const lines: Pick<Writer, 'clickhouse' | 'select' | 'measure'> = {
   },
 };
 
+/** NDJSON whose lines are what another format makes of the events; their places in the log stand in it (packages/siem). */
+function mappedBy(map: (event: StoredEvent) => Readonly<Record<string, unknown>>): Writer {
+  return {
+    ...lines,
+    head: () => '',
+    body(piece) {
+      const mapped = piece
+        .toString()
+        .trimEnd()
+        .split('\n')
+        .map((line) => `${JSON.stringify(map(JSON.parse(line) as StoredEvent))}\n`);
+      return Buffer.from(mapped.join(''));
+    },
+    end: (facts) => `${JSON.stringify({ _end: facts })}\n`,
+  };
+}
+
 const WRITERS: Readonly<Record<Exclude<ExportFormat, 'parquet'>, Writer>> = {
   ndjson: {
     ...lines,
@@ -233,6 +253,8 @@ const WRITERS: Readonly<Record<Exclude<ExportFormat, 'parquet'>, Writer>> = {
     body: (piece) => piece,
     end: (facts) => `${JSON.stringify({ _end: facts })}\n`,
   },
+  ocsf: mappedBy(ocsfOf),
+  ecs: mappedBy(ecsOf),
   json: {
     ...lines,
     head: () => '{"events":[\n',

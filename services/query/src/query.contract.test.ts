@@ -439,6 +439,28 @@ describe('an export', () => {
     expect([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()]).toEqual(['PAR1', 'PAR1']);
   });
 
+  test('as OCSF and ECS holds as many events, each with its leaf and its place', async () => {
+    const { count } = await json<{ count: number }>('/v1/exports/count?search=decision:deny');
+    for (const format of ['ocsf', 'ecs']) {
+      const text = await (
+        await api.ask(`/v1/exports/events?format=${format}&search=decision:deny`, { key: keys['auditor']! })
+      ).text();
+      const lines = text.trimEnd().split('\n');
+      const { _end: end } = JSON.parse(lines.at(-1)!) as { _end: { count: number; sha256: string } };
+      expect([format, end.count, lines.length - 1]).toEqual([format, count, count]);
+      expect(end.sha256).toBe(
+        createHash('sha256')
+          .update(text.slice(0, text.lastIndexOf('{"_end"')))
+          .digest('hex'),
+      );
+      for (const line of lines.slice(0, -1)) {
+        const leaf = /"leaf_hash":"([0-9a-f]{64})"/.exec(line)?.[1];
+        expect(leaf).toBeDefined();
+        expect(line).toContain('"partition":');
+      }
+    }
+  });
+
   test('as CSV has no cell that a spreadsheet takes for a formula, whatever names agents have', async () => {
     const hostile = [
       '=1+1',
