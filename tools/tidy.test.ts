@@ -47,8 +47,10 @@ const PURE = [
   'packages/query',
   'packages/retention',
   'packages/rules',
+  'packages/search',
   'packages/session',
   'packages/siem',
+  'packages/sql',
 ];
 const LIBRARIES = [
   'kafkajs',
@@ -67,6 +69,9 @@ const LIBRARIES = [
   'undici',
   'testcontainers',
   'protobufjs',
+  'express',
+  'jose',
+  'helmet',
 ];
 
 describe('import directions', () => {

@@ -14,6 +14,7 @@ import { readForwarderConfig } from '../../services/forwarder/src/config.ts';
 import { readGatewayConfig } from '../../services/gateway/src/config.ts';
 import { readImporterConfig } from '../../services/importer/src/config.ts';
 import { readIngestConfig } from '../../services/ingest/src/config.ts';
+import { readQueryConfig } from '../../services/query/src/config.ts';
 import { readRegistryConfig } from '../../services/registry/src/config.ts';
 import { IMAGES } from '../local/src/images.ts';
 import { NODE_OPTIONS } from '../local/src/service-process.ts';
@@ -32,6 +33,7 @@ const OURS = [
   'importer',
   'ingest',
   'migrate',
+  'query',
   'registry',
 ];
 
@@ -114,7 +116,7 @@ describe('docker-compose.yml', () => {
   test('each profile starts what it is for, and everything that it needs', async () => {
     expect(Object.keys(await readServices('parts')).sort()).toEqual(PARTS);
     expect(Object.keys(await readServices('services')).sort()).toEqual(
-      [...PARTS, 'alerting', 'archival', 'gateway', 'ingest', 'migrate', 'registry'].sort(),
+      [...PARTS, 'alerting', 'archival', 'gateway', 'ingest', 'migrate', 'query', 'registry'].sort(),
     );
     for (const name of ['forwarder', 'importer'])
       expect(Object.keys(await readServices(name))).toEqual([name]);
@@ -257,7 +259,17 @@ describe('docker-compose.yml', () => {
     });
     expect(portOf('importer')).toBe(String(importer.health.port));
     expect(portOf('forwarder')).toBe(String(forwarder.health.port));
-    expect(readAllConfig(environmentOf('all'))).toEqual({ gateway, ingest, registry, archival, alerting });
+    const query = readQueryConfig(environmentOf('query'));
+    expect(query).toMatchObject({ deployment: gateway.deployment, host: '0.0.0.0', port: 18_250 });
+    expect(portOf('query')).toBe(String(query.health.port));
+    expect(readAllConfig(environmentOf('all'))).toEqual({
+      gateway,
+      ingest,
+      registry,
+      archival,
+      alerting,
+      query,
+    });
     expect(portOf('all')).toBe(portOf('gateway'));
     expect(readCliConfig(environmentOf('migrate')).clickhouse).toEqual(ingest.clickhouse);
   });

@@ -26,8 +26,13 @@ export interface ClickHouse extends AsyncDisposable {
     parameters?: Readonly<Record<string, unknown>>,
     settings?: Settings,
   ): Promise<Row[]>;
-  /** The answer as text, in the format that is named, such as `PrettyCompact` or `CSVWithNames`. */
-  stream(sql: string, format: string, settings?: Settings): Promise<AsyncIterable<Uint8Array>>;
+  /** The answer as text, in the format that is named, such as `PrettyCompact` or `CSVWithNames`. Parameters as with `query`. */
+  stream(
+    sql: string,
+    format: string,
+    settings?: Settings,
+    parameters?: Readonly<Record<string, unknown>>,
+  ): Promise<AsyncIterable<Uint8Array>>;
   /** A statement without rows in its answer. */
   exec(sql: string, settings?: Settings): Promise<void>;
   /** Rows as objects into a table. */
@@ -81,10 +86,11 @@ export function openClickHouse(options: ClickHouseOptions): ClickHouse {
         return answer.json<Row>();
       });
     },
-    async stream(sql, format, settings) {
+    async stream(sql, format, settings, parameters = {}) {
       return translated(async () => {
         const { stream } = await client.exec({
           query: `${sql}\nFORMAT ${format satisfies string as DataFormat}`,
+          query_params: { ...parameters },
           clickhouse_settings: (settings ?? {}) as ClickHouseSettings,
         });
         return stream;

@@ -3,11 +3,11 @@ import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { dayName, eventIdOf, formatName, rootOption, timeOf, wholeNumber } from './arguments.ts';
 import { type Does, examples } from './command.ts';
+import { addAccessCommand } from './command-access.ts';
 import { addAlertsCommand } from './command-alerts.ts';
 import { type BundleOptions, bundle } from './command-bundle.ts';
 import { doctor } from './command-doctor.ts';
 import { addEnrolCommand } from './command-enrol.ts';
-import { type ExportOptions, exportTlog } from './command-export.ts';
 import { addForwardCommand } from './command-forward.ts';
 import { addHoldCommands } from './command-holds.ts';
 import { createKey, type StateOptions, sayVkey, showKeys, stateKey } from './command-keys.ts';
@@ -22,6 +22,7 @@ import { addSubjectCommands } from './command-subjects.ts';
 import { tail } from './command-tail.ts';
 import { verify } from './command-verify.ts';
 import { addColdCommands } from './commands-cold.ts';
+import { addExportCommand } from './commands-export.ts';
 import { type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
 import { examine, type Patient } from './examine.ts';
 import { EXIT } from './exit-codes.ts';
@@ -212,6 +213,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
   addRulesCommand(program, does);
   addAlertsCommand(program, does);
   addForwardCommand(program, does);
+  addAccessCommand(program, does);
 
   program.commandsGroup('The evidence:');
   program
@@ -313,24 +315,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
         bundle(output, config, file, options, Date.now()),
       ),
     );
-  program
-    .command('export')
-    .summary('write a log in the form of others')
-    .description('Writes one log as C2SP tlog-tiles, which tools of others check.')
-    .addArgument(new Argument('<form>', 'form').choices(['tlog']))
-    .argument('<directory>', 'empty, or not there')
-    .option('--from <where>', 'archive: directory or s3://bucket', '.')
-    .option('--log <name>', 'topic/partition; needed when there are several')
-    .addOption(rootOption())
-    .addHelpText(
-      'after',
-      examples('cairn export tlog tiles --from s3://cairn-archive --log audit.events.standard/0'),
-    )
-    .action(
-      does(({ output, config }, _form: string, directory: string, options: ExportOptions) =>
-        exportTlog(output, config, directory, options),
-      ),
-    );
+  addExportCommand(program, does, around.stderr);
   const keys = program
     .command('keys')
     .summary('show and make keys, and state what they may sign')

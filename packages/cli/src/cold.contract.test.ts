@@ -27,6 +27,7 @@ import {
   searchEvents,
 } from '@cairn/query';
 import type { RecordDraft } from '@cairn/recorder';
+import { conditionOf, readSearch } from '@cairn/search';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { compareRows } from '../../../services/archival/src/compare-rows.ts';
 import { copyStoreIn } from '../../../services/archival/src/copy-segments.ts';
@@ -173,6 +174,13 @@ async function proven(events: readonly FoundEvent[]) {
 const told = ({ store: _, ...event }: FoundEvent) => event;
 const toldWithoutLeaf = ({ store: _, leaf_hash: __, ...event }: FoundEvent) => event;
 
+function searched(text: string): Partial<Question> {
+  return {
+    condition: conditionOf(readSearch(text), Date.parse('2026-01-08T00:00:00Z') * 1_000),
+    limit: 5_000,
+  };
+}
+
 const QUESTIONS: Record<string, Partial<Question>> = {
   everything: { limit: 5_000 },
   'the first of them': { order: 'oldest', limit: 37 },
@@ -185,6 +193,13 @@ const QUESTIONS: Record<string, Partial<Question>> = {
     to: Date.parse('2026-01-06T04:00:00Z') * 1_000,
     limit: 5_000,
   },
+  'a search over texts, numbers and lists': searched(
+    'latency_ms:>1 -decision:deny tool:*e* (action:* OR rule:*) NOT error_code:x',
+  ),
+  'a search over ids, hashes and times': searched(
+    'event_id:* (call_id:* OR kind:seal) timestamp:[2026-01-05 TO 2026-01-07] received_at:>2026-01-01 -trace_id:00000000000000000000000000000000',
+  ),
+  'a word anywhere': searched('r NOT redactions:nothing'),
   'what nobody has': { filters: { agent_id: ["x' OR 1 = 1 --", '\\'] } },
 };
 

@@ -1,5 +1,13 @@
 import { Failure } from '@cairn/failure';
-import { type Answer, type FilterColumn, type FoundEvent, type Over, searchEvents } from '@cairn/query';
+import {
+  type Answer,
+  FILTER_COLUMNS,
+  type FilterColumn,
+  type FoundEvent,
+  type Over,
+  searchEvents,
+} from '@cairn/query';
+import { conditionOf, necessaryOf, readSearch } from '@cairn/search';
 import { type ArchivedSegment, readArchive } from './archive-segments.ts';
 import type { CliConfig } from './config.ts';
 import { openEvidence } from './evidence.ts';
@@ -49,28 +57,40 @@ const COLUMNS: Readonly<Record<string, FilterColumn>> = {
   kind: 'kind',
 };
 
-/** `cairn search`: events over hot, cold or both, and which store gave them. */
+/** `cairn search [search]`: events over hot, cold or both, and which store gave them. */
 export async function search(
   open: OpenTrail,
   output: Output,
   config: CliConfig,
+  text: string,
   options: SearchOptions,
 ): Promise<number> {
-  const { over, limit, oldest, from, to } = options;
+  const { over, limit, oldest } = options;
+  const now = Date.now() * 1_000;
+  const read = readSearch(text);
+  const needed = necessaryOf(read, now);
   const filters = Object.fromEntries(
     Object.entries(COLUMNS).map(([name, column]) => [
       column,
       (options[name as keyof SearchOptions] as readonly string[] | undefined) ?? [],
     ]),
   );
+  // What the search says outright rules out segments, as the options do.
+  for (const column of FILTER_COLUMNS) {
+    const value = needed.values[column];
+    if (value !== undefined && (filters[column] ?? []).length === 0) filters[column] = [value];
+  }
+  const from = latest(options.from && options.from * 1_000, needed.from);
+  const to = earliest(options.to && options.to * 1_000, needed.to);
   await using own = new AsyncDisposableStack();
   const trail = own.use(open());
   const archive = over === 'hot' ? undefined : await archiveOf(own, config, options);
   const answer = await searchEvents(trail, archive, {
     over,
     filters,
-    from: from === undefined ? undefined : from * 1_000,
-    to: to === undefined ? undefined : to * 1_000,
+    condition: read.kind === 'all' ? undefined : conditionOf(read, now),
+    from,
+    to,
     order: oldest ? 'oldest' : 'newest',
     limit,
   });
@@ -83,6 +103,11 @@ export async function search(
   if (options.prove === true) output.note(provenOf(answer, segments));
   return events.length > 0 ? EXIT.ok : EXIT.failed;
 }
+
+const latest = (one: number | undefined, other: number | undefined): number | undefined =>
+  one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
+const earliest = (one: number | undefined, other: number | undefined): number | undefined =>
+  one === undefined || other === undefined ? (one ?? other) : Math.min(one, other);
 
 async function archiveOf(own: AsyncDisposableStack, config: CliConfig, options: SearchOptions) {
   const { archive: where, copies: copiesAt } = options;

@@ -15,6 +15,7 @@ export function addColdCommands(program: Command, does: Does): void {
       'Finds events in ClickHouse, in the archive, or in both, and says which store gave each. What ClickHouse has dropped is read ' +
         'out of the segments that their manifests do not rule out. Exit code 1 when nothing was found.',
     )
+    .argument('[search]', 'in the search language (docs/search.md); the options below narrow it', '')
     .addOption(new Option('--over <stores>', 'which stores are asked').choices(OVER).default('both'))
     .option('--archive <where>', 's3://bucket; needed for cold and both')
     .option('--copies <where>', 's3://bucket of the query copies')
@@ -42,6 +43,7 @@ export function addColdCommands(program: Command, does: Does): void {
     .addHelpText(
       'after',
       examples(
+        "cairn search --over hot 'tool:delete_* decision:deny timestamp:>now-7d'",
         'cairn search --over hot --agent research-assistant --decision deny',
         'cairn search --archive s3://cairn-archive --org acme --from 2026-01-01 --to 2026-02-01 --outcome failure',
         'cairn search --over cold --archive s3://cairn-archive --session 4bf92f3577b34da6a3ce929d0e0e4736 --oldest --json',
@@ -49,7 +51,9 @@ export function addColdCommands(program: Command, does: Does): void {
       ),
     )
     .action(
-      does(({ open, output, config }, options: SearchOptions) => search(open, output, config, options)),
+      does(({ open, output, config }, text: string, options: SearchOptions) =>
+        search(open, output, config, text, options),
+      ),
     );
   program
     .command('restore')

@@ -51,6 +51,13 @@ const schema = z.object({
     .prefault({}),
   /** Verifier key of the root, or the file that holds it. */
   rootKey: z.string().optional(),
+  /** The query API, and the key with which it is asked. */
+  api: z
+    .object({
+      url: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:18250'),
+      key: z.string().trim().optional(),
+    })
+    .prefault({}),
   /** Retention classes whose topics are looked at. */
   classes: z
     .string()
@@ -108,6 +115,8 @@ export function readCliConfig(env: Environment): CliConfig {
       CAIRN_SUBJECTS_DIRECTORY: 'subjects.directory',
       CAIRN_KEY_ENCRYPTION_KEYS: 'subjects.keyEncryptionKeys',
       CAIRN_ROOT_KEY: 'rootKey',
+      CAIRN_API_URL: 'api.url',
+      CAIRN_API_KEY: 'api.key',
       CAIRN_CLASSES: 'classes',
       CAIRN_LOCAL_DIRECTORY: 'localDirectory',
       CAIRN_RETENTION_CONFIG: 'retentionFile',

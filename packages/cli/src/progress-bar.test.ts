@@ -24,6 +24,12 @@ describe('the progress bar', () => {
     expect(drawn().endsWith('\r\u001b[2K')).toBe(true);
   });
 
+  test('counts, too', () => {
+    const { bar, drawn } = drawnOn(true);
+    bar.showCount({ count: 3, of: 4, what: 'events' });
+    expect(drawn()).toContain(' 75 %  3 of 4 events');
+  });
+
   test('is silent where standard error is no terminal', () => {
     const { bar, drawn } = drawnOn(false);
     bar.show({ bytes: 1, of: 2, at: '' });

@@ -14,13 +14,30 @@ export class ProgressBar {
   }
 
   show({ bytes, of, at }: { readonly bytes: number; readonly of: number; readonly at: string }): void {
+    this.#draw(bytes, of, `${mebibytes(bytes)} of ${mebibytes(of)} MiB  ${at}`);
+  }
+
+  /** How many of how many. */
+  showCount({
+    count,
+    of,
+    what,
+  }: {
+    readonly count: number;
+    readonly of: number;
+    readonly what: string;
+  }): void {
+    this.#draw(count, of, `${count} of ${of} ${what}`);
+  }
+
+  #draw(done: number, of: number, text: string): void {
     if (this.#stream.isTTY !== true) return;
     const now = performance.now();
-    if (now - this.#drawnAt < EVERY_MS && bytes < of) return;
+    if (now - this.#drawnAt < EVERY_MS && done < of) return;
     this.#drawnAt = now;
-    const part = of === 0 ? 1 : Math.min(1, bytes / of);
+    const part = of === 0 ? 1 : Math.min(1, done / of);
     const full = Math.round(part * WIDTH);
-    const line = `${'#'.repeat(full)}${'.'.repeat(WIDTH - full)} ${Math.floor(part * 100)} %  ${mebibytes(bytes)} of ${mebibytes(of)} MiB  ${at}`;
+    const line = `${'#'.repeat(full)}${'.'.repeat(WIDTH - full)} ${Math.floor(part * 100)} %  ${text}`;
     this.#stream.write(`\r\u001b[2K${line.slice(0, (this.#stream.columns ?? 100) - 1)}`);
     this.#isDrawn = true;
   }

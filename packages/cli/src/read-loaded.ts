@@ -1,5 +1,5 @@
 import type { ClickHouse } from '@cairn/adapters';
-import { ROW_SETTINGS } from './read-session.ts';
+import { ROW_SETTINGS } from '@cairn/query';
 
 /** The first offset of each partition of a topic behind all that the table accounts for, as a row or as a gap. */
 export async function readLoaded(clickhouse: ClickHouse, topic: string): Promise<Map<number, number>> {

@@ -1,6 +1,6 @@
 import type { ClickHouse } from '@cairn/adapters';
+import { ROW_SETTINGS, SESSION_COLUMNS } from '@cairn/query';
 import type { SessionEvent } from '@cairn/session';
-import { ROW_SETTINGS, SESSION_COLUMNS } from './read-session.ts';
 
 /** How far one partition of one topic has been read: everything up to this offset. */
 export interface LogPosition {

@@ -1,23 +1,6 @@
 import type { ClickHouse } from '@cairn/adapters';
+import { ABOUT_CALLS, ROW_SETTINGS, SESSION_COLUMNS } from '@cairn/query';
 import type { SessionEvent } from '@cairn/session';
-
-/**
- * The columns of a session's events as the reconstruction wants them: ids as text, hashes as hex, time in microseconds.
- * Names are the schema's own.
- */
-export const SESSION_COLUMNS = `
-  toString(event_id) AS event_id,
-  if(call_id IS NULL, NULL, toString(call_id)) AS call_id,
-  kind, phase, toUnixTimestamp64Micro(timestamp) AS timestamp, gateway_id, epoch, seq,
-  org_id, agent_id, agent_version, user_id, auth_method, session_id, session_source, step, client_name, client_version,
-  protocol, protocol_version, method, service, tool_name, action, sensitivity, data_classes,
-  lower(hex(parameters_hash)) AS parameters_hash, parameters_shape, parameters_tokens, parameters_kept, parameters_size,
-  decision, enforcement, policy_engine, rules_evaluated, rules_matched, policy_errors,
-  result_status, error_code, error_message, response_size, latency_ms, upstream_ms, redactions,
-  if(trace_id IS NULL, '', lower(hex(trace_id))) AS trace_id, task, attempt`;
-
-/** Events of kinds that belong to the record keeping and not to what the agent did. */
-const ABOUT_CALLS = `kind NOT IN ('seal', 'stream_open', 'stream_close', 'gap')`;
 
 /**
  * All events of one session, in time order.
@@ -70,9 +53,3 @@ export async function listSessions(clickhouse: ClickHouse, limit: number): Promi
     ROW_SETTINGS,
   );
 }
-
-/** Numbers as numbers and named tuples as objects. */
-export const ROW_SETTINGS = {
-  output_format_json_quote_64bit_integers: 0,
-  output_format_json_named_tuples_as_objects: 1,
-} as const;

@@ -12,6 +12,7 @@ export {
   OVER,
   type Over,
   type Question,
+  type QuestionCondition,
   VALUES_MAX,
 } from './question.ts';
 export { type Database, readHotDays } from './read-hot-days.ts';
@@ -23,6 +24,7 @@ export {
   searchEvents,
 } from './search-events.ts';
 export { rowsOfSegment, StreamHeads } from './segment-rows.ts';
+export { ABOUT_CALLS, ROW_SETTINGS, SESSION_COLUMNS } from './session-columns.ts';
 export {
   ANSWER_FIELDS,
   ANSWER_SETTINGS,

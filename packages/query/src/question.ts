@@ -39,6 +39,8 @@ export interface Question {
   readonly over: Over;
   /** Of each column that is named one of these values. Of a column without values nothing is asked. */
   readonly filters: Readonly<Partial<Record<FilterColumn, readonly string[]>>>;
+  /** One more condition over the columns of cairn.events, all values bound: a search that was read (packages/search). */
+  readonly condition?: QuestionCondition | undefined;
   /** Events whose own time lies in [from, to), microseconds since 1970. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
@@ -48,6 +50,12 @@ export interface Question {
   readonly after?: EventPlace | undefined;
   /** At most so many, 1 to 10,000. */
   readonly limit: number;
+}
+
+export interface QuestionCondition {
+  readonly sql: string;
+  /** Under names that no other part of the statement has: `search_0`, `search_1`, … */
+  readonly parameters: Readonly<Record<string, string | number>>;
 }
 
 export const LIMIT_MAX = 10_000;

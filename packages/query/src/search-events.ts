@@ -12,6 +12,7 @@ import {
   eventsIn,
   HOT,
   RESTORED,
+  SEARCH_SETTINGS,
   type Statement,
 } from './statements.ts';
 
@@ -176,7 +177,9 @@ async function gather(
   store: Store,
   { sql, parameters }: Statement,
 ): Promise<void> {
-  const rows = await database.query<Omit<FoundEvent, 'store'>>(sql, parameters, ANSWER_SETTINGS);
+  const searches = Object.keys(parameters).some((name) => name.startsWith('search_'));
+  const settings = searches ? SEARCH_SETTINGS : ANSWER_SETTINGS;
+  const rows = await database.query<Omit<FoundEvent, 'store'>>(sql, parameters, settings);
   into.events.push(...rows.map((row) => ({ ...row, store }) as FoundEvent));
 }
 

@@ -70,6 +70,9 @@ export const ANSWER_SETTINGS = {
   max_execution_time: 120,
 } as const;
 
+/** A search may ask for ids: ClickHouse writes the least and greatest UUID of a copy in one order and reads them in another. */
+export const SEARCH_SETTINGS = { ...ANSWER_SETTINGS, input_format_parquet_filter_push_down: 0 } as const;
+
 /**
  * The events of a source that a question asks for, the first `limit` of them in its order.
  *
@@ -80,7 +83,7 @@ export function eventsIn(
   question: Question,
   days: { readonly on?: readonly Day[]; readonly notOn?: readonly Day[] } = {},
 ): Statement {
-  const { order, limit, from, to, after, filters } = question;
+  const { order, limit, from, to, after, filters, condition } = question;
   const parameters: Record<string, unknown> = { ...source.parameters, limit };
   const conditions: string[] = [];
   if (from !== undefined) {
@@ -99,6 +102,10 @@ export function eventsIn(
       values.length === 1 ? `${column} = {${column}:String}` : `${column} IN {${column}:Array(String)}`,
     );
     parameters[column] = values.length === 1 ? values[0] : values;
+  }
+  if (condition !== undefined) {
+    conditions.push(`(${condition.sql})`);
+    Object.assign(parameters, condition.parameters);
   }
   if (days.on !== undefined) {
     conditions.push(`${source.day} IN {on:Array(Date)}`);

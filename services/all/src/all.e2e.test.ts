@@ -55,6 +55,9 @@ beforeAll(async () => {
     CAIRN_ARCHIVAL_HEALTH_PORT: '0',
     CAIRN_ALERTING_DATA_DIRECTORY: join(directory, 'alerting'),
     CAIRN_ALERTING_HEALTH_PORT: '0',
+    CAIRN_QUERY_PORT: '0',
+    CAIRN_QUERY_HEALTH_PORT: '0',
+    CAIRN_QUERY_DATA_DIRECTORY: join(directory, 'query'),
     CAIRN_LOG_LEVEL: 'error',
   };
 }, 120_000);

@@ -7,6 +7,7 @@ import { createForwarder, type Forwarder, type ForwarderConfig } from '@cairn/fo
 import { createGateway, type Gateway } from '@cairn/gateway';
 import { createImporter, type Importer } from '@cairn/importer';
 import { createIngest, type Ingest, type IngestConfig } from '@cairn/ingest';
+import { createQuery, type Query, type QueryConfig } from '@cairn/query-service';
 import { createRegistry, type Registry } from '@cairn/registry';
 import { createLog, createMetrics, type LogOptions, type ServiceContext } from '@cairn/runtime';
 import type { AllConfig } from './config.ts';
@@ -19,13 +20,14 @@ export interface All extends AsyncDisposable {
   readonly alerting?: Alerting;
   readonly forwarder?: Forwarder;
   readonly importer?: Importer;
+  readonly query?: Query;
 }
 
 /**
  * The services in one process: the same creators with the same configuration, each with metrics, log and health of its
  * own. Between them there is Kafka as always, so any of them can be taken out and run elsewhere.
  *
- * Ingest, archival, alerting and the forwarder come last and are awaited: they need topics, which the gateway creates, and tables or a
+ * Ingest, archival, alerting, the forwarder and the API come last and are awaited: they need topics, which the gateway creates, and tables or a
  * bucket.
  */
 export async function createAll(config: AllConfig, context: ServiceContext): Promise<All> {
@@ -46,6 +48,8 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
   const forwarder =
     config.forwarder &&
     opening.use(await started('forwarder', context, () => startForwarder(config.forwarder!, context)));
+  const query =
+    config.query && opening.use(await started('query', context, () => startQuery(config.query!, context)));
   const open = opening.move();
   return {
     ...(registry && { registry }),
@@ -53,6 +57,7 @@ export async function createAll(config: AllConfig, context: ServiceContext): Pro
     ...(alerting && { alerting }),
     ...(forwarder && { forwarder }),
     ...(importer && { importer }),
+    ...(query && { query }),
     ...(gateway && { gateway }),
     ...(ingest && { ingest }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
@@ -83,6 +88,8 @@ const startAlerting = (config: AlertingConfig, context: ServiceContext): Promise
 
 const startForwarder = (config: ForwarderConfig, context: ServiceContext): Promise<Forwarder> =>
   createForwarder(config, contextOf(context, 'forwarder'));
+const startQuery = (config: QueryConfig, context: ServiceContext): Promise<Query> =>
+  createQuery(config, contextOf(context, 'query'));
 
 /**
  * Alone, a service ends when Kafka, ClickHouse or the store is away and its supervisor starts it again. Here that would end

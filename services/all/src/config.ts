@@ -5,6 +5,7 @@ import { type ForwarderConfig, readForwarderConfig } from '@cairn/forwarder';
 import { type GatewayConfig, readGatewayConfig } from '@cairn/gateway';
 import { type ImporterConfig, readImporterConfig } from '@cairn/importer';
 import { type IngestConfig, readIngestConfig } from '@cairn/ingest';
+import { type QueryConfig, readQueryConfig } from '@cairn/query-service';
 import { type RegistryConfig, readRegistryConfig } from '@cairn/registry';
 import { readConfig } from '@cairn/runtime';
 import { z } from 'zod';
@@ -20,6 +21,7 @@ export interface AllConfig {
   readonly alerting?: AlertingConfig;
   readonly forwarder?: ForwarderConfig;
   readonly importer?: ImporterConfig;
+  readonly query?: QueryConfig;
 }
 
 const readers = {
@@ -30,8 +32,18 @@ const readers = {
   alerting: readAlertingConfig,
   forwarder: readForwarderConfig,
   importer: readImporterConfig,
+  query: readQueryConfig,
 };
-const NAMES = ['gateway', 'ingest', 'registry', 'archival', 'alerting', 'forwarder', 'importer'] as const;
+const NAMES = [
+  'gateway',
+  'ingest',
+  'registry',
+  'archival',
+  'alerting',
+  'query',
+  'forwarder',
+  'importer',
+] as const;
 /** What runs unless it is said: forwarder and importer have nothing to do before somebody has named destinations and keys. */
 const USUAL = NAMES.filter((name) => name !== 'forwarder' && name !== 'importer');
 

@@ -1,0 +1,2 @@
+export type * from './api.gen.ts';
+export { ApiProblem, type CairnClient, type ClientOptions, openClient } from './client.ts';

@@ -1,0 +1,104 @@
+import { readConfig } from '@cairn/runtime';
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+const schema = z.object({
+  host: z.string().default('127.0.0.1'),
+  port: port.default(18_250),
+  /** Name of the installation. */
+  deployment: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+  /** Unique to this process, and the same at each of its starts: what it records is a stream under this name. */
+  instance: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .default('query'),
+  /** Organisation of refusals that belong to none: a credential that nobody has. */
+  org: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+    .default('cairn'),
+  environment: z.string().default(''),
+  kafka: z.object({ brokers: z.string().min(3).transform(list) }),
+  clickhouse: z.object({
+    url: z.url({ protocol: /^https?$/ }),
+    user: z.string().optional(),
+    password: z.string().optional(),
+  }),
+  /** Who analysts' SQL runs as; default the user above. On a server, one that may read cairn.events and nothing else. */
+  analyst: z.object({ user: z.string().optional(), password: z.string().optional() }).prefault({}),
+  classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
+  retentionFile: z.string().default('deploy/config/retention.yaml'),
+  /** The spool of what is recorded here. Local disk; one process. */
+  dataDirectory: z.string().min(1),
+  /** People with a token of this issuer may ask as well; absent, only keys count. */
+  oidc: z
+    .object({
+      issuer: z.url(),
+      audience: z.string().min(1),
+      /** Default `<issuer>/.well-known/jwks.json`. */
+      jwksUrl: z.url().optional(),
+      /** Claims that say what a person may. */
+      orgClaim: z.string().default('org'),
+      roleClaim: z.string().default('role'),
+    })
+    .optional(),
+  limits: z
+    .object({
+      /** Requests of one key in a minute. */
+      perKeyAMinute: z.coerce.number().int().min(1).default(300),
+      /** Requests of one address in a minute, before anybody is known. */
+      perAddressAMinute: z.coerce.number().int().min(1).default(1_200),
+      /** Exports and live tails that run at the same time. */
+      streamsMax: z.coerce.number().int().min(1).default(8),
+    })
+    .prefault({}),
+  /** How long a key that was looked up counts; so long a revocation may take. */
+  keyAgeMsMax: z.coerce.number().int().min(0).max(60_000).default(2_000),
+  health: z.object({ host: z.string().default('127.0.0.1'), port: port.default(18_251) }).prefault({}),
+});
+
+export type QueryConfig = z.infer<typeof schema>;
+
+/** The configuration of the query API: `CAIRN_QUERY_CONFIG` names a file, the environment wins. @throws Failure `config.invalid` */
+export function readQueryConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): QueryConfig {
+  return readConfig({
+    name: 'query',
+    schema,
+    env,
+    file: env['CAIRN_QUERY_CONFIG'],
+    names: {
+      CAIRN_QUERY_HOST: 'host',
+      CAIRN_QUERY_PORT: 'port',
+      CAIRN_DEPLOYMENT: 'deployment',
+      CAIRN_QUERY_INSTANCE: 'instance',
+      CAIRN_QUERY_ORG: 'org',
+      CAIRN_ENVIRONMENT: 'environment',
+      KAFKA_BROKERS: 'kafka.brokers',
+      CLICKHOUSE_URL: 'clickhouse.url',
+      CLICKHOUSE_USER: 'clickhouse.user',
+      CLICKHOUSE_PASSWORD: 'clickhouse.password',
+      CAIRN_QUERY_ANALYST_USER: 'analyst.user',
+      CAIRN_QUERY_ANALYST_PASSWORD: 'analyst.password',
+      CAIRN_CLASSES: 'classes',
+      CAIRN_RETENTION_CONFIG: 'retentionFile',
+      CAIRN_QUERY_DATA_DIRECTORY: 'dataDirectory',
+      CAIRN_QUERY_OIDC_ISSUER: 'oidc.issuer',
+      CAIRN_QUERY_OIDC_AUDIENCE: 'oidc.audience',
+      CAIRN_QUERY_OIDC_JWKS_URL: 'oidc.jwksUrl',
+      CAIRN_QUERY_REQUESTS_PER_KEY: 'limits.perKeyAMinute',
+      CAIRN_QUERY_REQUESTS_PER_ADDRESS: 'limits.perAddressAMinute',
+      CAIRN_QUERY_STREAMS_MAX: 'limits.streamsMax',
+      CAIRN_QUERY_KEY_AGE_MS_MAX: 'keyAgeMsMax',
+      CAIRN_QUERY_HEALTH_HOST: 'health.host',
+      CAIRN_QUERY_HEALTH_PORT: 'health.port',
+    },
+  });
+}

@@ -1,0 +1,120 @@
+import { VERSION } from '@cairn/runtime';
+import {
+  createDocument,
+  type ZodOpenApiObject,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+} from 'zod-openapi';
+import { PROBLEMS, problemSchema } from './problem.ts';
+import type { Route } from './route.ts';
+import { ROUTES } from './routes.ts';
+
+type Document = ReturnType<typeof createDocument>;
+let document: Document | undefined;
+
+/** OpenAPI 3.1, out of the schemas that validate requests and answers: it cannot say something else than what is done. */
+export function openApiOf(): Document {
+  document ??= createDocument({
+    openapi: '3.1.0',
+    info: {
+      title: 'Cairn query API',
+      version: VERSION,
+      description:
+        'The audit trail of one organisation: found, followed, counted, exported. Each request is itself an event of the trail.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    security: [{ bearer: [] }],
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'An API key, or an OIDC token.' },
+      },
+    },
+    paths: pathsOf(ROUTES),
+  } satisfies ZodOpenApiObject);
+  return document;
+}
+
+function pathsOf(routes: readonly Route[]): ZodOpenApiPathsObject {
+  const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
+  for (const route of routes) {
+    paths[route.path] ??= {};
+    paths[route.path]![route.method] = operationOf(route);
+  }
+  return paths;
+}
+
+function operationOf(route: Route): ZodOpenApiOperationObject {
+  const { id, summary, roles, scope, parameters, query, body, response, streams } = route;
+  const status =
+    route.method === 'post' && id.startsWith('create') ? '201' : route.method === 'delete' ? '204' : '200';
+  const codes = new Set<number>(
+    Object.values(PROBLEMS)
+      .map(([number]) => number)
+      .filter((number) => number !== 405 && number !== 404),
+  );
+  if (parameters !== undefined) codes.add(404);
+  const problems = Object.fromEntries(
+    [...codes].map((number) => [
+      String(number),
+      {
+        description: 'Problem (RFC 9457)',
+        content: { 'application/problem+json': { schema: problemSchema } },
+      },
+    ]),
+  );
+  const content =
+    streams === undefined
+      ? { 'application/json': { schema: response } }
+      : Object.fromEntries(streams.map((type) => [type, { schema: response }]));
+  return {
+    operationId: id,
+    summary,
+    description: `Roles: ${roles.join(', ')}. Scope: ${scope}.`,
+    tags: [route.path.split('/')[2] ?? ''],
+    requestParams: { ...(parameters && { path: parameters }), ...(query && { query }) },
+    ...(body && { requestBody: { required: true, content: { 'application/json': { schema: body } } } }),
+    responses: {
+      [status]: status === '204' ? { description: 'Done' } : { description: 'The answer', content },
+      ...problems,
+    },
+  };
+}
+
+/** A page for people, out of the same description. No script, nothing from elsewhere. */
+export function referencePage(): string {
+  const { info, paths = {} } = openApiOf();
+  const operations = Object.entries(paths).flatMap(([path, item]) =>
+    (['get', 'post', 'delete'] as const).flatMap((method) => {
+      const operation = item?.[method];
+      if (operation === undefined) return [];
+      const parameters = (operation.parameters ?? []) as {
+        name: string;
+        in: string;
+        required?: boolean;
+        description?: string;
+        schema?: { description?: string; default?: unknown; enum?: unknown[] };
+      }[];
+      const rows = parameters.map(({ name, in: where, required, description, schema }) => {
+        const more = [
+          schema?.enum && `one of ${schema.enum.join(', ')}`,
+          schema?.default !== undefined && `default ${String(schema.default)}`,
+        ];
+        const text = [description ?? schema?.description ?? '', ...more.filter(Boolean)]
+          .filter(Boolean)
+          .join('; ');
+        return `<tr><td><code>${escaped(name)}</code></td><td>${where}${required ? ', required' : ''}</td><td>${escaped(text)}</td></tr>`;
+      });
+      return [
+        `<h2 id="${operation.operationId}"><code>${method.toUpperCase()} ${escaped(path)}</code></h2><p>${escaped(operation.summary ?? '')} ${escaped(operation.description ?? '')}</p>`,
+        rows.length === 0
+          ? ''
+          : `<table><tr><th>Parameter</th><th>In</th><th>What</th></tr>${rows.join('')}</table>`,
+      ];
+    }),
+  );
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escaped(info.title)}</title><link rel="stylesheet" href="/reference.css"><h1>${escaped(info.title)} ${escaped(info.version)}</h1><p>${escaped(info.description ?? '')} <a href="/openapi.json">openapi.json</a></p>${operations.join('\n')}</html>\n`;
+}
+
+const escaped = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');

@@ -1,0 +1,340 @@
+// A whole result as a stream of bounded memory, oldest first. It is read piece by piece: hours with few events together, an hour
+// with many in several, each behind the place of the last event. ClickHouse writes the rows; nothing is parsed here but the last one.
+//
+// What it ends with depends on the format. NDJSON: one more line, {"_end":{…}}, with the number of rows, the SHA-256 of all
+// bytes before it and the place of the last event, so that a download that was cut off is seen, and goes on behind its last
+// whole line. JSON: the members `count` and `next` behind the array. CSV and Parquet have no place for it.
+import { createHash } from 'node:crypto';
+import { ANSWER_FIELDS, type EventPlace, eventsIn, HOT, ROW_SETTINGS } from '@cairn/query';
+import { FIELDS } from '@cairn/search';
+import { ecsOf, ocsfOf, type StoredEvent } from '@cairn/siem';
+import { z } from 'zod';
+import { type BoundSearch, boundSearch, searchParameter } from './bound-search.ts';
+import { digestOf, readCursor, writeCursor } from './cursor.ts';
+import { hiddenFrom } from './event-schema.ts';
+import { Refusal } from './problem.ts';
+import { type Asked, route, type Streamed } from './route.ts';
+import { frozen } from './search-events.ts';
+
+const PIECE_ROWS = 20_000;
+const PARQUET_ROWS_MAX = 1_000_000;
+const HOUR = 3_600_000_000;
+
+const FORMATS = {
+  ndjson: 'application/x-ndjson',
+  ocsf: 'application/x-ndjson',
+  ecs: 'application/x-ndjson',
+  json: 'application/json',
+  csv: 'text/csv; charset=utf-8',
+  parquet: 'application/vnd.apache.parquet',
+} as const;
+export type ExportFormat = keyof typeof FORMATS;
+
+const after = z
+  .string()
+  .max(1_024)
+  .optional()
+  .describe('Goes on behind this place: `_end.next`, or what was made of the last whole row (docs/api.md).');
+
+export const countExportRoute = route({
+  id: 'countExport',
+  method: 'get',
+  path: '/v1/exports/count',
+  summary: 'How many events an export of a search would hold.',
+  roles: ['auditor'],
+  scope: 'export',
+  recorded: ['audit_access', 'export/count'],
+  query: z.strictObject({ search: searchParameter }),
+  response: z
+    .object({ count: z.int(), from: z.int().nullable(), to: z.int().nullable() })
+    .meta({ id: 'ExportCount' }),
+  async answer({ caller, query, now, clickhouse }) {
+    const { condition, text } = boundSearch(query.search, caller, now);
+    const [row] = await clickhouse.query<{ count: number; from: number; to: number }>(
+      `SELECT count() AS count, toUnixTimestamp64Micro(min(timestamp)) AS from, toUnixTimestamp64Micro(max(timestamp)) AS to
+       FROM cairn.events WHERE ${condition.sql}`,
+      condition.parameters,
+      ROW_SETTINGS,
+    );
+    const { count = 0, from = 0, to = 0 } = row ?? {};
+    const body = count === 0 ? { count, from: null, to: null } : { count, from, to };
+    return { body, facts: { search: text, rows: count } };
+  },
+});
+
+const exportQuery = z.strictObject({
+  search: searchParameter,
+  format: z.enum(['ndjson', 'json', 'csv', 'parquet', 'ocsf', 'ecs']).default('ndjson'),
+  after,
+});
+
+export const exportEventsRoute = route({
+  id: 'exportEvents',
+  method: 'get',
+  path: '/v1/exports/events',
+  summary:
+    'Every event that a search finds, with its place in the log, oldest first. Never cut short in silence.',
+  roles: ['auditor'],
+  scope: 'export',
+  recorded: ['export', 'export/events'],
+  isHeavy: true,
+  query: exportQuery,
+  response: z.string(),
+  streams: [...new Set(Object.values(FORMATS).map((type) => type.split(';', 1)[0]!))],
+  answer: (asked) => openExport(asked),
+});
+
+async function openExport({
+  caller,
+  query,
+  now,
+  clickhouse,
+  signal,
+}: Asked<unknown, z.infer<typeof exportQuery>, unknown>): Promise<Streamed> {
+  const { format } = query;
+  const of = digestOf(caller.orgId, query.search, 'export');
+  const cursor = query.after === undefined ? undefined : readCursor(query.after, of);
+  const first = cursor?.now ?? now;
+  const bound = boundSearch(query.search, caller, first);
+  const search: BoundSearch = { ...bound, ...frozen(bound, first) };
+  const hours = await clickhouse.query<{ hour: number; rows: number }>(
+    `SELECT toUnixTimestamp(toStartOfHour(timestamp)) * 1000000 AS hour, count() AS rows FROM cairn.events
+     WHERE ${search.condition.sql} ${cursor === undefined ? '' : "AND timestamp >= fromUnixTimestamp64Micro({export_from:Int64}, 'UTC')"}
+     GROUP BY hour ORDER BY hour`,
+    { ...search.condition.parameters, ...(cursor && { export_from: cursor.at.timestamp }) },
+    ROW_SETTINGS,
+  );
+  const total = hours.reduce((sum, { rows }) => sum + rows, 0);
+  const facts = { search: search.text, format, rows: total, resumed: cursor !== undefined };
+  const name = `cairn-${new Date(first / 1_000).toISOString().slice(0, 19).replaceAll(':', '')}`;
+  const hidden = hiddenFrom(caller.role);
+  const state = { rows: 0 };
+  const common = {
+    contentType: FORMATS[format],
+    filename: `${name}.${format}`,
+    facts,
+    start: writeCursor(of, first, { timestamp: 0, topic: '', partition: 0, offset: 0 }),
+    ended: () => ({ sent: state.rows }),
+  };
+
+  if (format === 'parquet') {
+    // One statement writes one file.
+    if (total > PARQUET_ROWS_MAX)
+      throw new Refusal(
+        'answer.too-large',
+        `These are ${total} events; a Parquet file holds at most ${PARQUET_ROWS_MAX}. Export a shorter time.`,
+      );
+    const { sql, parameters } = eventsIn(HOT, { ...asked(search, cursor?.at), limit: PARQUET_ROWS_MAX + 1 });
+    const stream = await clickhouse.stream(without(sql, hidden), 'Parquet', ROW_SETTINGS, parameters);
+    state.rows = total;
+    return { ...common, stream };
+  }
+
+  const kind = WRITERS[format];
+  const hash = createHash('sha256');
+  async function* pieces(): AsyncGenerator<Uint8Array | string> {
+    let at: EventPlace | undefined = cursor?.at;
+    yield* hashed(kind.head(cursor !== undefined));
+    for (const { from, to } of windowsOf(hours)) {
+      for (;;) {
+        signal.throwIfAborted();
+        const { sql, parameters } = eventsIn(HOT, {
+          ...asked({ ...search, from, to }, at),
+          limit: PIECE_ROWS,
+        });
+        const piece = await read(clickhouse, kind.select(without(sql, hidden)), kind.clickhouse, parameters);
+        if (piece.length === 0) break;
+        const found = kind.measure(piece);
+        at = found.last;
+        yield* hashed(kind.body(piece, state.rows === 0));
+        state.rows += found.rows;
+        if (found.rows < PIECE_ROWS) break;
+      }
+    }
+    const next = at === undefined ? null : writeCursor(of, first, at);
+    yield kind.end({ count: state.rows, sha256: hash.digest('hex'), next });
+  }
+  function* hashed(bytes: Uint8Array | string): Generator<Uint8Array | string> {
+    if (bytes.length === 0) return;
+    hash.update(bytes);
+    yield bytes;
+  }
+  return { ...common, stream: pieces() };
+}
+
+const asked = ({ condition, from, to }: BoundSearch, at: EventPlace | undefined) =>
+  ({ over: 'hot', filters: {}, condition, from, to, order: 'oldest', after: at }) as const;
+
+/** Hours together that hold about one piece; an hour with more stands alone. */
+export function* windowsOf(
+  hours: readonly { readonly hour: number; readonly rows: number }[],
+): Generator<{ from: number; to: number }> {
+  let open: { from: number; to: number; rows: number } | undefined;
+  for (const { hour, rows } of hours) {
+    if (open !== undefined && open.rows + rows > PIECE_ROWS) {
+      yield open;
+      open = undefined;
+    }
+    open = { from: open?.from ?? hour, to: hour + HOUR, rows: (open?.rows ?? 0) + rows };
+  }
+  if (open !== undefined) yield open;
+}
+
+async function read(
+  clickhouse: Asked<unknown, unknown, unknown>['clickhouse'],
+  sql: string,
+  format: string,
+  parameters: Readonly<Record<string, unknown>>,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await clickhouse.stream(sql, format, SETTINGS, parameters)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const SETTINGS = {
+  ...ROW_SETTINGS,
+  max_execution_time: 120,
+  max_memory_usage: 2_000_000_000,
+  output_format_csv_crlf_end_of_line: 1,
+} as const;
+
+/** Columns that the caller may not see stand empty. */
+function without(sql: string, hidden: readonly string[]): string {
+  if (hidden.length === 0) return sql;
+  const replaced = hidden.map((name) => `${name === 'parameters_kept' ? '[]' : 'NULL'} AS ${name}`);
+  return `SELECT * REPLACE(${replaced.join(', ')}) FROM (${sql})`;
+}
+
+interface Writer {
+  readonly clickhouse: string;
+  /** The statement as this format wants its columns. */
+  select(sql: string): string;
+  head(isResumed: boolean): string;
+  body(piece: Buffer, isFirst: boolean): Buffer;
+  end(facts: { readonly count: number; readonly sha256: string; readonly next: string | null }): string;
+  /** Rows of a piece, and the place of the last one. */
+  measure(piece: Buffer): { readonly rows: number; readonly last: EventPlace };
+}
+
+const NEWLINE = 10;
+
+const lines: Pick<Writer, 'clickhouse' | 'select' | 'measure'> = {
+  clickhouse: 'JSONEachRow',
+  select: (sql) => sql,
+  measure(piece) {
+    const last = JSON.parse(
+      piece.subarray(piece.lastIndexOf(NEWLINE, piece.length - 2) + 1).toString(),
+    ) as EventPlace;
+    return { rows: countLines(piece), last };
+  },
+};
+
+/** NDJSON whose lines are what another format makes of the events; their places in the log stand in it (packages/siem). */
+function mappedBy(map: (event: StoredEvent) => Readonly<Record<string, unknown>>): Writer {
+  return {
+    ...lines,
+    head: () => '',
+    body(piece) {
+      const mapped = piece
+        .toString()
+        .trimEnd()
+        .split('\n')
+        .map((line) => `${JSON.stringify(map(JSON.parse(line) as StoredEvent))}\n`);
+      return Buffer.from(mapped.join(''));
+    },
+    end: (facts) => `${JSON.stringify({ _end: facts })}\n`,
+  };
+}
+
+const WRITERS: Readonly<Record<Exclude<ExportFormat, 'parquet'>, Writer>> = {
+  ndjson: {
+    ...lines,
+    head: () => '',
+    body: (piece) => piece,
+    end: (facts) => `${JSON.stringify({ _end: facts })}\n`,
+  },
+  ocsf: mappedBy(ocsfOf),
+  ecs: mappedBy(ecsOf),
+  json: {
+    ...lines,
+    head: () => '{"events":[\n',
+    body(piece, isFirst) {
+      // Lines become members: a comma in the place of each line break but the last.
+      const body = Buffer.from(piece.subarray(0, -1));
+      const joined = body.toString('latin1').replaceAll('\n', ',\n');
+      return Buffer.from(`${isFirst ? '' : ',\n'}${joined}`, 'latin1');
+    },
+    end: ({ count, next }) => `\n],"count":${count},"next":${JSON.stringify(next)}}\n`,
+  },
+  csv: {
+    clickhouse: 'CSV',
+    select: (sql) => `SELECT ${CSV_COLUMNS.map(cellOf).join(', ')} FROM (${sql})`,
+    head: (isResumed) => (isResumed ? '' : `${CSV_COLUMNS.map((name) => `"${name}"`).join(',')}\r\n`),
+    body: (piece) => piece,
+    end: () => '',
+    measure(piece) {
+      const { rows, lastAt } = recordsOf(piece);
+      // The place stands first, and neither a number nor the name of a topic holds a comma.
+      const [timestamp, topic = '', partition, offset] = piece
+        .subarray(lastAt)
+        .toString()
+        .split(',', 4)
+        .map((cell) => cell.replaceAll('"', ''));
+      return {
+        rows,
+        last: { timestamp: Number(timestamp), topic, partition: Number(partition), offset: Number(offset) },
+      };
+    },
+  },
+};
+
+/** First the place, which no cell before can shift; then the event. */
+const CSV_COLUMNS: readonly string[] = [
+  ...['timestamp', 'topic', 'partition', 'offset', 'received_at', 'leaf_hash'],
+  ...ANSWER_FIELDS.filter((name) => name !== 'timestamp'),
+];
+
+/** Cells that a spreadsheet would take for a formula, full-width signs too (CWE-1236; OWASP, "CSV Injection"). */
+const FORMULA = '^[=+\\\\-@\\t\\r\\n＝＋－＠]';
+
+/** Numbers as they are; everything else as text, lists as JSON; a cell that begins like a formula gets ' before it. */
+function cellOf(name: string): string {
+  if (PLAIN.has(name)) return name;
+  const text = LISTS.has(name) ? `toJSONString(${name})` : `ifNull(toString(${name}), '')`;
+  return `if(match(${text}, '${FORMULA}'), concat('\\'', ${text}), ${text}) AS cell_${name}`;
+}
+
+const EVENT_FIELDS = [...FIELDS.values()];
+const PLAIN: ReadonlySet<string> = new Set([
+  'received_at',
+  'timestamp',
+  ...EVENT_FIELDS.filter(({ kind }) => kind === 'number').map(({ name }) => name),
+]);
+const LISTS: ReadonlySet<string> = new Set([
+  'delegation',
+  ...EVENT_FIELDS.filter(({ kind }) => kind === 'list').map(({ name }) => name),
+]);
+
+function countLines(piece: Buffer): number {
+  let rows = 0;
+  for (let at = piece.indexOf(NEWLINE); at !== -1; at = piece.indexOf(NEWLINE, at + 1)) rows += 1;
+  return rows;
+}
+
+/** Records of CSV, and where the last one begins. A line break in quotes ends none. */
+function recordsOf(piece: Buffer): { readonly rows: number; readonly lastAt: number } {
+  let rows = 0;
+  let [lastAt, next, isQuoted] = [0, 0, false];
+  for (let at = 0; at < piece.length; at += 1) {
+    const byte = piece[at];
+    if (byte === QUOTE) isQuoted = !isQuoted;
+    else if (byte === NEWLINE && !isQuoted) {
+      rows += 1;
+      lastAt = next;
+      next = at + 1;
+    }
+  }
+  return { rows, lastAt };
+}
+
+const QUOTE = 34;

@@ -1,0 +1,640 @@
+// The API over a real ClickHouse: who may, what comes back, and what is recorded of it.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ROLES, SCOPES_OF } from '@cairn/access';
+import { type AuditEvent, decodeDatum, unframe } from '@cairn/event';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ApiProblem, openClient } from '../../../packages/client/src/index.ts';
+import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
+import { openApiOf } from './describe-api.ts';
+import { PROBLEMS, problemSchema } from './problem.ts';
+import type { Route } from './route.ts';
+import { ROUTES } from './routes.ts';
+
+const EVENTS = 12_000;
+let api: ApiRig;
+const keys: Record<string, string> = {};
+
+beforeAll(async () => {
+  api = await startApi({ events: EVENTS });
+  for (const role of ROLES) keys[role] = await api.key(role);
+  keys['stranger'] = await api.key('auditor', { orgId: 'org-2' });
+}, 120_000);
+afterAll(async () => {
+  await api?.[Symbol.asyncDispose]();
+});
+
+async function json<T = Record<string, never>>(
+  path: string,
+  key = keys['auditor']!,
+  options: Parameters<ApiRig['ask']>[1] = {},
+): Promise<T> {
+  const answer = await api.ask(path, { key, ...options });
+  const text = await answer.text();
+  if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${text}`);
+  return JSON.parse(text) as T;
+}
+
+async function one<T>(sql: string, parameters = {}): Promise<T> {
+  const [row] = await api.clickhouse.query<T>(sql, parameters, {
+    output_format_json_quote_64bit_integers: 0,
+  });
+  return row!;
+}
+
+/** What was recorded of a request, once it was shipped. */
+async function recordedOf(requestId: string): Promise<AuditEvent[]> {
+  for (let wait = 0; wait < 200; wait += 1) {
+    const found = api.appended
+      .map((value) => unframe(value))
+      .flatMap((framed) => ('datum' in framed ? [decodeDatum(framed.datum, framed.schemaId)] : []))
+      .filter(({ detail }) => detail.includes(requestId));
+    if (found.length > 0) return found;
+    await sleep(25);
+  }
+  return [];
+}
+
+const samplePath = (route: Route): string => {
+  const values: Record<string, string> = {
+    event_id: '018f0000-0000-7000-8000-000000000001',
+    session_id: 'none',
+    what: 'agents',
+    report: 'slow-tools',
+    id: route.path.includes('keys') ? '0123456789abcdef' : '018f0000-0000-4000-8000-000000000001',
+  };
+  return route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name]!);
+};
+const sampleBody = (route: Route): unknown =>
+  ({
+    runSql: { query: 'SELECT 1' },
+    createKey: { name: 'x', role: 'viewer' },
+    createSavedSearch: { name: 'x', search: 'kind:alert' },
+  })[route.id];
+
+describe('who may', () => {
+  const matrix = ROUTES.flatMap((route) =>
+    ROLES.map((role) => [role, route.method, route.path, route] as const),
+  );
+
+  test.each(matrix)('%s %s %s is as the table of routes says', async (role, method, _path, route) => {
+    const gone = new AbortController();
+    const answer = await fetch(`${api.url}${samplePath(route)}`, {
+      method: method.toUpperCase(),
+      headers: { authorization: `Bearer ${keys[role]}`, 'content-type': 'application/json' },
+      signal: gone.signal,
+      ...(route.body && { body: JSON.stringify(sampleBody(route)) }),
+    });
+    const may = route.roles.includes(role) && SCOPES_OF[role].includes(route.scope);
+    expect(answer.status === 403).toBe(!may);
+    expect(answer.status).toBeLessThan(500);
+    gone.abort();
+  });
+
+  test.each(ROUTES.map((route) => [route.method, route.path, route] as const))(
+    'nobody may %s %s without a credential',
+    async (method, _path, route) => {
+      const answer = await api.ask(samplePath(route), {
+        method: method.toUpperCase(),
+        body: sampleBody(route),
+      });
+      expect(answer.status).toBe(401);
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer');
+      expect(problemSchema.parse(await answer.json()).code).toBe('access.unauthenticated');
+    },
+  );
+
+  test('a key with fewer scopes than its role does not do what they leave out', async () => {
+    const key = await api.key('auditor', { scopes: ['trail'] });
+    expect((await api.ask('/v1/events', { key })).status).toBe(200);
+    expect((await api.ask('/v1/exports/count', { key })).status).toBe(403);
+  });
+
+  test('a key that is made is shown once, kept as a hash, and stops when it is revoked', async () => {
+    const made = await json<{ key: { id: string }; text: string }>('/v1/keys', keys['admin'], {
+      method: 'POST',
+      body: { name: 'ci', role: 'viewer', days: 1 },
+    });
+    expect((await api.ask('/v1/me', { key: made.text })).status).toBe(200);
+    const kept = JSON.stringify(await api.clickhouse.query('SELECT * FROM cairn.api_keys'));
+    const secret = made.text.split('_')[2]!;
+    expect(kept).not.toContain(secret);
+    expect(api.lines.join('')).not.toContain(secret);
+    expect(Buffer.concat(api.appended).includes(secret)).toBe(false);
+    expect((await api.ask(`/v1/keys/${made.key.id}`, { key: keys['admin']!, method: 'DELETE' })).status).toBe(
+      204,
+    );
+    await sleep(2_100);
+    expect((await api.ask('/v1/me', { key: made.text })).status).toBe(401);
+  });
+
+  test('an organisation does not see, revoke or delete what is another’s', async () => {
+    const admin = await api.key('admin', { orgId: 'org-2' });
+    const { key } = await json<{ key: { id: string } }>('/v1/keys', keys['admin'], {
+      method: 'POST',
+      body: { name: 'mine', role: 'viewer' },
+    });
+    expect((await api.ask(`/v1/keys/${key.id}`, { key: admin, method: 'DELETE' })).status).toBe(404);
+    const saved = await json<{ id: string }>('/v1/saved-searches', keys['viewer'], {
+      method: 'POST',
+      body: { name: 'mine', search: 'tool:x' },
+    });
+    expect((await api.ask(`/v1/saved-searches/${saved.id}`, { key: admin, method: 'DELETE' })).status).toBe(
+      404,
+    );
+    expect(
+      (await api.ask(`/v1/saved-searches/${saved.id}`, { key: keys['analyst']!, method: 'DELETE' })).status,
+    ).toBe(403);
+    expect(JSON.stringify(await json('/v1/keys', admin))).not.toContain(key.id);
+    const event = await one<{ id: string }>(
+      `SELECT toString(event_id) AS id FROM cairn.events WHERE org_id = 'org-2' LIMIT 1`,
+    );
+    expect((await api.ask(`/v1/events/${event.id}`, { key: keys['auditor']! })).status).toBe(404);
+    expect((await api.ask(`/v1/events/${event.id}`, { key: keys['stranger']! })).status).toBe(200);
+  });
+});
+
+describe('what is recorded', () => {
+  test('each answer is an event of the asker’s organisation: who, what, how many', async () => {
+    const answer = await api.ask('/v1/events?search=decision:deny&limit=5', { key: keys['viewer']! });
+    const { events } = (await answer.json()) as { events: unknown[] };
+    const [event] = await recordedOf(answer.headers.get('x-request-id')!);
+    expect(event).toMatchObject({
+      org_id: ORG,
+      kind: 'audit_access',
+      phase: 'single',
+      service: 'query',
+      method: 'events/search',
+      decision: 'allow',
+      result_status: 'success',
+      auth_method: 'api_key',
+    });
+    expect(JSON.parse(event!.detail)).toMatchObject({
+      search: 'decision:deny',
+      rows: events.length,
+      role: 'viewer',
+    });
+  });
+
+  test('each refusal is one, too: of a role in its organisation, of nobody in the installation’s', async () => {
+    const forbidden = await api.ask('/v1/keys', { key: keys['viewer']! });
+    expect((await recordedOf(forbidden.headers.get('x-request-id')!))[0]).toMatchObject({
+      org_id: ORG,
+      decision: 'deny',
+      result_status: 'denied',
+      error_code: 'access.forbidden',
+    });
+    const nobody = await api.ask('/v1/events', { key: 'cairn_guess' });
+    expect((await recordedOf(nobody.headers.get('x-request-id')!))[0]).toMatchObject({
+      org_id: 'cairn',
+      decision: 'deny',
+      user_id: '',
+    });
+  });
+
+  test('an export is recorded before its first byte and again when it has ended', async () => {
+    const answer = await api.ask('/v1/exports/events?search=decision:deny', { key: keys['auditor']! });
+    await answer.text();
+    await sleep(300);
+    const events = await recordedOf(answer.headers.get('x-request-id')!);
+    expect(events.map(({ kind, detail }) => [kind, JSON.parse(detail).ended ?? false])).toEqual([
+      ['export', false],
+      ['export', true],
+    ]);
+    expect(JSON.parse(events[1]!.detail).sent).toBe(JSON.parse(events[0]!.detail).rows);
+  });
+});
+
+describe('a search', () => {
+  test('gives every event once, page after page, whatever arrives meanwhile', async () => {
+    const wanted = await one<{ n: number }>(
+      `SELECT count() AS n FROM cairn.events WHERE org_id = {org:String} AND kind = 'tool_call'`,
+      { org: ORG },
+    );
+    const seen = new Set<string>();
+    let cursor = '';
+    let rows = 0;
+    for (let page = 0; ; page += 1) {
+      const { events, next } = await json<{
+        events: { event_id: string; org_id: string }[];
+        next: string | null;
+      }>(`/v1/events?search=kind:tool_call&limit=900${cursor}`);
+      for (const event of events) {
+        expect(event.org_id).toBe(ORG);
+        seen.add(event.event_id);
+      }
+      rows += events.length;
+      // Newer and older events arrive while it pages.
+      await api.clickhouse.exec(
+        `INSERT INTO cairn.events (topic, partition, offset, received_at, org_id, kind, timestamp, event_id_random, gateway_id)
+         SELECT 'late', 9, ${page}, now64(3) + 1, '${ORG}', 'tool_call', timestamp + ${page % 2}, 'abcdefghij', 'late' FROM cairn.events WHERE org_id = '${ORG}' ORDER BY timestamp LIMIT 1`,
+      );
+      if (next === null) break;
+      cursor = `&cursor=${next}`;
+    }
+    const { day } = await one<{ day: string }>(
+      `SELECT toString(any(append_day)) AS day FROM cairn.events WHERE topic = 'late'`,
+    );
+    await api.clickhouse.exec(`ALTER TABLE cairn.events DROP PARTITION '${day}'`);
+    expect(rows).toBe(wanted.n);
+    expect(seen.size).toBe(wanted.n);
+  }, 60_000);
+
+  test('with a mistake is refused with the column and what to write instead', async () => {
+    const answer = await api.ask('/v1/events?search=agent_id:a%20decison:deny', { key: keys['viewer']! });
+    expect(answer.status).toBe(400);
+    expect(answer.headers.get('content-type')).toBe('application/problem+json');
+    expect(problemSchema.parse(await answer.json())).toMatchObject({
+      code: 'search.invalid',
+      position: 11,
+      length: 8,
+      instead: expect.stringContaining('Did you mean decision?'),
+    });
+  });
+
+  test('of what a role may not see is refused, for the answer would tell it', async () => {
+    expect((await api.ask('/v1/events?search=parameters_kept:x', { key: keys['viewer']! })).status).toBe(403);
+    expect(
+      (await api.ask('/v1/facets?search=NOT%20parameters_kept:x', { key: keys['viewer']! })).status,
+    ).toBe(403);
+    expect((await api.ask('/v1/events?search=parameters_kept:x', { key: keys['auditor']! })).status).toBe(
+      200,
+    );
+  });
+
+  test('takes no cursor of another search or organisation', async () => {
+    const { next } = await json<{ next: string }>('/v1/events?limit=1');
+    expect(
+      (await api.ask(`/v1/events?limit=1&search=kind:alert&cursor=${next}`, { key: keys['auditor']! }))
+        .status,
+    ).toBe(400);
+    expect((await api.ask(`/v1/events?limit=1&cursor=${next}`, { key: keys['stranger']! })).status).toBe(400);
+  });
+});
+
+describe('counts', () => {
+  test('of facets and of a histogram are those of the table', async () => {
+    const all = await one<{ n: number; denied: number }>(
+      `SELECT count() AS n, countIf(decision = 'deny') AS denied FROM cairn.events WHERE org_id = {org:String}`,
+      { org: ORG },
+    );
+    const { total, facets } = await json<{
+      total: number;
+      facets: { field: string; values: { value: string; count: number }[] }[];
+    }>('/v1/facets?fields=decision,tool_name');
+    expect(total).toBe(all.n);
+    expect(facets[0]!.values.find(({ value }) => value === 'deny')!.count).toBe(all.denied);
+    const { bars } = await json<{ bars: { count: number; counts: Record<string, number> }[] }>(
+      '/v1/histogram?search=timestamp:%3E2026-01-01&by=decision&bars=100',
+    );
+    expect(bars.reduce((sum, { count }) => sum + count, 0)).toBe(all.n);
+    expect(bars.reduce((sum, { counts }) => sum + (counts['deny'] ?? 0), 0)).toBe(all.denied);
+    expect(bars.length).toBeLessThanOrEqual(101);
+  });
+
+  test('of inventory, completeness and each report are of one organisation', async () => {
+    const { items } = await json<{ items: { agent_id: string; calls: number }[] }>('/v1/inventory/agents');
+    const calls = await one<{ n: number }>(
+      `SELECT count() AS n FROM cairn.events WHERE org_id = {org:String} AND kind IN ('tool_call','resource_read','prompt_get') AND phase IN ('outcome','single')`,
+      { org: ORG },
+    );
+    expect(items.reduce((sum, item) => sum + item.calls, 0)).toBe(calls.n);
+    const { streams, complete } = await json<{
+      streams: { gateway_id: string; stored: number }[];
+      complete: boolean;
+    }>('/v1/completeness');
+    const all = await one<{ n: number }>(
+      `SELECT count() AS n FROM cairn.events WHERE org_id = {org:String}`,
+      { org: ORG },
+    );
+    expect([complete, streams.reduce((sum, { stored }) => sum + stored, 0)]).toEqual([true, all.n]);
+    for (const report of ['permission-gaps', 'denial-clusters', 'slow-tools', 'failing-tools', 'new-tools']) {
+      const { population, rows } = await json<{ population: number; rows: unknown[] }>(
+        `/v1/reports/${report}?from=0`,
+      );
+      expect(population).toBe(calls.n);
+      if (report !== 'denial-clusters') expect(rows.length).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('one event and one session', () => {
+  test('an event is answered with its leaf hash as ETag, and not sent again to who has it', async () => {
+    const event = await one<{ id: string; leaf: string; tool: string }>(
+      `SELECT toString(event_id) AS id, lower(hex(leaf_hash)) AS leaf, toString(tool_name) AS tool FROM cairn.events WHERE org_id = {org:String} AND tool_name != '' LIMIT 1`,
+      { org: ORG },
+    );
+    const answer = await api.ask(`/v1/events/${event.id}`, { key: keys['auditor']! });
+    expect(await answer.json()).toMatchObject({
+      event_id: event.id,
+      leaf_hash: event.leaf,
+      tool_name: event.tool,
+    });
+    const etag = answer.headers.get('etag')!;
+    expect(etag).toContain(event.leaf);
+    const again = await api.ask(`/v1/events/${event.id}`, {
+      key: keys['auditor']!,
+      headers: { 'if-none-match': etag },
+    });
+    expect([again.status, await again.text()]).toEqual([304, '']);
+    expect(await recordedOf(again.headers.get('x-request-id')!)).toHaveLength(1);
+  });
+
+  test('a session has its steps in order, each decision beside its outcome, and says what is signed', async () => {
+    const { id } = await one<{ id: string }>(
+      `SELECT session_id AS id FROM cairn.events WHERE org_id = {org:String} AND session_id != '' GROUP BY id ORDER BY count() DESC, id LIMIT 1`,
+      { org: ORG },
+    );
+    const session = await json<{
+      steps: {
+        timestamp: number;
+        signed: boolean;
+        event_ids: string[];
+        decision: string;
+        result_status: string;
+      }[];
+      gaps: unknown[];
+    }>(`/v1/sessions/${encodeURIComponent(id)}`);
+    const times = session.steps.map(({ timestamp }) => timestamp);
+    expect(times).toEqual(times.toSorted((left, right) => left - right));
+    const events = await one<{ n: number }>(
+      `SELECT count() AS n FROM cairn.events WHERE session_id = {id:String} AND org_id = {org:String}`,
+      { id, org: ORG },
+    );
+    expect(session.steps.flatMap(({ event_ids: ids }) => ids)).toHaveLength(events.n);
+    expect(session.steps.some(({ signed }) => signed)).toBe(true);
+    expect(session.gaps).toEqual([]);
+    expect((await api.ask(`/v1/sessions/${encodeURIComponent(id)}`, { key: keys['stranger']! })).status).toBe(
+      404,
+    );
+  });
+});
+
+describe('an export', () => {
+  test('holds every event once, with its place and leaf, and says so at its end', async () => {
+    const wanted = await one<{ n: number }>(
+      `SELECT count() AS n FROM cairn.events WHERE org_id = {org:String}`,
+      { org: ORG },
+    );
+    const text = await (await api.ask('/v1/exports/events', { key: keys['auditor']! })).text();
+    const lines = text.trimEnd().split('\n');
+    const { _end: end } = JSON.parse(lines.at(-1)!) as {
+      _end: { count: number; sha256: string; next: string };
+    };
+    const rows = lines.slice(0, -1).map((line) => JSON.parse(line));
+    expect([rows.length, end.count]).toEqual([wanted.n, wanted.n]);
+    expect(new Set(rows.map(({ topic, partition, offset }) => `${topic}/${partition}/${offset}`)).size).toBe(
+      wanted.n,
+    );
+    expect(rows.every(({ org_id: org, leaf_hash: leaf }) => org === ORG && /^[0-9a-f]{64}$/.test(leaf))).toBe(
+      true,
+    );
+    expect(end.sha256).toBe(
+      createHash('sha256')
+        .update(text.slice(0, text.lastIndexOf('{"_end"')))
+        .digest('hex'),
+    );
+  }, 60_000);
+
+  test('that was cut off goes on behind its last whole row: together they are the whole', async () => {
+    const whole = await api.ask('/v1/exports/events?search=decision:deny', { key: keys['auditor']! });
+    const lines = (await whole.text()).trimEnd().split('\n');
+    const { _end: end } = JSON.parse(lines.at(-1)!);
+    const cut = JSON.parse(lines[20]!);
+    expect(end.count).toBe(lines.length - 1);
+    const cursor = JSON.parse(Buffer.from(whole.headers.get('cairn-start')!, 'base64url').toString());
+    const after = Buffer.from(
+      JSON.stringify({
+        ...cursor,
+        at: { timestamp: cut.timestamp, topic: cut.topic, partition: cut.partition, offset: cut.offset },
+      }),
+    ).toString('base64url');
+    const rest = (
+      await (
+        await api.ask(`/v1/exports/events?search=decision:deny&after=${after}`, { key: keys['auditor']! })
+      ).text()
+    )
+      .trimEnd()
+      .split('\n');
+    expect(rest.slice(0, -1)).toEqual(lines.slice(21, -1));
+  });
+
+  test('as JSON, CSV and Parquet holds as many events', async () => {
+    const { count } = await json<{ count: number }>('/v1/exports/count?search=decision:deny');
+    const whole = await json<{ events: unknown[]; count: number }>(
+      '/v1/exports/events?format=json&search=decision:deny',
+    );
+    expect([whole.events.length, whole.count]).toEqual([count, count]);
+    const csv = await (
+      await api.ask('/v1/exports/events?format=csv&search=decision:deny', { key: keys['auditor']! })
+    ).text();
+    expect(csv.trimEnd().split('\r\n')).toHaveLength(count + 1);
+    const parquet = Buffer.from(
+      await (
+        await api.ask('/v1/exports/events?format=parquet&search=decision:deny', { key: keys['auditor']! })
+      ).arrayBuffer(),
+    );
+    expect([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()]).toEqual(['PAR1', 'PAR1']);
+  });
+
+  test('as OCSF and ECS holds as many events, each with its leaf and its place', async () => {
+    const { count } = await json<{ count: number }>('/v1/exports/count?search=decision:deny');
+    for (const format of ['ocsf', 'ecs']) {
+      const text = await (
+        await api.ask(`/v1/exports/events?format=${format}&search=decision:deny`, { key: keys['auditor']! })
+      ).text();
+      const lines = text.trimEnd().split('\n');
+      const { _end: end } = JSON.parse(lines.at(-1)!) as { _end: { count: number; sha256: string } };
+      expect([format, end.count, lines.length - 1]).toEqual([format, count, count]);
+      expect(end.sha256).toBe(
+        createHash('sha256')
+          .update(text.slice(0, text.lastIndexOf('{"_end"')))
+          .digest('hex'),
+      );
+      for (const line of lines.slice(0, -1)) {
+        const leaf = /"leaf_hash":"([0-9a-f]{64})"/.exec(line)?.[1];
+        expect(leaf).toBeDefined();
+        expect(line).toContain('"partition":');
+      }
+    }
+  });
+
+  test('as CSV has no cell that a spreadsheet takes for a formula, whatever names agents have', async () => {
+    const hostile = [
+      '=1+1',
+      '+cmd|x',
+      '-2',
+      '@SUM(A1)',
+      '\t=1',
+      '\r=1',
+      '＝1',
+      '＠x',
+      'a"b',
+      'line\nbreak',
+      "'quoted",
+    ];
+    const rows = hostile.map((task, at) => ({
+      topic: 'audit.events.standard',
+      partition: 7,
+      offset: at,
+      received_at: '2026-11-20 00:00:00.000',
+      org_id: 'csv-org',
+      kind: 'tool_call',
+      timestamp: '2026-11-20 00:00:00',
+      event_id_random: 'abcdefghij',
+      task,
+      agent_id: task,
+      rules_matched: [task],
+    }));
+    await api.clickhouse.insertRows('cairn.events', rows);
+    const key = await api.key('auditor', { orgId: 'csv-org' });
+    const csv = await (await api.ask('/v1/exports/events?format=csv', { key })).text();
+    const cells = [...csv.matchAll(/(?:^|,)("(?:[^"]|"")*"|[^",\r\n]*)/gm)].map(([, cell]) =>
+      cell!.replace(/^"|"$/g, '').replaceAll('""', '"'),
+    );
+    expect(cells.filter((cell) => /^[=+\-@\t\r＝＋－＠]/.test(cell))).toEqual([]);
+    expect(cells).toEqual(expect.arrayContaining(["'=1+1", "'@SUM(A1)", 'a"b', 'line\nbreak']));
+  });
+});
+
+describe('SQL', () => {
+  const ask = (query: string, key = keys['analyst']!) =>
+    api.ask('/v1/sql', { key, method: 'POST', body: { query } });
+
+  test('answers over the caller’s organisation', async () => {
+    const { columns, rows } = (await (
+      await ask('SELECT org_id, count() AS n FROM events GROUP BY org_id')
+    ).json()) as { columns: unknown[]; rows: unknown[][] };
+    const all = await one<{ n: number }>(
+      `SELECT count() AS n FROM cairn.events WHERE org_id = {org:String}`,
+      { org: ORG },
+    );
+    expect(columns).toEqual([
+      { name: 'org_id', type: 'LowCardinality(String)' },
+      { name: 'n', type: 'UInt64' },
+    ]);
+    expect(rows).toEqual([[ORG, all.n]]);
+  });
+
+  test('that is refused says where and what to write; that fails says why without a value', async () => {
+    const refused = await ask('SELECT * FROM system.tables');
+    expect(problemSchema.parse(await refused.json())).toMatchObject({
+      status: 400,
+      code: 'sql.refused',
+      position: 14,
+    });
+    const failed = await ask('SELECT nope FROM events');
+    expect(problemSchema.parse(await failed.json())).toMatchObject({
+      status: 400,
+      code: 'sql.failed',
+      detail: expect.stringContaining('nope'),
+    });
+    const large = await ask('SELECT e.agent_id FROM events AS e CROSS JOIN events AS f');
+    expect(problemSchema.parse(await large.json())).toMatchObject({ status: 422, code: 'answer.too-large' });
+    expect((await ask('SELECT 1')).status).toBe(200);
+  });
+});
+
+describe('a live tail', () => {
+  test('sends what is loaded from now on, and only of the caller’s organisation', async () => {
+    const gone = new AbortController();
+    const answer = await fetch(`${api.url}/v1/tail?search=task:tailed`, {
+      headers: { authorization: `Bearer ${keys['viewer']}` },
+      signal: gone.signal,
+    });
+    expect(answer.headers.get('content-type')).toBe('text/event-stream');
+    const row = (org: string, offset: number) => ({
+      topic: 'audit.events.standard',
+      partition: 8,
+      offset,
+      received_at: '2026-11-21 00:00:00.000',
+      org_id: org,
+      kind: 'tool_call',
+      timestamp: '2026-11-21 00:00:00',
+      event_id_random: 'abcdefghij',
+      task: 'tailed',
+    });
+    await sleep(200);
+    await api.clickhouse.insertRows('cairn.events', [row('org-2', 0), row(ORG, 1)]);
+    let text = '';
+    for await (const chunk of answer.body!) {
+      text += Buffer.from(chunk).toString();
+      if (text.includes('event: event')) break;
+    }
+    gone.abort();
+    expect(text).toContain(`id: audit.events.standard/8/1\n`);
+    expect(text).not.toContain('org-2');
+  });
+});
+
+describe('an answer', () => {
+  test('that is a problem has no control character of whoever asked', async () => {
+    const answer = await api.ask(`/v1/events?${encodeURIComponent('a\u001b[31m\u202e')}=1`, {
+      key: keys['viewer']!,
+    });
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(await answer.text()).detail).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
+  });
+
+  test('to a method that is not served names those that are', async () => {
+    const answer = await api.ask('/v1/events', { key: keys['viewer']!, method: 'POST', body: {} });
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'GET']);
+    expect((await api.ask('/v1/nothing', { key: keys['viewer']! })).status).toBe(404);
+  });
+
+  test('carries the security headers, and is kept by no cache', async () => {
+    const { headers } = await api.ask('/v1/me', { key: keys['viewer']! });
+    expect(headers.get('cache-control')).toBe('no-store');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(headers.get('x-powered-by')).toBeNull();
+    expect(headers.get('ratelimit')).toMatch(/"key"; r=\d+; t=\d+/);
+  });
+
+  test('is described: every route stands in the description, and the page for people holds no script', async () => {
+    const described = Object.entries(openApiOf().paths ?? {}).flatMap(([path, item]) =>
+      Object.keys(item ?? {}).map((method) => `${method} ${path}`),
+    );
+    expect(described.sort()).toEqual(ROUTES.map(({ method, path }) => `${method} ${path}`).sort());
+    const page = await (await api.ask('/')).text();
+    expect(page).not.toMatch(/<script|https?:\/\//);
+    expect(page).toContain('/v1/exports/events');
+  });
+});
+
+describe('docs/api.md', () => {
+  const page = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'api.md'), 'utf8');
+  const examples = [...page.matchAll(/^\| (\w+) +\| `GET ([^`]+)`/gm)].map(
+    ([, role, path]) => [role!, path!] as const,
+  );
+
+  test.each(examples)('%s asks GET %s and is answered', async (role, path) => {
+    const answer = await api.ask(path, { key: keys[role]! });
+    expect([answer.status, (await answer.text()).slice(0, 0)]).toEqual([200, '']);
+  });
+
+  test('shows every route that is read, and every code of a problem', () => {
+    expect(examples.length).toBeGreaterThan(12);
+    for (const { path } of ROUTES)
+      expect(page).toContain(
+        path.split('/{')[0]!.replace('/v1/saved-searches', 'saved-searches').replace('/v1/keys', 'keys'),
+      );
+    for (const code of Object.keys(PROBLEMS)) expect(page).toContain(`| \`${code}\``);
+  });
+});
+
+describe('the client package', () => {
+  test('finds each event once over all pages, and tells a problem as one', async () => {
+    const client = openClient({ url: api.url, key: keys['auditor']! });
+    const { count } = await client.ask('countExport', { query: { search: 'kind:tool_call' } });
+    const seen = new Set<string>();
+    for await (const event of client.events('kind:tool_call', 'oldest')) seen.add(event.event_id);
+    expect(count).toBeGreaterThan(2_000);
+    expect(seen.size).toBe(count);
+    const refused = client.ask('listKeys', {});
+    await expect(refused).rejects.toBeInstanceOf(ApiProblem);
+    await expect(refused).rejects.toMatchObject({ problem: { code: 'access.forbidden', status: 403 } });
+  });
+});

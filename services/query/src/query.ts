@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ClickHouse, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
+import { topicOf } from '@cairn/event';
+import { Failure } from '@cairn/failure';
+import { openRecorder } from '@cairn/recorder';
+import { classOf, type RetentionPolicy } from '@cairn/retention';
+import { listen, owning, readRetention, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
+import { openAuthenticator } from './authenticate.ts';
+import type { QueryConfig } from './config.ts';
+import { serveApi } from './serve-api.ts';
+
+/** What tests put in the place of the real systems. */
+export interface QueryParts {
+  readonly kafka?: Kafka;
+  readonly clickhouse?: ClickHouse;
+}
+
+export interface Query extends AsyncDisposable {
+  readonly port: number;
+  readonly healthPort: number;
+}
+
+/**
+ * Serves the trail to whoever may ask. It writes nothing but keys and saved searches, and records each request.
+ *
+ * @throws Failure when the topic is not there yet (`log.no-topic`, later), the port is taken, or the data directory is in use.
+ */
+export async function createQuery(
+  config: QueryConfig,
+  context: ServiceContext,
+  parts: QueryParts = {},
+): Promise<Query> {
+  return owning((own) => startQuery(config, context, parts, own));
+}
+
+async function startQuery(
+  config: QueryConfig,
+  { log, metrics }: ServiceContext,
+  parts: QueryParts,
+  own: AsyncDisposableStack,
+): Promise<Query> {
+  const policy = readRetention(config.retentionFile);
+  const topics = config.classes.map(topicOf);
+  const kafka = parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-query' }));
+  const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));
+  const analyst =
+    config.analyst.user === undefined
+      ? clickhouse
+      : own.use(
+          openClickHouse({
+            ...config.clickhouse,
+            user: config.analyst.user,
+            password: config.analyst.password,
+          }),
+        );
+  const partitions = await kafka.partitionsOf(topics[0]!);
+  if (partitions === undefined)
+    throw new Failure({
+      code: 'log.no-topic',
+      retry: 'later',
+      message: `there is no topic ${topics[0]}`,
+      mend: 'Start a gateway first: it creates the topic.',
+    });
+  const recorder = own.use(
+    await openRecorder({
+      directory: join(config.dataDirectory, 'recorder'),
+      deployment: config.deployment,
+      gatewayId: config.instance,
+      gatewayVersion: VERSION,
+      environment: config.environment,
+      capture: 'system',
+      log: kafka.log,
+      topicOf: (orgId) => ownTopic(policy, orgId, topics),
+      partitions,
+      seal: { heartbeatMs: HEARTBEAT_MS },
+      onEvent: (event) => log.warn({ ...event }, 'the recorder of the API’s own events'),
+    }),
+  );
+
+  const requests = metrics.counter('requests_total', 'Requests answered', ['route', 'status']);
+  const latency = metrics.histogram('request_seconds', 'Time to the last byte', ['route'], SECONDS);
+  const stopping = new AbortController();
+  const app = serveApi({
+    config,
+    clickhouse,
+    analyst,
+    authenticator: openAuthenticator(clickhouse, config, readTokenKey(config.dataDirectory)),
+    recorder,
+    log,
+    nowMs: Date.now,
+    stopping: stopping.signal,
+    onAnswered(route, status, tookMs) {
+      requests.add(1, { route, status: String(status) });
+      latency.observe(tookMs / 1_000, { route });
+    },
+  });
+  const server = createServer(
+    { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 30_000 },
+    app,
+  );
+  const port = await listen(server, config.port, config.host);
+  let draining = false;
+  own.defer(async () => {
+    draining = true;
+    stopping.abort();
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    const timer = new AbortController();
+    await Promise.race([closed, sleep(DRAIN_MS_MAX, undefined, { signal: timer.signal }).catch(() => {})]);
+    timer.abort();
+    server.closeAllConnections();
+    await closed;
+  });
+  const health = own.use(
+    await serveHealth({
+      ...config.health,
+      service: 'query',
+      metrics,
+      ready: async () => {
+        const answers = await clickhouse.ping();
+        const { full } = recorder.stats();
+        const checks = {
+          clickhouse: answers ? 'ok' : 'unreachable',
+          spool: full ? 'full' : 'ok',
+          ...(draining && { service: 'draining' }),
+        };
+        return { ok: answers && !full && !draining, checks };
+      },
+    }),
+  );
+  log.info({ port, url: `http://${config.host}:${port}` }, 'the API answers');
+  return { port, healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
+}
+
+const HEARTBEAT_MS = 30_000;
+const DRAIN_MS_MAX = 10_000;
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+function ownTopic(policy: RetentionPolicy, orgId: string, topics: readonly string[]): string {
+  const chosen = classOf(policy, orgId, Date.now());
+  const topic = chosen && topicOf(chosen.class);
+  return topic !== undefined && topics.includes(topic) ? topic : topics[0]!;
+}
+
+/** 32 random bytes, mode 0600, made at the first start: under them a person's subject becomes a token. */
+function readTokenKey(directory: string): Uint8Array {
+  const file = join(directory, 'person-token.key');
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    writeFileSync(file, randomBytes(32), { flag: 'wx', mode: 0o600, flush: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const key = readFileSync(file);
+  if (key.length === 32) return key;
+  throw new Failure({
+    code: 'keys.unreadable',
+    retry: 'no',
+    message: `${file} does not hold 32 bytes`,
+    mend: 'Restore it from a backup; deleting it makes new tokens for everybody.',
+  });
+}

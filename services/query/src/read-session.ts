@@ -1,0 +1,235 @@
+import { ABOUT_CALLS, ROW_SETTINGS, SESSION_COLUMNS } from '@cairn/query';
+import { reconstructSession, type SessionEvent } from '@cairn/session';
+import { z } from 'zod';
+import { hiddenFrom } from './event-schema.ts';
+import { Refusal } from './problem.ts';
+import { route } from './route.ts';
+
+const EVENTS_MAX = 50_000;
+
+const stepSchema = z
+  .object({
+    call_id: z.string().nullable(),
+    kind: z.string(),
+    method: z.string(),
+    service: z.string(),
+    tool_name: z.string(),
+    action: z.string(),
+    sensitivity: z.string(),
+    data_classes: z.array(z.string()),
+    timestamp: z.int().describe('When it was asked, microseconds since 1970.'),
+    attempt: z.int(),
+    decision: z.string(),
+    enforcement: z.string(),
+    rules_matched: z.array(z.string()),
+    policy_errors: z.array(z.string()),
+    result_status: z.string().describe('`unknown` when no outcome was recorded.'),
+    error_code: z.string(),
+    error_message: z.string(),
+    latency_ms: z.int().nullable(),
+    upstream_ms: z.int().nullable(),
+    parameters_shape: z.string(),
+    parameters_size: z.int().nullable(),
+    parameters_kept: z.array(z.object({ name: z.string(), value: z.string() })),
+    parameters_tokens: z.array(z.object({ name: z.string(), token: z.string() })),
+    response_size: z.int().nullable(),
+    redactions: z.array(z.object({ rule: z.string(), count: z.int() })),
+    event_ids: z.array(z.string()).describe('The events that this step is made of, in order.'),
+    signed: z
+      .boolean()
+      .describe(
+        'A signature of the gateway covers all of its events. `cairn proof` shows that the archive holds them.',
+      ),
+  })
+  .meta({ id: 'SessionStep' });
+
+const sessionSchema = z
+  .object({
+    session_id: z.string(),
+    session_source: z.string(),
+    org_id: z.string(),
+    agent_id: z.string(),
+    agent_version: z.string(),
+    user_id: z.string(),
+    auth_method: z.string(),
+    client_name: z.string(),
+    client_version: z.string(),
+    protocol_versions: z.array(z.string()),
+    gateways: z.array(z.string()),
+    first: z.int(),
+    last: z.int(),
+    steps: z
+      .array(stepSchema)
+      .describe('In the order in which they were asked, each decision beside its outcome.'),
+    findings: z.array(
+      z.object({ finding: z.string(), event_id: z.string(), call_id: z.string().nullable() }),
+    ),
+    gaps: z
+      .array(
+        z.object({
+          gateway_id: z.string(),
+          epoch: z.int(),
+          finding: z.string(),
+          missing_from: z.int().nullable(),
+          missing_to: z.int().nullable(),
+        }),
+      )
+      .describe('Holes and forks of the streams that the session is in, where it may have had events.'),
+    handoffs: z
+      .array(
+        z.object({
+          session_id: z.string(),
+          agent_id: z.string(),
+          trace_id: z.string(),
+          first: z.int(),
+          last: z.int(),
+          calls: z.int(),
+        }),
+      )
+      .describe('Other sessions in the same traces: agents that worked for this one, or that it worked for.'),
+  })
+  .meta({ id: 'Session' });
+
+export const readSessionRoute = route({
+  id: 'readSession',
+  method: 'get',
+  path: '/v1/sessions/{session_id}',
+  summary: 'What an agent did in one session: the exact sequence, decisions beside outcomes.',
+  roles: ['viewer', 'analyst', 'auditor', 'admin'],
+  scope: 'trail',
+  recorded: ['audit_access', 'sessions/read'],
+  parameters: z.strictObject({ session_id: z.string().min(1).max(512) }),
+  response: sessionSchema,
+  async answer({ caller, path, clickhouse }) {
+    const bound = { org: caller.orgId, session: path.session_id };
+    const events = await clickhouse.query<SessionEvent>(
+      `SELECT ${SESSION_COLUMNS} FROM cairn.events
+       WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS}
+       ORDER BY timestamp, gateway_id, epoch, seq LIMIT {limit:UInt32}`,
+      { ...bound, limit: EVENTS_MAX + 1 },
+      ROW_SETTINGS,
+    );
+    if (events.length === 0)
+      throw new Refusal('not-found', 'ClickHouse holds no event of such a session of your organisation.');
+    if (events.length > EVENTS_MAX)
+      throw new Refusal(
+        'answer.too-large',
+        `It has more than ${EVENTS_MAX} events: read them with a search for session:"…".`,
+      );
+    const session = reconstructSession(events);
+
+    const streams = [...new Set(events.map(({ gateway_id: gateway, epoch }) => `${gateway}\0${epoch}`))].map(
+      (key) => {
+        const [gateway = '', epoch = '0'] = key.split('\0');
+        return { gateway, epoch: Number(epoch) };
+      },
+    );
+    const ends = {
+      ...bound,
+      gateways: streams.map(({ gateway }) => gateway),
+      epochs: streams.map(({ epoch }) => epoch),
+    };
+    const inStreams = `org_id = {org:String} AND (gateway_id, epoch) IN (SELECT arrayJoin(arrayZip({gateways:Array(String)}, {epochs:Array(Int64)})))`;
+    const [signed, gaps, handoffs] = await Promise.all([
+      clickhouse.query<{ gateway_id: string; epoch: number; seq: number }>(
+        `SELECT gateway_id, epoch, max(seq) AS seq FROM cairn.events
+         WHERE ${inStreams} AND signature != '' AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')
+         GROUP BY gateway_id, epoch`,
+        { ...ends, first: session.first },
+        ROW_SETTINGS,
+      ),
+      clickhouse.query<Gap>(
+        `SELECT DISTINCT gateway_id, epoch, finding, missing_from, missing_to FROM cairn.stream_findings FINAL
+         WHERE ${inStreams} ORDER BY gateway_id, epoch, missing_from LIMIT 1000`,
+        ends,
+        ROW_SETTINGS,
+      ),
+      handoffsOf(clickhouse, caller.orgId, session.session_id, events),
+    ]);
+    const signedTo = new Map(
+      signed.map(({ gateway_id: gateway, epoch, seq }) => [`${gateway}\0${epoch}`, seq]),
+    );
+    const isSigned = new Map(
+      events.map(({ event_id: id, gateway_id: gateway, epoch, seq }) => [
+        id,
+        seq <= (signedTo.get(`${gateway}\0${epoch}`) ?? -1),
+      ]),
+    );
+    const hidden = hiddenFrom(caller.role).includes('parameters_kept');
+    const steps = session.steps.map((step) => ({
+      ...step,
+      parameters_kept: hidden ? [] : step.parameters_kept,
+      signed: step.event_ids.every((id) => isSigned.get(id) === true),
+    }));
+    // The reconstruction's lists are read-only and the schema's are not.
+    const body: unknown = { ...session, steps, gaps: gaps.filter((gap) => touches(gap, events)), handoffs };
+    return {
+      body: body as z.input<typeof sessionSchema>,
+      facts: { session: session.session_id, rows: events.length },
+    };
+  },
+});
+
+interface Gap {
+  readonly gateway_id: string;
+  readonly epoch: number;
+  readonly finding: string;
+  readonly missing_from: number | null;
+  readonly missing_to: number | null;
+}
+
+/** A hole between the first and the last number that the session has in a stream may hold events of it. */
+function touches(
+  { gateway_id: gateway, epoch, missing_from: from, missing_to: to }: Gap,
+  events: readonly SessionEvent[],
+): boolean {
+  const numbers = events
+    .filter((event) => event.gateway_id === gateway && event.epoch === epoch)
+    .map(({ seq }) => seq);
+  return (
+    from === null ||
+    to === null ||
+    (from <= numbers.reduce((one, two) => Math.max(one, two), 0) + 1 &&
+      to >= numbers.reduce((one, two) => Math.min(one, two), Number.MAX_SAFE_INTEGER) - 1)
+  );
+}
+
+async function handoffsOf(
+  clickhouse: {
+    query<Row>(
+      sql: string,
+      parameters: Record<string, unknown>,
+      settings: typeof ROW_SETTINGS,
+    ): Promise<Row[]>;
+  },
+  org: string,
+  session: string,
+  events: readonly SessionEvent[],
+) {
+  const traces = [
+    ...new Set(events.map(({ trace_id: trace }) => trace).filter((trace) => trace !== '')),
+  ].slice(0, 100);
+  if (traces.length === 0) return [];
+  const [first, last] = [events[0]!.timestamp - DAY, events.at(-1)!.timestamp + DAY];
+  return clickhouse.query<{
+    session_id: string;
+    agent_id: string;
+    trace_id: string;
+    first: number;
+    last: number;
+    calls: number;
+  }>(
+    `SELECT session_id, agent_id, lower(hex(events.trace_id)) AS trace_id, toUnixTimestamp64Micro(min(timestamp)) AS first,
+       toUnixTimestamp64Micro(max(timestamp)) AS last, toUInt32(uniqExact(call_id)) AS calls
+     FROM cairn.events AS events
+     WHERE org_id = {org:String} AND session_id NOT IN ('', {session:String})
+       AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
+       AND has({traces:Array(String)}, lower(hex(events.trace_id)))
+     GROUP BY session_id, agent_id, events.trace_id ORDER BY first, session_id LIMIT 1000`,
+    { org, session, first, last, traces },
+    ROW_SETTINGS,
+  );
+}
+
+/** A hand-off is looked for so long before and after: traces do not last. */
+const DAY = 86_400_000_000;

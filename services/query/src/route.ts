@@ -1,0 +1,79 @@
+import type { Role, Scope } from '@cairn/access';
+import type { ClickHouse } from '@cairn/adapters';
+import type { z } from 'zod';
+import type { Caller } from './authenticate.ts';
+
+/** What every handler gets. */
+export interface Asked<Path, Search, Body> {
+  readonly caller: Caller;
+  readonly path: Path;
+  readonly query: Search;
+  readonly body: Body;
+  /** Microseconds since 1970, when the request came. */
+  readonly now: number;
+  readonly clickhouse: ClickHouse;
+  /** For analysts' statements. */
+  readonly analyst: ClickHouse;
+  /** Aborts when the caller has gone or the service stops. */
+  readonly signal: AbortSignal;
+}
+
+/** Facts that stand in the audit event of a request: counts, digests, names. Nothing that was found. */
+export type Facts = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+
+export interface Answered<Body> {
+  readonly body: Body;
+  readonly facts: Facts;
+  readonly status?: 200 | 201 | 204;
+  /** Of what never changes: a validator, which a caller may send back. */
+  readonly etag?: string;
+}
+
+/** Pieces that are sent as they are made. The audit event is written before the first. */
+export interface Streamed {
+  readonly stream: AsyncIterable<Uint8Array | string>;
+  readonly contentType: string;
+  readonly filename?: string;
+  /** Cursor of the place before the first row: whoever was cut off makes the next one of it. */
+  readonly start?: string;
+  readonly facts: Facts;
+  /** Facts once all of it was sent, or what of it was. */
+  readonly ended: () => Facts;
+}
+
+/** One route: who may, what it takes and gives, what is recorded of it, and its work. The table of all is in routes.ts. */
+export interface Route<
+  Path extends z.ZodObject = z.ZodObject,
+  Search extends z.ZodObject = z.ZodObject,
+  Body extends z.ZodType = z.ZodType,
+  Response extends z.ZodType = z.ZodType,
+> {
+  /** Name in the description and in clients. */
+  readonly id: string;
+  readonly method: 'get' | 'post' | 'delete';
+  /** `{name}` stands for a part. */
+  readonly path: string;
+  readonly summary: string;
+  readonly roles: readonly Role[];
+  readonly scope: Scope;
+  /** Kind and method of the audit event of each request. */
+  readonly recorded: readonly ['audit_access' | 'export' | 'admin', string];
+  readonly parameters?: Path;
+  readonly query?: Search;
+  readonly body?: Body;
+  readonly response: Response;
+  /** Takes one of the few places for what runs long; a stream does so as well. */
+  readonly isHeavy?: boolean;
+  /** Where pieces are sent: their content types. */
+  readonly streams?: readonly string[];
+  answer(
+    asked: Asked<z.infer<Path>, z.infer<Search>, z.infer<Body>>,
+  ): Promise<Answered<z.input<Response>> | Streamed>;
+}
+
+/** Keeps the types of a route's parts together. */
+export function route<P extends z.ZodObject, S extends z.ZodObject, B extends z.ZodType, R extends z.ZodType>(
+  of: Route<P, S, B, R>,
+): Route {
+  return of as unknown as Route;
+}

@@ -1,0 +1,289 @@
+import { randomUUID } from 'node:crypto';
+import type { ClickHouse } from '@cairn/adapters';
+import { isFailure, messageOf } from '@cairn/failure';
+import type { Logger } from '@cairn/runtime';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import { rateLimit } from 'express-rate-limit';
+import helmet from 'helmet';
+import type { z } from 'zod';
+import type { Authenticator, Caller } from './authenticate.ts';
+import type { QueryConfig } from './config.ts';
+import { openApiOf, referencePage } from './describe-api.ts';
+import { problemOf, Refusal } from './problem.ts';
+import { type AccessRecorder, accessEvent } from './record-access.ts';
+import type { Answered, Facts, Route, Streamed } from './route.ts';
+import { ROUTES } from './routes.ts';
+
+export interface ApiParts {
+  readonly config: Pick<QueryConfig, 'org' | 'limits'>;
+  readonly clickhouse: ClickHouse;
+  readonly analyst: ClickHouse;
+  readonly authenticator: Authenticator;
+  readonly recorder: AccessRecorder;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+  readonly onAnswered: (route: string, status: number, tookMs: number) => void;
+  /** Aborts when the service stops: streams end. */
+  readonly stopping: AbortSignal;
+}
+
+/** What is known of a request while it is answered. */
+interface Locals {
+  requestId: string;
+  caller?: Caller;
+  startedAtMs: number;
+}
+
+/** More than the longest statement, however it is escaped. */
+const BODY_BYTES_MAX = 256 * 1024;
+const MINUTE_MS = 60_000;
+
+/** The API: every route of the table, deny by default, each request recorded before it is answered. */
+export function serveApi(parts: ApiParts): Express {
+  const { config } = parts;
+  const app = express();
+  app.set('trust proxy', false);
+  app.set('query parser', 'simple');
+  app.disable('x-powered-by');
+  app.disable('etag');
+
+  app.use((_request, response: Response<unknown, Locals & Record<string, unknown>>, next) => {
+    response.locals.requestId = randomUUID();
+    response.locals.startedAtMs = performance.now();
+    response.setHeader('X-Request-Id', response.locals.requestId);
+    response.setHeader('Cache-Control', 'no-store');
+    next();
+  });
+  app.use(
+    helmet({ contentSecurityPolicy: { directives: { 'default-src': ["'none'"], 'style-src': ["'self'"] } } }),
+  );
+  app.use(limiter('address', config.limits.perAddressAMinute, (request) => request.ip ?? ''));
+
+  app.get('/openapi.json', (_request, response) => void response.json(openApiOf()));
+  app.get('/', (_request, response) => void response.type('html').send(referencePage()));
+  app.get('/reference.css', (_request, response) => void response.type('css').send(STYLE));
+
+  const v1 = express.Router();
+  v1.use(async (request, response, next) => {
+    const locals = response.locals as Locals;
+    const caller = await parts.authenticator.callerOf(request.get('authorization'), parts.nowMs());
+    if (caller === undefined)
+      throw new Refusal('access.unauthenticated', 'Send Authorization: Bearer with an API key or a token.');
+    locals.caller = caller;
+    next();
+  });
+  v1.use(
+    limiter(
+      'key',
+      config.limits.perKeyAMinute,
+      (_request, response) => (response.locals as Locals).caller?.id ?? '',
+    ),
+  );
+  v1.use(express.json({ limit: BODY_BYTES_MAX, strict: false, type: () => true }));
+  const byPath = Map.groupBy(ROUTES, ({ path }) => path);
+  const places = { taken: 0 };
+  for (const [path, routes] of byPath) {
+    const at = path.replace(/^\/v1/, '').replaceAll(/\{(\w+)\}/g, ':$1');
+    for (const route of routes)
+      v1[route.method](at, (request, response) => answer(parts, places, route, request, response));
+    v1.all(at, (_request, response) => {
+      response.setHeader('Allow', routes.map(({ method }) => method.toUpperCase()).join(', '));
+      throw new Refusal('method.not-allowed', 'The Allow header says which are.');
+    });
+  }
+  app.use('/v1', v1);
+  app.use(() => {
+    throw new Refusal('not-found', 'The description of what there is: /openapi.json.');
+  });
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) =>
+    refuse(parts, error, request, response),
+  );
+  return app;
+}
+
+/**
+ * One request: may they, is it readable, what is the answer, does it fit its description, is it recorded, and only then is
+ * anything sent.
+ */
+async function answer(
+  parts: ApiParts,
+  places: { taken: number },
+  route: Route,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const locals = response.locals as Required<Locals>;
+  const { caller } = locals;
+  response.locals['route'] = route;
+  if (!route.roles.includes(caller.role) || !caller.scopes.includes(route.scope))
+    throw new Refusal(
+      'access.forbidden',
+      `It needs a role of ${route.roles.join(', ')} and the scope ${route.scope}.`,
+    );
+  const isHeavy = route.isHeavy === true || route.streams !== undefined;
+  if (isHeavy && places.taken >= parts.config.limits.streamsMax) {
+    response.setHeader('Retry-After', '10');
+    throw new Refusal('rate.exceeded', 'As many exports, tails and statements run as may at the same time.');
+  }
+  places.taken += isHeavy ? 1 : 0;
+  try {
+    await answerWith(parts, route, request, response);
+  } finally {
+    places.taken -= isHeavy ? 1 : 0;
+  }
+  parts.onAnswered(route.id, response.statusCode, performance.now() - locals.startedAtMs);
+}
+
+async function answerWith(
+  parts: ApiParts,
+  route: Route,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const { caller, requestId } = response.locals as Required<Locals>;
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  const answered = await route.answer({
+    caller,
+    path: read(route.parameters, request.params, 'path'),
+    query: read(route.query, request.query, 'query'),
+    body: read(route.body, request.body, 'body'),
+    now: parts.nowMs() * 1_000,
+    clickhouse: parts.clickhouse,
+    analyst: parts.analyst,
+    signal: AbortSignal.any([gone.signal, parts.stopping]),
+  });
+  const record = (facts: Facts) =>
+    parts.recorder.record(
+      accessEvent({ route, caller, outcome: 'success', code: '', requestId, facts }, parts.config.org),
+    );
+  if (!('stream' in answered)) {
+    const body = route.response.parse(answered.body);
+    await record(answered.facts);
+    sendBody(answered, body, request, response);
+    return;
+  }
+  await record(answered.facts);
+  await send(parts, answered, response);
+  await record({ ...answered.facts, ...answered.ended(), ended: true }).catch((error: unknown) =>
+    parts.log.error({ reason: messageOf(error), requestId }, 'the end of a stream is not recorded'),
+  );
+}
+
+function sendBody(
+  { status = 200, etag }: Answered<unknown>,
+  body: unknown,
+  request: Request,
+  response: Response,
+): void {
+  if (etag !== undefined) {
+    response.setHeader('ETag', `"${etag}"`);
+    response.setHeader('Cache-Control', 'private, no-cache');
+    const known = (request.get('if-none-match') ?? '')
+      .split(',')
+      .map((one) => one.trim().replace(/^W\//, ''));
+    if (known.includes(`"${etag}"`)) return void response.status(304).end();
+  }
+  response.status(status);
+  if (status === 204) response.end();
+  else response.json(body);
+}
+
+/** A stream that fails in the midst is broken off, so that nobody takes it for whole. */
+async function send(
+  parts: ApiParts,
+  { stream, contentType, filename, start }: Streamed,
+  response: Response,
+): Promise<void> {
+  response.status(200).setHeader('Content-Type', contentType);
+  response.setHeader('X-Accel-Buffering', 'no');
+  if (filename !== undefined) response.setHeader('Content-Disposition', `attachment; filename="${filename}"`);
+  if (start !== undefined) response.setHeader('Cairn-Start', start);
+  response.flushHeaders();
+  try {
+    for await (const piece of stream) {
+      if (response.destroyed) return;
+      if (!response.write(piece)) await Promise.race([drained(response), closed(response)]);
+    }
+    response.end();
+  } catch (error) {
+    const { requestId } = response.locals as Locals;
+    if (!response.destroyed) parts.log.error({ reason: messageOf(error), requestId }, 'a stream broke off');
+    response.destroy();
+  }
+}
+
+const drained = (response: Response) => new Promise<void>((resolve) => void response.once('drain', resolve));
+const closed = (response: Response) => new Promise<void>((resolve) => void response.once('close', resolve));
+
+function read<S extends z.ZodType>(schema: S | undefined, value: unknown, where: string): z.infer<S> {
+  if (schema === undefined) {
+    if (where === 'query' && Object.keys(value ?? {}).length > 0)
+      throw new Refusal('request.invalid', 'This takes no parameters.');
+    return undefined as z.infer<S>;
+  }
+  const result = schema.safeParse(value ?? (where === 'body' ? undefined : {}));
+  if (result.success) return result.data;
+  const errors = result.error.issues.slice(0, 20).map(({ path, message }) => ({
+    pointer: `/${[where, ...path.map(String)].join('/')}`.slice(0, 200),
+    detail: message.slice(0, 300),
+  }));
+  throw new Refusal(
+    'request.invalid',
+    errors.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; '),
+    { errors },
+  );
+}
+
+/** Ends a request with a problem. A refusal is recorded before it is told, as an answer is. */
+async function refuse(parts: ApiParts, error: unknown, request: Request, response: Response): Promise<void> {
+  const { requestId, caller, startedAtMs } = response.locals as Locals;
+  const route = response.locals['route'] as Route | undefined;
+  let problem = problemOf(error, requestId);
+  if (problem.status >= 500) {
+    const reason = messageOf(error);
+    parts.log.error(
+      { reason, requestId, code: isFailure(error) ? error.code : 'unexpected' },
+      'a request failed',
+    );
+  }
+  const outcome = problem.status === 401 || problem.status === 403 ? 'denied' : 'failure';
+  if (problem.status !== 429 && problem.status !== 503 && (caller !== undefined || outcome === 'denied')) {
+    const facts = { path: request.path.slice(0, 200), verb: request.method };
+    const access = { route, caller, outcome, code: problem.code, requestId, facts } as const;
+    try {
+      await parts.recorder.record(accessEvent(access, parts.config.org));
+    } catch (failed) {
+      parts.log.error({ reason: messageOf(failed), requestId }, 'a refusal is not recorded');
+      problem = problemOf(new Refusal('unavailable', 'What is asked cannot be recorded now.'), requestId);
+    }
+  }
+  parts.onAnswered(route?.id ?? 'none', problem.status, performance.now() - startedAtMs);
+  if (response.headersSent) return void response.destroy();
+  if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
+  if (problem.status === 503 && !response.hasHeader('Retry-After')) response.setHeader('Retry-After', '5');
+  response.status(problem.status).setHeader('Content-Type', 'application/problem+json');
+  response.end(JSON.stringify(problem));
+}
+
+/** Standard headers: `RateLimit`, `RateLimit-Policy` (draft 8) and `Retry-After`. */
+function limiter(name: string, limit: number, keyOf: (request: Request, response: Response) => string) {
+  return rateLimit({
+    windowMs: MINUTE_MS,
+    limit,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    identifier: name,
+    keyGenerator: (request, response) => keyOf(request as Request, response as Response),
+    handler: (_request, _response, next) =>
+      next(
+        new Refusal('rate.exceeded', `At most ${limit} requests a minute. Retry-After says when to go on.`),
+      ),
+    validate: { keyGeneratorIpFallback: false },
+  });
+}
+
+const STYLE = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
+code,pre{font:13px/1.45 ui-monospace,monospace;background:#f3f3f1;padding:.1em .3em}pre{padding:.8rem;overflow:auto}
+h2{border-top:1px solid #ddd;padding-top:1rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #eee}
+@media (prefers-color-scheme:dark){body{background:#161616;color:#e6e6e6}code,pre{background:#262626}td,th,h2{border-color:#333}}`;

@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createKey, type Role, type Scope } from '@cairn/access';
+import { type ClickHouse, type Kafka, migrate, openClickHouse } from '@cairn/adapters';
+import { REPOSITORY, startParts } from '@cairn/local';
+import { createLog, createMetrics } from '@cairn/runtime';
+import { fillTable } from '../../../tools/bench/src/table/fill-table.ts';
+import { createQuery, type QueryConfig, readQueryConfig } from '../src/index.ts';
+
+export interface ApiRig extends AsyncDisposable {
+  readonly url: string;
+  readonly clickhouse: ClickHouse;
+  /** Values that the service appended to the log. */
+  readonly appended: readonly Uint8Array[];
+  readonly lines: readonly string[];
+  /** Text of a new key. */
+  key(role: Role, more?: { orgId?: string; scopes?: readonly Scope[]; days?: number }): Promise<string>;
+  ask(
+    path: string,
+    options?: { key?: string; method?: string; body?: unknown; headers?: Record<string, string> },
+  ): Promise<Response>;
+}
+
+export const ORG = 'org-1';
+
+/** The service over a real ClickHouse with realistic events. Its log is here, so that what it records can be looked at. */
+export async function startApi(options: { events: number; env?: Record<string, string> }): Promise<ApiRig> {
+  const own = new AsyncDisposableStack();
+  const directory = mkdtempSync(join(tmpdir(), 'cairn-api-'));
+  own.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const parts = own.use(await startParts({ directory, parts: ['clickhouse'], ports: 'any' }));
+  const clickhouse = own.use(openClickHouse({ url: parts.part('clickhouse').address }));
+  await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
+  await fillTable(clickhouse, {
+    events: options.events,
+    rowsMax: 20_000,
+    gateways: 8,
+    partitions: 2,
+    eventsPerSecond: 20,
+  });
+
+  const appended: Uint8Array[] = [];
+  const kafka = {
+    log: {
+      append: async (_topic: string, _partition: number, values: readonly Uint8Array[]) =>
+        void appended.push(...values),
+    },
+    partitionsOf: async () => 2,
+  } as unknown as Kafka;
+  const lines: string[] = [];
+  const config: QueryConfig = readQueryConfig({
+    ...parts.env(),
+    KAFKA_BROKERS: 'none:1',
+    CAIRN_DEPLOYMENT: 'test',
+    CAIRN_QUERY_PORT: '0',
+    CAIRN_QUERY_HEALTH_PORT: '0',
+    CAIRN_QUERY_DATA_DIRECTORY: join(directory, 'query'),
+    CAIRN_QUERY_REQUESTS_PER_KEY: '100000',
+    CAIRN_QUERY_REQUESTS_PER_ADDRESS: '100000',
+    CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
+    ...options.env,
+  });
+  const log = createLog({
+    name: 'query',
+    level: 'info',
+    destination: { write: (line: string) => void lines.push(line) } as never,
+  });
+  const query = own.use(
+    await createQuery(
+      config,
+      { log, metrics: createMetrics('query'), onReload: () => {} },
+      { kafka, clickhouse },
+    ),
+  );
+  const url = `http://127.0.0.1:${query.port}`;
+  return {
+    url,
+    clickhouse,
+    appended,
+    lines,
+    async key(role, { orgId = ORG, scopes, days = 1 } = {}) {
+      const { text } = await createKey(
+        clickhouse,
+        { orgId, role, scopes, name: 'test', createdBy: 'test', days },
+        Date.now(),
+      );
+      return text;
+    },
+    ask(path, { key, method = 'GET', body, headers = {} } = {}) {
+      return fetch(`${url}${path}`, {
+        method,
+        headers: {
+          ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    },
+    [Symbol.asyncDispose]: () => own.disposeAsync(),
+  };
+}
