@@ -133,7 +133,7 @@ async function load(): Promise<void> {
     walkDatum(row.bytes, row.schemaId, row.start, row.end, open.places, open.placesAt);
     open.add(row);
   }
-  for (const body of open.bodies()) await table.insertBody(owner, 'one-by-one', body);
+  for (const body of open.bodies()) await table.insert([{ owner, refusal: 'one-by-one', body }]);
   open.release();
 }
 
