@@ -8,6 +8,7 @@ import { migrate, openClickHouse, openObjectStore } from '@cairn/adapters';
 import { freePort, type Parts, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY, startParts } from '@cairn/local';
 import { createLog, createMetrics, type ServiceContext } from '@cairn/runtime';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createKey } from '../../../packages/access/src/index.ts';
 import { createAll } from './all.ts';
 import { readAllConfig } from './config.ts';
 
@@ -95,6 +96,26 @@ describe('all services in one process', () => {
       const page = await (await fetch(`http://127.0.0.1:${service?.healthPort}/metrics`)).text();
       expect(page).toMatch(/^# HELP cairn_/m);
     }
+  }, 60_000);
+
+  test('the API finds that call, and that it was looked for is an event of the same trail', async () => {
+    await using clickhouse = openClickHouse({ url: env['CLICKHOUSE_URL'] ?? '' });
+    await using all = await createAll(readAllConfig(env), context);
+    const request = { orgId: 'acme', role: 'viewer', name: 'test', createdBy: 'test', days: 1 } as const;
+    const { key, text } = await createKey(clickhouse, request, Date.now());
+    const answer = await fetch(`http://127.0.0.1:${all.query?.port}/v1/events?search=tool:say`, {
+      headers: { authorization: `Bearer ${text}` },
+    });
+    const { events } = (await answer.json()) as { events: { phase: string; org_id: string }[] };
+    expect(events.map(({ phase }) => phase).sort()).toEqual(['decision', 'outcome']);
+    const found = await untilFound(async () => {
+      const rows = await clickhouse.query<{ org_id: string; user_id: string; detail: string }>(
+        `SELECT org_id, user_id, detail FROM cairn.events WHERE kind = 'audit_access' AND method = 'events/search'`,
+      );
+      return rows[0];
+    });
+    expect(found).toMatchObject({ org_id: 'acme', user_id: `key:${key.id}` });
+    expect(JSON.parse(found.detail)).toMatchObject({ search: 'tool_name:say', rows: 2 });
   }, 60_000);
 
   test('the gateway serves while ClickHouse is away, and ingest begins once it is back', async () => {
