@@ -99,7 +99,12 @@ async function startQuery(
     },
   });
   const server = createServer(
-    { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 30_000 },
+    {
+      requestTimeout: 30_000,
+      headersTimeout: 10_000,
+      keepAliveTimeout: 30_000,
+      maxHeaderSize: ADDRESS_BYTES_MAX,
+    },
     app,
   );
   const port = await listen(server, config.port, config.host);
@@ -136,6 +141,8 @@ async function startQuery(
   return { port, healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
 }
 
+/** The longest search takes 24,000 bytes in an address: twelve for a character outside the basic plane. */
+const ADDRESS_BYTES_MAX = 64 * 1024;
 const HEARTBEAT_MS = 30_000;
 const DRAIN_MS_MAX = 10_000;
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
