@@ -27,6 +27,7 @@ const redis = new Redis(REDIS_URL);
 const kafka = new Kafka({ brokers: KAFKA_BROKERS.split(','), clientId: 'peer', logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({
   groupId: BENCH_GROUP,
+  sessionTimeout: 60_000,
   maxBytesPerPartition: 16 * 1024 ** 2,
   maxBytes: 64 * 1024 ** 2,
 });
