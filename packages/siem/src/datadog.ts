@@ -1,10 +1,10 @@
 import { cairnFields, present } from './cairn-fields.ts';
 import { resultOf, type Severity, sentenceOf, severityOf } from './describe-event.ts';
-import { plainEvent } from './plain-event.ts';
+import { type PlainEvent, plainEvent } from './plain-event.ts';
 import type { StoredEvent } from './stored-event.ts';
 
 /** One log of Datadog's intake; a request's body is an array of them. */
-export type DatadogLog = Readonly<Record<string, unknown>>;
+export type DatadogLog = Readonly<Record<'ddsource' | 'ddtags' | 'hostname' | 'service' | 'message', string>>;
 
 export interface DatadogOptions {
   /** Added to `ddtags`, such as `team:security`. */
@@ -28,25 +28,33 @@ const STATUSES: Readonly<Record<Severity, string>> = {
 };
 
 /**
- * An event as Datadog's log intake takes it (POST /api/v2/logs), under its reserved and standard attributes; `duration` is in
- * nanoseconds. What those have no name for stands under `cairn`.
+ * An event as Datadog's log intake takes it (POST /api/v2/logs). Until October 2024 the published schema of an item (`HTTPLogItem`) had
+ * texts only, and receivers that follow it refuse anything else. So the attributes are JSON in `message`, which Datadog reads: its
+ * reserved and standard attributes, `duration` in nanoseconds, and under `cairn` what those have no name for.
  */
 export function datadogLogOf(stored: StoredEvent, { tags = [], nowMs }: DatadogOptions): DatadogLog {
   const plain = plainEvent(stored);
+  const { event } = plain;
+  return {
+    ddsource: 'cairn',
+    ddtags: tagsOf(event, tags),
+    hostname: event.gateway_id,
+    service: event.service || 'cairn',
+    message: JSON.stringify(attributesOf(plain, nowMs)),
+  };
+}
+
+function attributesOf(plain: PlainEvent, nowMs: number): Readonly<Record<string, unknown>> {
   const { event } = plain;
   const ms = Math.floor(event.timestamp / 1_000);
   const isLate = nowMs - ms > AGE_MS_MAX;
   const failed = event.error_code !== '' || event.error_message !== '' || event.result_status === 'denied';
   return present({
-    ddsource: 'cairn',
-    service: event.service || 'cairn',
-    hostname: event.gateway_id,
-    ddtags: tagsOf(event, tags),
+    message: sentenceOf(plain),
     status: STATUSES[severityOf(plain)],
     timestamp: isLate ? nowMs : ms,
     late: isLate ? true : undefined,
     event_time: isLate ? new Date(ms).toISOString() : undefined,
-    message: sentenceOf(plain),
     evt: present({ id: event.event_id, name: event.method || event.kind, outcome: resultOf(event) }),
     usr: event.user_id === '' ? undefined : { id: event.user_id },
     duration: event.latency_ms === null ? undefined : event.latency_ms * 1_000_000,

@@ -68,6 +68,8 @@ const stored: fc.Arbitrary<StoredEvent> = fc
     ),
   );
 
+const nowMs = 1_795_459_201_000;
+
 /** All that a line, a terminal or a reader could be led astray by. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\ud800-\udfff]/u;
 
@@ -124,7 +126,6 @@ describe('ECS', () => {
 });
 
 describe('every format', () => {
-  const nowMs = 1_795_459_201_000;
   const formats: readonly (readonly [string, (event: StoredEvent) => unknown])[] = [
     ['OCSF', ocsfOf],
     ['ECS', ecsOf],
@@ -142,7 +143,7 @@ describe('every format', () => {
   });
 
   test.each(formats)('%s keeps the coordinates of the proof', (_name, format) => {
-    const text = JSON.stringify(format(DENIED)).replaceAll('\\"', '"');
+    const text = JSON.stringify(format(DENIED)).replaceAll(/\\+"/g, '"');
     const place = [/offset"?[=:]"?1042/, /partition"?[=:]"?3/, /seq"?[=:]"?42/, /leaf_index"?[=:]"?1040/];
     for (const sign of [...place, 'audit.events.hipaa', DENIED.leaf_hash!, DENIED.event_id])
       expect(text).toMatch(sign);
@@ -180,13 +181,24 @@ describe('HEC', () => {
 describe('Datadog', () => {
   test('an event too old for the intake goes under the intake’s time and says so', () => {
     const days = 2 * 86_400_000;
-    const late = datadogLogOf(DENIED, { nowMs: 1_795_459_200_123 + days });
-    expect(late).toMatchObject({
+    const attributes = (nowMs: number) => JSON.parse(datadogLogOf(DENIED, { nowMs }).message);
+    expect(attributes(1_795_459_200_123 + days)).toMatchObject({
       late: true,
       timestamp: 1_795_459_200_123 + days,
       event_time: '2026-11-23T18:40:00.123Z',
     });
-    expect(datadogLogOf(DENIED, { nowMs: 1_795_459_201_000 })).not.toHaveProperty('late');
+    expect(attributes(1_795_459_201_000)).not.toHaveProperty('late');
+  });
+
+  test('an item holds texts alone, and its attributes are read from the message', () => {
+    const log = datadogLogOf(DENIED, { nowMs });
+    expect(Object.values(log).every((value) => typeof value === 'string')).toBe(true);
+    expect(JSON.parse(log.message)).toMatchObject({
+      message: 'agent billing-bot called billing/delete_invoice: denied',
+      status: 'warn',
+      evt: { name: 'tools/call', outcome: 'denied' },
+      duration: 12_000_000,
+    });
   });
 
   test('a tag cannot be forged by a name', () => {

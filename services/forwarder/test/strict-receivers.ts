@@ -186,16 +186,20 @@ export async function datadogReceiver(): Promise<LogReceiver> {
     if (Buffer.byteLength(body) > 5_000_000) return { status: 413 };
     const isTaken = logs.every(
       (log: Record<string, unknown>) =>
+        Object.values(log).every((value) => typeof value === 'string') &&
         Buffer.byteLength(JSON.stringify(log)) <= 1_000_000 &&
-        typeof log['message'] === 'string' &&
-        Date.now() - Number(log['timestamp']) < 18 * 3_600_000,
+        Date.now() - Number(attributesOf(log)['timestamp']) < 18 * 3_600_000,
     );
     if (!isTaken) return { status: 400 };
-    taken.push(...logs.map((log: { evt: { id: string } }) => log.evt.id));
+    taken.push(...logs.map((log) => (attributesOf(log)['evt'] as { id: string }).id));
     return { status: 202, body: {} };
   });
   return Object.assign(http, { taken });
 }
+
+/** A message that is JSON is read. */
+const attributesOf = (log: Record<string, unknown>): Record<string, unknown> =>
+  JSON.parse(String(log['message']));
 
 export interface ElasticReceiver extends LogReceiver {
   /** Status of an item in place of its own. */
