@@ -1,4 +1,5 @@
 import { searchEvents } from '@cairn/query';
+import { readSearch, writeSearch } from '@cairn/search';
 import { z } from 'zod';
 import { type BoundSearch, boundSearch, searchParameter } from './bound-search.ts';
 import { cursorParameter, digestOf, readCursor, writeCursor } from './cursor.ts';
@@ -51,9 +52,14 @@ export const listAlertsRoute = route({
   recorded: ['audit_access', 'alerts/search'],
   query: pageQuery,
   response: pageSchema,
-  answer: (asked) =>
-    page(asked, asked.query.search === '' ? 'kind:alert' : `kind:alert (${asked.query.search})`),
+  answer: (asked) => page(asked, amongAlerts(asked.query.search)),
 });
+
+/** The alerts among what a search finds. It is read on its own first: `a) OR (b` would be a search of everything. */
+export function amongAlerts(text: string): string {
+  const understood = writeSearch(readSearch(text));
+  return understood === '' ? 'kind:alert' : `kind:alert (${understood})`;
+}
 
 async function page(
   { caller, query, now, clickhouse }: Asked<unknown, z.infer<typeof pageQuery>, unknown>,
