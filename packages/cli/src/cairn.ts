@@ -15,6 +15,7 @@ import { migrate } from './command-migrate.ts';
 import { down, status, up } from './command-parts.ts';
 import { type CheckOptions, checkProof, type ProofOptions, proveEvent } from './command-proof.ts';
 import { query } from './command-query.ts';
+import { addReportCommand } from './command-report.ts';
 import { checkPolicy, explainKept } from './command-retention.ts';
 import { addRulesCommand } from './command-rules.ts';
 import { showSession, showSessions } from './command-session.ts';
@@ -213,6 +214,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
   addRulesCommand(program, does);
   addAlertsCommand(program, does);
   addForwardCommand(program, does);
+  addReportCommand(program, does);
   addAccessCommand(program, does);
 
   program.commandsGroup('The evidence:');

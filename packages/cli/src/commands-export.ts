@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
-import { Failure } from '@cairn/failure';
 import { Argument, type Command } from 'commander';
 import { rootOption } from './arguments.ts';
+import { apiAccessOf } from './ask-api.ts';
 import { type Does, examples } from './command.ts';
 import { type ExportOptions, exportTlog } from './command-export.ts';
 import { exportEvents, FORMS } from './export-events.ts';
@@ -38,17 +38,9 @@ export function addExportCommand(program: Command, does: Does, progress: Writabl
         if (form === 'tlog') return exportTlog(output, config, where, options);
         const chosen = FORMS.find((one) => one === form);
         if (chosen === undefined) throw new TypeError(`${form} is no form`);
-        if (config.api.key === undefined)
-          throw new Failure({
-            code: 'config.invalid',
-            retry: 'no',
-            message: 'no key for the query API is named',
-            mend: 'Set CAIRN_API_KEY or CAIRN_API_KEY_FILE; `cairn access create` makes one.',
-          });
-        const api = { url: config.api.url, key: config.api.key };
         return exportEvents(
           output,
-          api,
+          apiAccessOf(config),
           { form: chosen, file: where, search: options.search ?? '' },
           progress,
         );

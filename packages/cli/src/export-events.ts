@@ -3,18 +3,13 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, messageOf } from '@cairn/failure';
-import { visible } from '@cairn/session';
+import { type ApiAccess, askApi } from './ask-api.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
 import { ProgressBar } from './progress-bar.ts';
 
 export const FORMS = ['ndjson', 'json', 'csv', 'parquet', 'ocsf', 'ecs'] as const;
 export type Form = (typeof FORMS)[number];
-
-export interface ApiAccess {
-  readonly url: string;
-  readonly key: string;
-}
 
 export interface EventExport {
   readonly form: Form;
@@ -41,7 +36,7 @@ export async function exportEvents(
   progress: Writable,
 ): Promise<number> {
   const asked = new URLSearchParams({ search });
-  const { count } = (await (await ask(api, `/v1/exports/count?${asked}`)).json()) as { count: number };
+  const { count } = (await (await askApi(api, `/v1/exports/count?${asked}`)).json()) as { count: number };
   const bar = new ProgressBar(progress);
   const part = `${file}.part`;
   const handle = await open(part, 'w');
@@ -71,7 +66,7 @@ async function download(
   form: Form,
   handle: FileHandle,
 ): Promise<undefined> {
-  const answer = await ask(api, `/v1/exports/events?${asked}&format=${form}`);
+  const answer = await askApi(api, `/v1/exports/events?${asked}&format=${form}`);
   try {
     for await (const chunk of answer.body!) await handle.write(chunk);
   } catch (error) {
@@ -100,7 +95,7 @@ async function downloadLines(
   let last: Place | undefined;
   for (let attempt = 1; ; attempt += 1) {
     const after = start === undefined || last === undefined ? '' : `&after=${behind(start, last)}`;
-    const answer = await ask(api, `/v1/exports/events?${asked}&format=ndjson${after}`);
+    const answer = await askApi(api, `/v1/exports/events?${asked}&format=ndjson${after}`);
     start ??= answer.headers.get('cairn-start') ?? undefined;
     const before = rows;
     const piece = { hash: createHash('sha256'), rows: 0 };
@@ -182,28 +177,6 @@ function compare({ hash, rows }: { readonly hash: Hash; readonly rows: number },
     retry: 'no',
     message: `what came is not what was sent: ${rows} events of ${end.count}`,
     mend: 'Something between here and the service changes answers. Ask it directly.',
-  });
-}
-
-async function ask({ url, key }: ApiAccess, path: string): Promise<Response> {
-  let answer: Response;
-  try {
-    answer = await fetch(`${url.replace(/\/$/, '')}${path}`, { headers: { authorization: `Bearer ${key}` } });
-  } catch (error) {
-    throw new Failure({
-      code: 'api.unreachable',
-      retry: 'later',
-      message: `the query API does not answer: ${messageOf((error as Error).cause ?? error)}`,
-      mend: 'Check CAIRN_API_URL, and that services/query runs.',
-      cause: error,
-    });
-  }
-  if (answer.ok) return answer;
-  const problem = (await answer.json().catch(() => ({}))) as { code?: string; detail?: string };
-  throw new Failure({
-    code: 'api.refused',
-    retry: answer.status === 429 || answer.status >= 500 ? 'later' : 'no',
-    message: `the query API refused (${answer.status} ${visible(problem.code ?? '')}): ${visible(problem.detail ?? '')}`,
   });
 }
 
