@@ -3,6 +3,7 @@ export { type Covered, covers, holdsCompared, holdsOn, stands } from './cover-ho
 export { type Explanation, explainRetention, type Reason } from './explain-retention.ts';
 export { type Warning, warningsOf } from './find-warnings.ts';
 export { type Claim, countedFrom, type EventTimes, type Keep, keepUntil, lockUntil } from './keep-until.ts';
+export { ownTopic } from './own-topic.ts';
 export {
   daysToCover,
   endOf,

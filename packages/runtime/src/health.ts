@@ -1,6 +1,5 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { Failure } from '@cairn/failure';
+import { listen } from './listen.ts';
 import type { Metrics } from './metrics.ts';
 import { VERSION } from './version.ts';
 
@@ -67,34 +66,4 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
         server.closeAllConnections();
       }),
   };
-}
-
-/**
- * Listens, or says in one line why not.
- *
- * @param port 0 takes any free port.
- * @returns the port that was bound.
- */
-export function listen(server: import('node:http').Server, port: number, host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new Failure({
-              code: 'port.taken',
-              retry: 'later',
-              message: `port ${port} on ${host} is taken by another process`,
-              mend: 'Stop that process, or choose another port in the configuration.',
-              cause: error,
-            })
-          : new Failure({
-              code: 'port.unusable',
-              retry: 'no',
-              message: `cannot listen on ${host}:${port} (${error.code ?? error.message})`,
-              cause: error,
-            }),
-      );
-    });
-    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
-  });
 }

@@ -1,3 +1,4 @@
+export { awaitTopics, type TopicsOf } from './await-topics.ts';
 export { type Clock, realClock } from './clock.ts';
 export {
   type AssignedPartition,
@@ -11,7 +12,8 @@ export {
   recordOf,
   recordValue,
 } from './consume.ts';
-export { type HealthOptions, type HealthServer, listen, type Readiness, serveHealth } from './health.ts';
+export { type HealthOptions, type HealthServer, type Readiness, serveHealth } from './health.ts';
+export { type HttpServer, listen, serveUntilDisposed } from './listen.ts';
 export { createLog, type Logger, type LogOptions } from './log.ts';
 export type { Chunk, ChunkLimits, ChunkMaking, Gathering } from './mailbox.ts';
 export {

@@ -1,6 +1,5 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   checkSchemaIds,
   type Kafka,
@@ -14,9 +13,17 @@ import {
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
 import { openRecorder, type RecordDraft } from '@cairn/recorder';
-import { classOf, type RetentionPolicy } from '@cairn/retention';
+import { ownTopic } from '@cairn/retention';
 import { ruleMistakeText } from '@cairn/rules';
-import { owning, readRetention, realClock, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
+import {
+  awaitTopics,
+  owning,
+  readRetention,
+  realClock,
+  type ServiceContext,
+  serveHealth,
+  VERSION,
+} from '@cairn/runtime';
 import { DeliveryStore, keyOf, refusalsOf, secretsOf } from '@cairn/webhook';
 import type { AlertingConfig } from './config.ts';
 import { deliverAlerts } from './deliver-alerts.ts';
@@ -70,7 +77,7 @@ async function startAlerting(
     config.schemaRegistryUrl === undefined
       ? undefined
       : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
-  await untilThere(kafka, topics, log);
+  await awaitTopics(kafka, topics, log);
 
   const recorder = own.use(
     await openRecorder({
@@ -81,7 +88,7 @@ async function startAlerting(
       environment: config.environment,
       capture: 'system',
       log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
-      topicOf: (orgId) => ownTopic(policy, orgId, topics),
+      topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
       partitions: (await kafka.partitionsOf(topics[0]!)) ?? 1,
       seal: { heartbeatMs: HEARTBEAT_MS },
       onEvent: (event) => log.warn({ ...event }, 'the recorder of alerting’s own events'),
@@ -262,25 +269,4 @@ function rulesEvent({ hash, mistakes, rules }: ReadRules, before: string, org: s
       mistakes: mistakes.length,
     }),
   };
-}
-
-/** Where this service's own events of an organisation go: to its class, where that is one that is watched here. */
-function ownTopic(policy: RetentionPolicy, orgId: string, topics: readonly string[]): string {
-  const chosen = classOf(policy, orgId, Date.now());
-  const topic = chosen && topicOf(chosen.class);
-  return topic !== undefined && topics.includes(topic) ? topic : topics[0]!;
-}
-
-/** The gateways create the topics, since they decide on the partitions; until then there is nothing to watch. */
-async function untilThere(
-  kafka: Kafka,
-  topics: readonly string[],
-  log: ServiceContext['log'],
-): Promise<void> {
-  for (const topic of topics) {
-    for (let wait = 0; (await kafka.partitionsOf(topic)) === undefined; wait += 1) {
-      if (wait % 30 === 0) log.warn({ topic }, 'waiting for the topic, which the first gateway creates');
-      await sleep(1_000);
-    }
-  }
 }

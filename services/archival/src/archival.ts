@@ -15,9 +15,10 @@ import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import { anchorOrigin, originOf, parseVkey } from '@cairn/ledger';
 import { openRecorder } from '@cairn/recorder';
-import { classNamed, classOf, type RetentionPolicy } from '@cairn/retention';
+import { classNamed, ownTopic, type RetentionPolicy } from '@cairn/retention';
 import {
   type AssignedPartition,
+  awaitTopics,
   owning,
   readRetention,
   type ServiceContext,
@@ -27,7 +28,6 @@ import {
 import type { Cosigner, Stamper } from './anchor-checkpoints.ts';
 import { archivalJobs } from './archival-jobs.ts';
 import { archivePartitions } from './archive-partitions.ts';
-import { awaitTopics } from './await-topics.ts';
 import { comparedClock } from './compared-clock.ts';
 import type { ArchivalConfig } from './config.ts';
 import { copyStoreIn } from './copy-segments.ts';
@@ -128,7 +128,7 @@ async function startArchival(
     environment: config.environment,
     capture: 'system',
     log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
-    topicOf: (orgId) => ownTopic(policy, orgId, topics),
+    topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
     partitions: partitions[0]?.partitions ?? 1,
     seal: { heartbeatMs: HEARTBEAT_MS },
     onEvent: (event) => log.warn({ ...event }, 'the recorder of archival’s own events'),
@@ -275,13 +275,6 @@ function retentionOf(policy: RetentionPolicy, name: string): LogRetention {
     message: `class ${name} asks for locks in ${retentionClass.objectLock} mode, and archival locks in COMPLIANCE mode alone`,
     mend: 'Set object_lock of the class to COMPLIANCE, or do not archive it.',
   });
-}
-
-/** Where this service's own events of an organisation go: to its class, where that is one that is archived here. */
-function ownTopic(policy: RetentionPolicy, orgId: string, topics: readonly string[]): string {
-  const chosen = classOf(policy, orgId, Date.now());
-  const topic = chosen && topicOf(chosen.class);
-  return topic !== undefined && topics.includes(topic) ? topic : topics[0]!;
 }
 
 /** Findings that a failure of a log comes from. Told once for each way in which it failed, not for each attempt. */

@@ -1,10 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { checkSchemaIds, type Kafka, openKafka, ParkedRecords } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
-import { owning, realClock, type ServiceContext, serveHealth } from '@cairn/runtime';
+import { awaitTopics, owning, realClock, type ServiceContext, serveHealth } from '@cairn/runtime';
 import type { DestinationConfig, ForwarderConfig } from './config.ts';
 import { type Lane, openLane } from './deliver-items.ts';
 import type { Verdict } from './destination.ts';
@@ -57,7 +56,7 @@ async function startForwarder(
       ? undefined
       : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
   const released = new Set(SCHEMAS.map(({ id }) => id));
-  await untilThere(kafka, topics, log);
+  await awaitTopics(kafka, topics, log);
 
   mkdirSync(config.dataDirectory, { recursive: true });
   const parked = own.use(new ParkedRecords(join(config.dataDirectory, 'parked.sqlite')));
@@ -167,18 +166,4 @@ function verdictForLog(verdict: Verdict): Record<string, unknown> {
     };
   }
   return { ...verdict };
-}
-
-/** The gateways create the topics, since they decide on the partitions; until then there is nothing to forward. */
-async function untilThere(
-  kafka: Kafka,
-  topics: readonly string[],
-  log: ServiceContext['log'],
-): Promise<void> {
-  for (const topic of topics) {
-    for (let wait = 0; (await kafka.partitionsOf(topic)) === undefined; wait += 1) {
-      if (wait % 30 === 0) log.warn({ topic }, 'waiting for the topic, which the first gateway creates');
-      await sleep(1_000);
-    }
-  }
 }

@@ -1,16 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { messageOf } from '@cairn/failure';
-import { listen } from '@cairn/runtime';
+import { type HttpServer, serveUntilDisposed } from '@cairn/runtime';
 import { headerMismatch, isModern, type ProtocolHeaders, versionOf } from './check-headers.ts';
 import type { Core } from './core.ts';
 import { type Exchange, headerOf, sendJson, type Upstream } from './exchange.ts';
 import { errorAnswer, openCall } from './open-call.ts';
 import { readMessage } from './read-message.ts';
 import { recordRefusal } from './record-refusal.ts';
-
-export interface HttpFront extends AsyncDisposable {
-  readonly port: number;
-}
 
 /** MCP's own codes for what is refused here. */
 const PARSE_ERROR = -32_700;
@@ -20,7 +16,7 @@ const HEADER_MISMATCH = -32_020;
 const CLIENT_GONE = Symbol('the client has gone');
 
 /** Serves `/mcp/<upstream>` for every upstream. */
-export async function serveHttp(core: Core, upstreams: ReadonlyMap<string, Upstream>): Promise<HttpFront> {
+export async function serveHttp(core: Core, upstreams: ReadonlyMap<string, Upstream>): Promise<HttpServer> {
   const server: Server = createServer(
     { requestTimeout: 60_000, keepAliveTimeout: 30_000 },
     (request, response) => {
@@ -31,17 +27,7 @@ export async function serveHttp(core: Core, upstreams: ReadonlyMap<string, Upstr
     },
   );
   const { host, port } = core.config.listen;
-  const bound = await listen(server, port, host);
-  return {
-    port: bound,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      const patience = setTimeout(() => server.closeAllConnections(), 3_000);
-      await closed;
-      clearTimeout(patience);
-    },
-  };
+  return serveUntilDisposed(server, port, host);
 }
 
 /** One HTTP request, from the socket to the upstream. */

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import type { PrivacyGuard } from '@cairn/privacy';
-import { listen } from '@cairn/runtime';
+import { type HttpServer, serveUntilDisposed } from '@cairn/runtime';
 import type { ImporterConfig, ImportKey } from './config.ts';
 import { draftFromEvent } from './draft-from-event.ts';
 import { type Drafted, draftFromTelemetry } from './draft-from-telemetry.ts';
@@ -32,7 +32,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
 };
 
 /** Serves OTLP/HTTP for traces and logs, and `POST /v1/events`. */
-export async function serveHttp(options: ServeOptions): Promise<AsyncDisposable & { readonly port: number }> {
+export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   const keys = new Map(options.config.keys.map((key) => [key.key_sha256, key]));
   const server = createServer(
     { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 30_000 },
@@ -44,17 +44,7 @@ export async function serveHttp(options: ServeOptions): Promise<AsyncDisposable 
     },
   );
   const { host, port } = options.config.listen;
-  const bound = await listen(server, port, host);
-  return {
-    port: bound,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      const patience = setTimeout(() => server.closeAllConnections(), 3_000);
-      await closed;
-      clearTimeout(patience);
-    },
-  };
+  return serveUntilDisposed(server, port, host);
 }
 
 /** One request: who, what, how much, then into the trail, and only then the answer. */

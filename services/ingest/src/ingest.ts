@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouse, checkSchemaIds, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
 import { PARKED_TOPIC, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
-import { owning, type ServiceContext, serveHealth } from '@cairn/runtime';
+import { awaitTopics, owning, type ServiceContext, serveHealth } from '@cairn/runtime';
 import type { IngestConfig } from './config.ts';
 import { type Encoder, nativeEncoder } from './encoder.ts';
 import { ingestPartitions } from './ingest-partitions.ts';
@@ -53,7 +52,7 @@ async function startIngest(
 
   await requireTables(clickhouse);
   await kafka.ensureTopics([{ name: PARKED_TOPIC, partitions: 1 }]);
-  await untilThere(kafka, topics, log);
+  await awaitTopics(kafka, topics, log);
 
   const consumption = await ingestPartitions({
     source: kafka.source({
@@ -123,20 +122,6 @@ async function startIngest(
     }),
   );
   return { healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
-}
-
-/** The gateways create the topics, since they decide on the partitions; until then there is nothing to read. */
-async function untilThere(
-  kafka: Kafka,
-  topics: readonly string[],
-  log: ServiceContext['log'],
-): Promise<void> {
-  for (const topic of topics) {
-    for (let wait = 0; (await kafka.partitionsOf(topic)) === undefined; wait += 1) {
-      if (wait % 30 === 0) log.warn({ topic }, 'waiting for the topic, which the first gateway creates');
-      await sleep(1_000);
-    }
-  }
 }
 
 const isSame = (left: LedgerState, right: LedgerState): boolean =>

@@ -7,7 +7,7 @@ import { type ClickHouse, type Kafka, openClickHouse, openKafka } from '@cairn/a
 import { topicOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { openRecorder } from '@cairn/recorder';
-import { classOf, type RetentionPolicy } from '@cairn/retention';
+import { ownTopic } from '@cairn/retention';
 import { listen, owning, readRetention, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
 import { openAuthenticator } from './authenticate.ts';
 import type { QueryConfig } from './config.ts';
@@ -74,7 +74,7 @@ async function startQuery(
       environment: config.environment,
       capture: 'system',
       log: kafka.log,
-      topicOf: (orgId) => ownTopic(policy, orgId, topics),
+      topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
       partitions,
       seal: { heartbeatMs: HEARTBEAT_MS },
       onEvent: (event) => log.warn({ ...event }, 'the recorder of the API’s own events'),
@@ -146,12 +146,6 @@ const ADDRESS_BYTES_MAX = 64 * 1024;
 const HEARTBEAT_MS = 30_000;
 const DRAIN_MS_MAX = 10_000;
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-
-function ownTopic(policy: RetentionPolicy, orgId: string, topics: readonly string[]): string {
-  const chosen = classOf(policy, orgId, Date.now());
-  const topic = chosen && topicOf(chosen.class);
-  return topic !== undefined && topics.includes(topic) ? topic : topics[0]!;
-}
 
 /** 32 random bytes, mode 0600, made at the first start: under them a person's subject becomes a token. */
 function readTokenKey(directory: string): Uint8Array {

@@ -1,15 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kafka } from '@cairn/adapters';
-import type { ServiceContext } from '@cairn/runtime';
+import type { Logger } from './log.ts';
+
+/** What a log says of its topics. */
+export interface TopicsOf {
+  /** How many partitions a topic has; undefined while it is not there. */
+  partitionsOf(topic: string): Promise<number | undefined>;
+}
 
 /**
  * The topics with their partitions, once all of them are there. The gateways create them, since they decide on the
- * partitions; until then there is nothing to archive.
+ * partitions; until then there is nothing to read.
  */
 export async function awaitTopics(
-  kafka: Pick<Kafka, 'partitionsOf'>,
+  kafka: TopicsOf,
   topics: readonly string[],
-  log: ServiceContext['log'],
+  log: Pick<Logger, 'warn'>,
 ): Promise<{ readonly topic: string; readonly partitions: number }[]> {
   const there: { readonly topic: string; readonly partitions: number }[] = [];
   for (const topic of topics) {
