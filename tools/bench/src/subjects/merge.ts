@@ -36,6 +36,11 @@ const VARIANTS: readonly Variant[] = [
     settings: 'min_parts_to_merge_at_once = 8',
   },
   {
+    name: 'selector base 8',
+    chunkRows: 35_000,
+    settings: 'merge_selector_base = 8',
+  },
+  {
     name: 'without calls_by_hour',
     chunkRows: 35_000,
     alter: ['DROP PROJECTION calls_by_hour'],
