@@ -182,7 +182,7 @@ describe('a mailbox', () => {
     expect(await taken()).toBe(4);
   });
 
-  test('waits for a whole chunk, however old its records are, while the log holds one more', async () => {
+  test('waits for a whole chunk, however old its records are, while the log holds an eighth of one more', async () => {
     const mailbox = new Mailbox<KeptRecords>(LIMITS, () => false, realClock);
     mailbox.restart(0, keeping());
     mailbox.put({ first: 0, last: 0, records: [record(0)], highWatermark: 100 });

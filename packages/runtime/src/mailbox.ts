@@ -6,7 +6,7 @@ export interface ChunkLimits {
   readonly recordsMax: number;
   readonly bytesMax: number;
   /**
-   * Longest that a record waits for company, unless the log holds a whole chunk more. Chunks that are not full are due at
+   * Longest that a record waits for company, unless the log holds an eighth of a chunk more. Chunks that are not full are due at
    * the multiples of it, all partitions together, so that what is done for one of them can be done for all.
    */
   readonly ageMsMax: number;
@@ -61,6 +61,9 @@ interface Filling<G> {
   next: number;
   readonly holes: { first: number; last: number }[];
 }
+
+/** Share of a whole chunk from which on the log's rest counts as a backlog. */
+const BEHIND = 1 / 8;
 
 /** Bytes of records that are handed on together: a chunk grows beyond its limit by less. */
 const TOGETHER_BYTES = 256 * 1024;
@@ -243,8 +246,8 @@ export class Mailbox<G extends Gathering> {
   private waitMs(): number {
     if (this.isFull) return 0;
     if (this.filling === undefined) return Number.POSITIVE_INFINITY;
-    // Far behind, a chunk that waits for the rest of it costs no time that is not lost already.
-    if (this.highWatermark - this.next >= this.filling.recordsMax) return Number.POSITIVE_INFINITY;
+    // Behind, a chunk waits for the rest of it: fetching that takes less time than the load of a chunk more.
+    if (this.highWatermark - this.next >= this.filling.recordsMax * BEHIND) return Number.POSITIVE_INFINITY;
     const { ageMsMax } = this.limits;
     if (ageMsMax === 0) return 0;
     return (Math.floor(this.filling.begunAtMs / ageMsMax) + 1) * ageMsMax - this.clock.nowMs();
