@@ -7,11 +7,11 @@ export const FIGURES = {
   /** Row in the table by bench `storage`. */
   rowBytes: 90,
   /** CPU of one event, bench `ingest`; ClickHouse with the merges of a young table. */
-  ingestUs: 9.6,
+  ingestUs: 8.7,
   /** Of it on the thread that runs JavaScript, of which an instance has one: five sixths, by bench `sustained`. */
-  ingestMainUs: 8,
-  clickhouseUs: 21,
-  brokerUs: 1.6,
+  ingestMainUs: 7.3,
+  clickhouseUs: 9.8,
+  brokerUs: 1.3,
   /** An archived event over its datum; bench `ledger`. */
   coldRatio: 0.23,
 } as const;
