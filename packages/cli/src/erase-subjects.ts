@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { uuidV8 } from '@cairn/event';
 import { openErasure, parseErasure, signErasure } from '@cairn/ledger';
 import type { KeyState, SubjectKey, SubjectKeys } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
@@ -164,8 +165,5 @@ function refusalEvent(refused: {
 
 /** UUIDv8 (RFC 9562, section 5.8) of the note's SHA-256, so that whoever sees the event twice sees that it is one. */
 function eventIdOf(note: Uint8Array): Uint8Array {
-  const id = new Uint8Array(hash('sha256', note, 'buffer').subarray(0, 16));
-  id[6] = (id[6]! & 0x0f) | 0x80;
-  id[8] = (id[8]! & 0x3f) | 0x80;
-  return id;
+  return uuidV8(new Uint8Array(hash('sha256', note, 'buffer').subarray(0, 16)));
 }

@@ -29,5 +29,6 @@ export {
 export { type FieldReader, fieldReader } from './read-fields.ts';
 export { releasedSchema, schemaById } from './schemas.ts';
 export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
+export { uuidV7, uuidV8 } from './uuid.ts';
 export { FIELDS_MAX, type Refused, type Walked, type WalkReason, walkDatum, walkNextDatum } from './walk.ts';
 export { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';

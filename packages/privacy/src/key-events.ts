@@ -1,4 +1,4 @@
-import type { EventDraft } from '@cairn/event';
+import { type EventDraft, uuidV8 } from '@cairn/event';
 import type { SubjectKey } from './subject-keys.ts';
 
 /** What stands in the trail of a key that was made: its commitment, so that no other can be put in its place later. */
@@ -19,8 +19,5 @@ export function keyMadeEvent(key: SubjectKey): Omit<EventDraft, 'capture' | 'gat
 
 /** UUIDv8 (RFC 9562, section 5.8) of the key's id, so that whoever sees the event twice sees that it is one. */
 function eventIdOfKey(keyId: string): Uint8Array {
-  const id = new Uint8Array(Buffer.from(keyId, 'hex'));
-  id[6] = (id[6]! & 0x0f) | 0x80;
-  id[8] = (id[8]! & 0x3f) | 0x80;
-  return id;
+  return uuidV8(new Uint8Array(Buffer.from(keyId, 'hex')));
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { bytesOfHex, formatUuid } from '@cairn/event';
+import { bytesOfHex, formatUuid, uuidV7 } from '@cairn/event';
 import type { RecordDraft } from '@cairn/recorder';
 import { episodeSpan, type Firing, type Match, type Micros, type RuleHead } from '@cairn/rules';
 import type { Alert, Level } from '@cairn/webhook';
@@ -129,15 +129,7 @@ export function alertEventOf(episode: EpisodeState, what: 'opened' | 'ended'): A
 
 /** UUIDv7 whose random bits are a hash: the same alert has the same id, whoever makes it. */
 function eventIdOf(since: Micros, text: string): Uint8Array {
-  const id = new Uint8Array(createHash('sha256').update(text).digest().subarray(0, 16));
-  let ms = Math.max(0, Math.floor(since / 1_000));
-  for (let at = 5; at >= 0; at -= 1) {
-    id[at] = ms % 256;
-    ms = Math.floor(ms / 256);
-  }
-  id[6] = (id[6]! & 0x0f) | 0x70;
-  id[8] = (id[8]! & 0x3f) | 0x80;
-  return id;
+  return uuidV7(new Uint8Array(createHash('sha256').update(text).digest().subarray(0, 16)), since / 1_000);
 }
 
 function spanText(span: Micros): string {

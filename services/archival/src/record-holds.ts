@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { holdNotesIn, holdNotesOf } from '@cairn/adapters';
+import { uuidV8 } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { HoldHistory, type HoldStatement, type KeyHistory, sha256Hex } from '@cairn/ledger';
 import type { RecordDraft } from '@cairn/recorder';
@@ -86,10 +87,7 @@ export function holdEvent(
 
 /** UUIDv8 (RFC 9562, section 5.8) of the note's SHA-256, so that whoever sees the event twice sees that it is one. */
 function eventIdOf(note: Uint8Array): Uint8Array {
-  const id = new Uint8Array(hash('sha256', note, 'buffer').subarray(0, 16));
-  id[6] = (id[6]! & 0x0f) | 0x80;
-  id[8] = (id[8]! & 0x3f) | 0x80;
-  return id;
+  return uuidV8(new Uint8Array(hash('sha256', note, 'buffer').subarray(0, 16)));
 }
 
 /**

@@ -40,7 +40,7 @@ export class Random {
     return items[this.below(items.length)]!;
   }
 
-  bytes(size: number): Uint8Array {
+  bytes(size: number): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(size);
     for (let at = 0; at < size; at += 4) {
       const word = this.uint32();

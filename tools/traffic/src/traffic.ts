@@ -1,4 +1,4 @@
-import type { AuditEvent } from '@cairn/event';
+import { type AuditEvent, uuidV7 } from '@cairn/event';
 import { type Agent, agentsOf, type Tool, toolsOf } from './cast.ts';
 import { Random } from './random.ts';
 
@@ -106,11 +106,11 @@ function decisionOf(
   const kept = random.chance(0.15);
   const found = random.chance(0.03);
   return {
-    event_id: uuidV7(timestamp, random),
+    event_id: uuidV7(random.bytes(16), timestamp / 1_000),
     org_id: org,
     kind: 'tool_call',
     phase: denied ? 'single' : 'decision',
-    call_id: uuidV7(timestamp, random),
+    call_id: uuidV7(random.bytes(16), timestamp / 1_000),
     timestamp,
     gateway_id: gateway,
     gateway_version: '0.1.0',
@@ -184,7 +184,7 @@ function outcomeOf(decision: TrafficEvent, tool: Tool, calledAt: number, random:
   const timestamp = calledAt + latencyMs * 1_000 + random.below(1_000);
   return {
     ...decision,
-    event_id: uuidV7(timestamp, random),
+    event_id: uuidV7(random.bytes(16), timestamp / 1_000),
     phase: 'outcome',
     timestamp,
     result_status: timedOut ? 'timeout' : failed ? 'failure' : 'success',
@@ -197,17 +197,4 @@ function outcomeOf(decision: TrafficEvent, tool: Tool, calledAt: number, random:
     latency_ms: latencyMs,
     upstream_ms: upstreamMs,
   };
-}
-
-/** UUID version 7 of a time. RFC 9562 §5.7. */
-function uuidV7(micros: number, random: Random): Uint8Array {
-  const id = random.bytes(16);
-  let ms = Math.floor(micros / 1_000);
-  for (let at = 5; at >= 0; at -= 1) {
-    id[at] = ms % 256;
-    ms = Math.floor(ms / 256);
-  }
-  id[6] = (id[6]! & 0x0f) | 0x70;
-  id[8] = (id[8]! & 0x3f) | 0x80;
-  return id;
 }
