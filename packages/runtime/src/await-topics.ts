@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '@cairn/failure';
 import type { Logger } from './log.ts';
 
 /** What a log says of its topics. */
@@ -27,4 +28,26 @@ export async function awaitTopics(
     there.push({ topic, partitions });
   }
   return there;
+}
+
+/** What makes topics. */
+export interface TopicMaker {
+  ensureTopics(topics: readonly { readonly name: string; readonly partitions: number }[]): Promise<void>;
+}
+
+const AGAIN_MS = 2_000;
+
+/** Has topics created as soon as the log answers; until then whoever records holds what it records. */
+export function ensureTopicsSoon(
+  kafka: TopicMaker,
+  topics: readonly { readonly name: string; readonly partitions: number }[],
+  log: Pick<Logger, 'warn'>,
+): void {
+  const attempt = (): void => {
+    kafka.ensureTopics(topics).catch((error: unknown) => {
+      log.warn({ reason: messageOf(error) }, 'the topics are not there yet');
+      setTimeout(attempt, AGAIN_MS).unref();
+    });
+  };
+  attempt();
 }

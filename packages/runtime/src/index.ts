@@ -1,4 +1,4 @@
-export { awaitTopics, type TopicsOf } from './await-topics.ts';
+export { awaitTopics, ensureTopicsSoon, type TopicMaker, type TopicsOf } from './await-topics.ts';
 export { type Clock, realClock } from './clock.ts';
 export {
   type AssignedPartition,

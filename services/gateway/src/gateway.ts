@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { checkSchemaIds, type Kafka, openKafka, underRegistryIds } from '@cairn/adapters';
+import { checkSchemaIds, openKafka, underRegistryIds } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing } from '@cairn/privacy';
 import { type EventLog, openRecorder, type RecorderEvent } from '@cairn/recorder';
-import { type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
+import { ensureTopicsSoon, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
 import { ClientSessions } from './client-sessions.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
@@ -141,7 +141,7 @@ export async function openCore(
   const kafka = parts.log
     ? undefined
     : own.use(openKafka({ brokers: config.kafka.brokers, clientId: `cairn-gateway-${config.gateway_id}` }));
-  if (kafka) ensureTopicsSoon(kafka, config, log);
+  if (kafka) ensureTopicsSoon(kafka, topicsOf(config), log);
   const recorder = await openRecorder({
     directory: join(config.data_directory, 'recorder'),
     deployment: config.deployment,
@@ -183,17 +183,13 @@ async function logOf({ schema_registry_url: url }: GatewayConfig, log: EventLog)
   return url === undefined ? log : underRegistryIds(log, await checkSchemaIds({ url }, SCHEMAS));
 }
 
-/** Topics are created as soon as Kafka answers; until then the spool holds what is recorded. */
-function ensureTopicsSoon(kafka: Kafka, config: GatewayConfig, log: ServiceContext['log']): void {
-  const classes = new Set([config.retention.default_class, ...Object.values(config.retention.classes)]);
-  const topics = [...classes].map((name) => ({ name: topicOf(name), partitions: config.kafka.partitions }));
-  const attempt = (): void => {
-    kafka.ensureTopics(topics).catch((error: unknown) => {
-      log.warn({ reason: messageOf(error) }, 'the topics are not there yet');
-      setTimeout(attempt, 2_000).unref();
-    });
-  };
-  attempt();
+/** The topics of every class that an organisation may be of. */
+function topicsOf({
+  retention,
+  kafka: { partitions },
+}: GatewayConfig): { name: string; partitions: number }[] {
+  const classes = new Set([retention.default_class, ...Object.values(retention.classes)]);
+  return [...classes].map((name) => ({ name: topicOf(name), partitions }));
 }
 
 function report(log: ServiceContext['log'], event: RecorderEvent): void {

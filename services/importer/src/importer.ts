@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { checkSchemaIds, type Kafka, openKafka, underRegistryIds } from '@cairn/adapters';
+import { checkSchemaIds, openKafka, underRegistryIds } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing, type PrivacyGuard } from '@cairn/privacy';
 import { type EventLog, openRecorder, type Recorder } from '@cairn/recorder';
-import { owning, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
+import { ensureTopicsSoon, owning, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
 import type { ImporterConfig } from './config.ts';
 import { createImporterMetrics } from './metrics.ts';
 import { draftRecorder } from './record-drafts.ts';
@@ -48,7 +48,7 @@ async function startImporter(
   const kafka = parts.log
     ? undefined
     : own.use(openKafka({ brokers: config.kafka.brokers, clientId: `cairn-importer-${config.importer_id}` }));
-  if (kafka) ensureTopicsSoon(kafka, config, log);
+  if (kafka) ensureTopicsSoon(kafka, topicsOf(config), log);
   const target = parts.log ?? kafka!.log;
   const url = config.schema_registry_url;
   const recorder = own.use(
@@ -126,15 +126,11 @@ function refusalRecorder(recorder: Recorder, guard: PrivacyGuard, org: string) {
   };
 }
 
-/** Topics are created as soon as Kafka answers; until then the spool holds what is recorded. */
-function ensureTopicsSoon(kafka: Kafka, config: ImporterConfig, log: ServiceContext['log']): void {
-  const classes = new Set([config.retention.default_class, ...Object.values(config.retention.classes)]);
-  const topics = [...classes].map((name) => ({ name: topicOf(name), partitions: config.kafka.partitions }));
-  const attempt = (): void => {
-    kafka.ensureTopics(topics).catch((error: unknown) => {
-      log.warn({ reason: messageOf(error) }, 'the topics are not there yet');
-      setTimeout(attempt, 2_000).unref();
-    });
-  };
-  attempt();
+/** The topics of every class that an organisation may be of. */
+function topicsOf({
+  retention,
+  kafka: { partitions },
+}: ImporterConfig): { name: string; partitions: number }[] {
+  const classes = new Set([retention.default_class, ...Object.values(retention.classes)]);
+  return [...classes].map((name) => ({ name: topicOf(name), partitions }));
 }
