@@ -1,32 +1,8 @@
 // node services/archival/test/simulate.ts [--seeds 1000] [--from 0] [--story]
-import { parseArgs } from 'node:util';
+import { runSeeds } from '../../../packages/runtime/test/run-seeds.ts';
 import { simulate } from './simulation.ts';
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '1000' },
-    from: { type: 'string', default: '0' },
-    story: { type: 'boolean', default: false },
-  },
+await runSeeds({
+  simulate: (seed) => simulate(seed),
+  sums: { troubles: ({ troubles }) => troubles, repeats: ({ repeats }) => repeats },
 });
-const from = Number(values.from);
-const seeds = Number(values.seeds);
-const began = performance.now();
-let troubles = 0;
-let repeats = 0;
-let failed = 0;
-for (let seed = from; seed < from + seeds; seed += 1) {
-  const verdict = await simulate(seed);
-  troubles += verdict.troubles;
-  repeats += verdict.repeats;
-  if (values.story) process.stdout.write(`${verdict.story.join('\n')}\n`);
-  if (verdict.wrong.length === 0) continue;
-  failed += 1;
-  process.stdout.write(`seed ${seed}: ${verdict.wrong.slice(0, 5).join('; ')}\n`);
-  if (failed >= 10) break;
-}
-const seconds = (performance.now() - began) / 1_000;
-process.stdout.write(
-  `${seeds} seeds from ${from}: ${failed} failed; ${troubles} troubles, ${repeats} repeats; ${seconds.toFixed(1)} s\n`,
-);
-process.exit(failed === 0 ? 0 : 1);
