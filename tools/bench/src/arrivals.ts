@@ -36,22 +36,32 @@ export async function arrive(
  * The same by the caller's own thread, which looks between any two turns of its event loop. For work that leaves one of two
  * cores free: with a thread of their own the arrivals take the core on which the work's writes end, and what is then measured
  * is the scheduler.
+ *
+ * A look waits for the next moment for a little, without a turn of the loop: each turn leaves some hundred bytes to the collector,
+ * and 300,000 of them in a second made it run five times as often as the work alone did.
  */
 export async function arriveHere(
   startMs: number,
   dueMs: ArrayLike<number>,
   onDue: (index: number, done: () => void, fail: (error: unknown) => void) => void,
 ): Promise<void> {
+  // The same clock, read without an allocation.
+  const start = performance.now() + startMs - monotonicMs();
   await new Promise<void>((resolve, reject) => {
     let next = 0;
     const look = (): void => {
-      const nowMs = monotonicMs() - startMs;
-      while (next < dueMs.length && dueMs[next]! <= nowMs) onDue(next++, resolve, reject);
+      let now = performance.now() - start;
+      const until = Math.min(now + LOOK_MS, dueMs[next]!);
+      while (now < until) now = performance.now() - start;
+      while (next < dueMs.length && dueMs[next]! <= now) onDue(next++, resolve, reject);
       if (next < dueMs.length) setImmediate(look);
     };
     look();
   });
 }
+
+/** A write that has ended is noticed later by so much at most. */
+const LOOK_MS = 0.05;
 
 const ARRIVALS = `
   const { parentPort, workerData } = require('node:worker_threads');
