@@ -9,11 +9,13 @@ import { topicOf } from '@cairn/event';
 import { freePort, type ServiceProcess, startServiceProcess, startTestParts } from '@cairn/local';
 import type { Made, Target, Task } from './make-calls.ts';
 
-/** A server, a gateway in front of it as in production, Kafka for real, and who calls: each a process of its own. */
+/** A server, a gateway in front of it as in production, the peer in its place, Kafka for real, and who calls: each a process of its own. */
 export interface Stage extends AsyncDisposable {
   readonly direct: Target;
   readonly through: Target;
-  readonly pids: Readonly<Record<'gateway' | 'server' | 'caller' | 'kafka', number>>;
+  /** Through the least proxy that leaves a durable trace. */
+  readonly plain: Target;
+  readonly pids: Readonly<Record<'gateway' | 'plain' | 'server' | 'caller' | 'kafka', number>>;
   make(task: Task): Promise<Made>;
   /** Resolves when everything that was recorded is in Kafka, with how many events that are. */
   shipped(): Promise<number>;
@@ -31,7 +33,10 @@ export async function openStage(profileDirectory?: string): Promise<Stage> {
     const brokers = parts.part('kafka').address;
     const kafka = own.use(openKafka({ brokers: [brokers], clientId: 'bench' }));
     await kafka.ensureTopics([{ name: topicOf('standard'), partitions: 4 }]);
-    const server = own.use(await startServer());
+    const server = own.use(await startServer('echo-server.ts'));
+    const plain = own.use(
+      await startServer('plain-proxy.ts', { UPSTREAM: server.url, FILE: join(directory, 'plain') }),
+    );
     const [port, healthPort] = [await freePort(), await freePort()];
     const gateway = own.use(
       await startServiceProcess({
@@ -55,8 +60,10 @@ export async function openStage(profileDirectory?: string): Promise<Stage> {
     return {
       direct: { port: server.port, path: '/mcp', credential: undefined },
       through: { port, path: '/mcp/echo', credential: CREDENTIAL },
+      plain: { port: plain.port, path: '/mcp', credential: undefined },
       pids: {
         gateway: gateway.pid,
+        plain: plain.pid,
         server: server.pid,
         caller: caller.pid,
         kafka: parts.part('kafka').pid ?? NaN,
@@ -110,13 +117,14 @@ function writeConfig(
   return file;
 }
 
-async function startServer(): Promise<
-  AsyncDisposable & { readonly port: number; readonly url: string; readonly pid: number }
-> {
+async function startServer(
+  script: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<AsyncDisposable & { readonly port: number; readonly url: string; readonly pid: number }> {
   const port = await freePort();
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'echo-server.ts')], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, script)], {
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { PATH: process.env['PATH'] ?? '', PORT: String(port) },
+    env: { PATH: process.env['PATH'] ?? '', PORT: String(port), ...env },
   });
   const url = `http://127.0.0.1:${port}/mcp`;
   const stop = (): Promise<void> => ended(child, () => child.kill('SIGTERM'));
@@ -126,7 +134,7 @@ async function startServer(): Promise<
     if (answer) break;
     if (wait === 200) {
       await stop();
-      throw new Error('the server did not start');
+      throw new Error(`${script} did not start`);
     }
     await sleep(50);
   }

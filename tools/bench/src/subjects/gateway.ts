@@ -15,35 +15,41 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
   const callsPerSecond = Number(flags['rate'] ?? CALLS_S);
   const profile = flags['profile'];
   await using stage = await openStage(profile === undefined ? undefined : resolve(profile));
-  const { direct, through } = stage;
+  const { direct, through, plain } = stage;
 
   say('warming up');
-  for (const target of [direct, through]) {
+  for (const target of [direct, plain, through]) {
     await closed(stage, target, quick ? 2 : 4);
     await paced(stage, target, callsPerSecond, quick ? 1 : 5, 0);
   }
 
-  const figures = { direct: empty(), through: empty(), added: empty() };
-  const full = { direct: empty(), through: empty() };
+  const figures = { direct: empty(), plain: empty(), through: empty(), added: empty(), addedPlain: empty() };
+  const full = { direct: empty(), plain: empty(), through: empty() };
   const discarded = quick ? 0 : 1;
   for (let round = 0; round < repeats + discarded; round += 1) {
     say(round < discarded ? 'a round that is thrown away' : `repeat ${round - discarded + 1} of ${repeats}`);
     const alone = await paced(stage, direct, callsPerSecond, seconds, round);
+    const passed = await paced(stage, plain, callsPerSecond, seconds, round);
     const behind = await paced(stage, through, callsPerSecond, seconds, round);
     const fullAlone = await closed(stage, direct, fullSeconds);
+    const fullPassed = await closed(stage, plain, fullSeconds);
     const fullBehind = await closed(stage, through, fullSeconds);
     if (round < discarded) continue;
     for (const name of ['p50_ms', 'p99_ms', 'p999_ms'] as const) {
       figures.direct[name].push(alone[name]);
+      figures.plain[name].push(passed[name]);
       figures.through[name].push(behind[name]);
       figures.added[name].push(behind[name] - alone[name]);
+      figures.addedPlain[name].push(passed[name] - alone[name]);
     }
     for (const name of PROCESSES) {
       figures.direct[`${name}_us`].push(alone[`${name}_us`]);
+      figures.plain[`${name}_us`].push(passed[`${name}_us`]);
       figures.through[`${name}_us`].push(behind[`${name}_us`]);
     }
     for (const [into, from] of [
       [full.direct, fullAlone],
+      [full.plain, fullPassed],
       [full.through, fullBehind],
     ] as const) {
       for (const name of ['p50_ms', 'p99_ms', 'p999_ms', 'calls_s'] as const) into[name].push(from[name]);
@@ -59,15 +65,22 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
       { name: 'p999_ms', heading: 'p99.9 ms', digits: 2 },
       { name: 'calls_s', heading: 'calls/s', digits: 0 },
       { name: 'gateway_us', heading: 'gateway µs', digits: 0 },
+      { name: 'plain_us', heading: 'plain proxy µs', digits: 0 },
       { name: 'server_us', heading: 'server µs', digits: 0 },
       { name: 'caller_us', heading: 'caller µs', digits: 0 },
       { name: 'kafka_us', heading: 'Kafka µs', digits: 0 },
     ],
     rows: [
       { name: `added at ${callsPerSecond} calls/s`, figures: figures.added },
+      { name: `added by the plain proxy at ${callsPerSecond} calls/s`, figures: figures.addedPlain },
       { name: `through the gateway, ${callsPerSecond} calls/s`, figures: figures.through },
+      { name: `through the plain proxy, ${callsPerSecond} calls/s`, figures: figures.plain },
       { name: `straight to the server, ${callsPerSecond} calls/s`, figures: figures.direct },
       { name: `through the gateway, ${CONNECTIONS} connections, as fast as answered`, figures: full.through },
+      {
+        name: `through the plain proxy, ${CONNECTIONS} connections, as fast as answered`,
+        figures: full.plain,
+      },
       { name: `straight to the server, ${CONNECTIONS} connections`, figures: full.direct },
     ],
     claims: [
@@ -83,18 +96,25 @@ export default async function gateway({ quick, flags, say }: SubjectOptions): Pr
         wanted: 'at most',
         limit: 5,
       },
+      {
+        what: 'CPU of the gateway for a call, as a multiple of that of the plain proxy',
+        measured: spreadOf(figures.through.gateway_us).median / spreadOf(figures.plain.plain_us).median,
+        wanted: 'at most',
+        limit: 3,
+      },
     ],
     notes: [
       'The caller, the server, the gateway and Kafka share the cores of one machine: what is added holds their contention too.',
       `At ${callsPerSecond} calls/s arrivals are open-loop, at random moments fixed beforehand (exponential gaps, the same for both), for ${seconds} s; a wait counts from when the call was due.`,
       'The gateway runs from its main.ts: a bearer credential, the shipped Cedar policies, the privacy guard with one rule, the spool on disk, Kafka. Two events a call: the decision is on disk before the server is asked, the outcome before the caller is answered.',
+      'The plain proxy is the peer: it passes bodies on, and appends 450 bytes, synced, before the server is asked and again before the caller is answered. It reads nothing, decides nothing, chains and ships nothing: what it adds is what no gateway with a durable trail on this platform and this disk can go below.',
       'The server is a plain one on the official SDK, protocol 2026-07-28, one tool that echoes. CPU is that of each process for a call, user and system; of the gateway its sync and shipping included.',
-      `Cores taken are the sum of the last four columns times the rate: at ${callsPerSecond} calls/s a sum of ${2_000_000 / callsPerSecond} µs fills two. The nearer, the longer each waits for a core.`,
+      `Cores taken are the sum of the last five columns times the rate: at ${callsPerSecond} calls/s a sum of ${2_000_000 / callsPerSecond} µs fills two. The nearer, the longer each waits for a core.`,
     ],
   };
 }
 
-const PROCESSES = ['gateway', 'server', 'caller', 'kafka'] as const;
+const PROCESSES = ['gateway', 'plain', 'server', 'caller', 'kafka'] as const;
 
 /** CPU of each process for one call, user and system. */
 type Cpu = Readonly<Record<`${(typeof PROCESSES)[number]}_us`, number>>;
@@ -112,6 +132,7 @@ const empty = (): Record<keyof Run, number[]> => ({
   p999_ms: [],
   calls_s: [],
   gateway_us: [],
+  plain_us: [],
   server_us: [],
   caller_us: [],
   kafka_us: [],
@@ -138,9 +159,9 @@ async function measured(stage: Stage, make: () => Promise<Made>): Promise<Run> {
   const before = PROCESSES.map(secondsOf);
   const { waitsMs, failed, seconds } = await make();
   const recorded = (await stage.shipped()) - recordedBefore;
-  const [gateway_us, server_us, caller_us, kafka_us] = PROCESSES.map(
+  const [gateway_us, plain_us, server_us, caller_us, kafka_us] = PROCESSES.map(
     (name, index) => ((secondsOf(name) - (before[index] ?? NaN)) / waitsMs.length) * 1e6,
-  ) as [number, number, number, number];
+  ) as [number, number, number, number, number];
   if (failed > 0) throw new Error(`${failed} of ${waitsMs.length} calls failed`);
   if (recorded > 0 && recorded !== 2 * waitsMs.length)
     throw new Error(`${recorded} events of ${waitsMs.length} calls`);
@@ -150,6 +171,7 @@ async function measured(stage: Stage, make: () => Promise<Made>): Promise<Run> {
     p999_ms: quantileOf(waitsMs, 0.999),
     calls_s: waitsMs.length / seconds,
     gateway_us,
+    plain_us,
     server_us,
     caller_us,
     kafka_us,
