@@ -13,6 +13,7 @@ import {
 } from 'kafkajs';
 import topicSettings from '../../../deploy/kafka/topic-settings.json' with { type: 'json' };
 import { type PseudoMessage, rawRack } from './kafka-fetch.ts';
+import './kafka-queue.ts';
 import { wholeAnswerSocket } from './kafka-socket.ts';
 import { recordsOf, UnreadableBatch } from './record-batch.ts';
 
