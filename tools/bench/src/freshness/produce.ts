@@ -4,17 +4,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Kafka, openKafka } from '@cairn/adapters';
+import { openKafka } from '@cairn/adapters';
 import { AUDIT_EVENT_SCHEMA_ID, frame, partitionOf } from '@cairn/event';
 import { openRecorder } from '@cairn/recorder';
 import { streamsOf } from '@cairn/traffic';
 import { arrive, monotonicMs } from '../arrivals.ts';
 import { sampleDrafts } from '../subjects/encode.ts';
+import { makeRequest, openSender } from './send-batches.ts';
 
 export interface ProduceTask {
   /**
-   * `recorder`: through `record()` of a recorder on a real disk, which ships to Kafka. `frames`: encoded beforehand and
-   * appended 20 ms at a time, so that making them takes nothing from the machine while it is measured.
+   * `recorder`: through `record()` of a recorder on a real disk, which ships to Kafka. `frames`: whole requests made beforehand
+   * and sent 20 ms at a time, so that making them takes nothing from the machine while it is measured.
    */
   readonly by: 'recorder' | 'frames';
   readonly brokers: string;
@@ -145,24 +146,18 @@ const markOf = (index: number) => ({
 });
 
 const TICK_MS = 20;
-const APPEND_BYTES_MAX = 400_000;
 const GATEWAYS = 32;
-
-/** Frames of one partition that are due within one tick, one behind the other. */
-interface TickOfFrames {
-  readonly bytes: Buffer;
-  readonly sizes: readonly number[];
-}
+/** Requests of one partition that are under way. */
+const REQUESTS_MAX = 4;
 
 async function appendPaced(task: ProduceTask): Promise<Produced> {
   const { brokers, topic, partitions, eventsPerSecond, seconds } = task;
   const count = eventsPerSecond * seconds;
-  const { lanes, streams } = encodeAhead(partitions, eventsPerSecond, count);
-  await using kafka = openKafka({ brokers: [brokers], clientId: 'bench-frames' });
+  const { lanes, streams } = await encodeAhead(topic, partitions, eventsPerSecond, count);
   const startMs = monotonicMs() + 100;
   const cpu = process.cpuUsage();
   process.send?.('started');
-  await Promise.all(lanes.map((ticks, partition) => appendLane(kafka, topic, partition, ticks, startMs)));
+  await Promise.all(lanes.map((ticks) => appendLane(brokers, ticks, startMs)));
   const { user, system } = process.cpuUsage(cpu);
   return {
     streams: [...streams.values()].map(({ org, gateway, dueMs }) => ({
@@ -177,14 +172,15 @@ async function appendPaced(task: ProduceTask): Promise<Produced> {
   };
 }
 
-function encodeAhead(partitions: number, eventsPerSecond: number, count: number) {
-  const lanes: TickOfFrames[][] = Array.from({ length: partitions }, () => []);
+/** For each partition what is due within each tick, as a request; undefined where nothing is. */
+async function encodeAhead(topic: string, partitions: number, eventsPerSecond: number, count: number) {
+  const lanes: (Buffer | undefined)[][] = Array.from({ length: partitions }, () => []);
   const streams = new Map<string, { org: string; gateway: string; partition: number; dueMs: number[] }>();
   let open: Uint8Array[][] = lanes.map(() => []);
   let tick = 0;
-  const closeTick = (): void => {
+  const closeTick = async (): Promise<void> => {
     for (const [partition, values] of open.entries()) {
-      lanes[partition]![tick] = { bytes: Buffer.concat(values), sizes: values.map(({ length }) => length) };
+      lanes[partition]![tick] = values.length === 0 ? undefined : await makeRequest(topic, partition, values);
     }
     open = lanes.map(() => []);
     tick += 1;
@@ -192,7 +188,7 @@ function encodeAhead(partitions: number, eventsPerSecond: number, count: number)
   let index = 0;
   for (const { org, gateway, datum } of streamsOf({ seed: 1, gateways: GATEWAYS }).take(count)) {
     const dueMs = (index * 1000) / eventsPerSecond;
-    while (dueMs >= (tick + 1) * TICK_MS) closeTick();
+    while (dueMs >= (tick + 1) * TICK_MS) await closeTick();
     let stream = streams.get(gateway);
     if (!stream) {
       stream = { org, gateway, partition: partitionOf(org, gateway, partitions), dueMs: [] };
@@ -202,33 +198,27 @@ function encodeAhead(partitions: number, eventsPerSecond: number, count: number)
     open[stream.partition]!.push(frame(AUDIT_EVENT_SCHEMA_ID, datum));
     index += 1;
   }
-  closeTick();
+  await closeTick();
   return { lanes, streams };
 }
 
-/** Appends ticks when they are over, one request at a time, as a shipper does; several at once when it is late. */
+/** Sends ticks when they are over, whether or not those before are answered, up to a bound. */
 async function appendLane(
-  kafka: Kafka,
-  topic: string,
-  partition: number,
-  ticks: readonly TickOfFrames[],
+  broker: string,
+  ticks: readonly (Buffer | undefined)[],
   startMs: number,
 ): Promise<void> {
-  for (let next = 0; next < ticks.length; ) {
-    const waitMs = startMs + (next + 1) * TICK_MS - monotonicMs();
+  using sender = await openSender(broker);
+  const underWay: Promise<void>[] = [];
+  for (const [tick, request] of ticks.entries()) {
+    const waitMs = startMs + (tick + 1) * TICK_MS - monotonicMs();
     if (waitMs > 0) await sleep(waitMs);
-    const values: Uint8Array[] = [];
-    for (
-      let bytes = 0;
-      next < ticks.length && startMs + (next + 1) * TICK_MS <= monotonicMs() + 1;
-      next += 1
-    ) {
-      const tick = ticks[next]!;
-      bytes += tick.bytes.length;
-      if (bytes > APPEND_BYTES_MAX && values.length > 0) break;
-      let at = 0;
-      for (const size of tick.sizes) values.push(tick.bytes.subarray(at, (at += size)));
-    }
-    if (values.length > 0) await kafka.log.append(topic, partition, values);
+    if (request === undefined) continue;
+    if (underWay.length === REQUESTS_MAX) await underWay.shift();
+    const sent = sender.send(request);
+    // It is waited for in its turn.
+    sent.catch(() => {});
+    underWay.push(sent);
   }
+  await Promise.all(underWay);
 }

@@ -81,7 +81,7 @@ const freshness: Subject = async ({ quick, flags, say }) => {
       ...notes,
       `${seconds} s after ${WARM_SECONDS} s that do not count, ${PARTITIONS} partitions. Every event counts, not a sample: a wait begins when the event was due, whatever kept it, and ends when the answer has come to a SELECT that sees it or a later one of its stream.`,
       `The table is asked every ${ASK_EVERY_MS} ms, which is part of each wait; asking takes CPU from ClickHouse, and is in its cores.`,
-      'record(): a recorder with its spool on disk ships to Kafka. frames: encoded beforehand and appended 20 ms at a time by one process, because recording 50,000 a second would take a core that ingest needs here.',
+      'record(): a recorder with its spool on disk ships to Kafka. frames: 20 ms of events at a time, as requests that were made beforehand, because recording 50,000 a second would take a core that ingest needs here.',
       'Producer, broker, ClickHouse and consumer share the machine. A peer of which the rows are seen sooner makes more and smaller parts: look at its cores.',
     ],
   };
