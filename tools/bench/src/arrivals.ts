@@ -63,6 +63,25 @@ export async function arriveHere(
 /** A write that has ended is noticed later by so much at most. */
 const LOOK_MS = 0.05;
 
+/**
+ * The same by timers of the caller's thread, so late by a millisecond or two, and nearly for nothing: for waits of hundreds.
+ */
+export async function arriveRoughly(
+  startMs: number,
+  dueMs: ArrayLike<number>,
+  onDue: (index: number, done: () => void, fail: (error: unknown) => void) => void,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let next = 0;
+    const look = (): void => {
+      const nowMs = monotonicMs() - startMs;
+      while (next < dueMs.length && dueMs[next]! <= nowMs) onDue(next++, resolve, reject);
+      if (next < dueMs.length) setTimeout(look, 1);
+    };
+    look();
+  });
+}
+
 const ARRIVALS = `
   const { parentPort, workerData } = require('node:worker_threads');
   const { startMs, dueMs } = workerData;

@@ -8,7 +8,7 @@ import { openKafka } from '@cairn/adapters';
 import { AUDIT_EVENT_SCHEMA_ID, frame, partitionOf } from '@cairn/event';
 import { openRecorder } from '@cairn/recorder';
 import { streamsOf } from '@cairn/traffic';
-import { arrive, monotonicMs } from '../arrivals.ts';
+import { arriveRoughly, monotonicMs } from '../arrivals.ts';
 import { sampleDrafts } from '../subjects/encode.ts';
 import { makeRequest, openSender } from './send-batches.ts';
 
@@ -102,7 +102,7 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
     const looking = setInterval(() => {
       unshippedMs = Math.max(unshippedMs, recorder.stats().oldestUnshippedMs);
     }, LOOK_EVERY_MS);
-    await arrive(startMs, dueMs, (index, done, fail) => {
+    await arriveRoughly(startMs, dueMs, (index, done, fail) => {
       const draft = drafts[index % drafts.length]!;
       const isMarked = markEvery !== undefined && index % markEvery === 0;
       recorder.record(isMarked ? { ...draft, ...markOf(index) } : draft).then(({ seq }) => {
