@@ -26,6 +26,7 @@ export const REASONS = {
   'not-opened': 'broken',
   'after-close': 'broken',
   'unknown-key': 'unverifiable',
+  'unknown-schema': 'unverifiable',
   'unlinked-epoch': 'unverifiable',
   'unsealed-tail': 'unverifiable',
   'history-missing': 'unverifiable',

@@ -1,3 +1,4 @@
+import { schemaById } from '@cairn/event';
 import { isFailure, messageOf } from '@cairn/failure';
 import { ByStream } from './by-stream.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
@@ -275,6 +276,13 @@ export class LogVerifier {
       if (bytes.length !== size || sha256Hex(bytes) !== sha256) {
         this.#find('object-altered', first, `${key} has another size or SHA-256 than the manifest says`, key);
       }
+    }
+    const unknown = objects.find(({ schema }) => schemaById(schema) === undefined);
+    if (unknown !== undefined) {
+      const detail = `${unknown.key} is of schema ${unknown.schema}, which this release does not know`;
+      this.#find('unknown-schema', first, detail, unknown.key);
+      this.#join(manifest);
+      return false;
     }
     return this.#readLeaves(manifest, segment.objects as readonly Uint8Array[]);
   }

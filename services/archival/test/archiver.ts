@@ -1,7 +1,7 @@
 // One partition of a log in memory, archived step by step, so that a test can fail each call of the store in turn.
 import type { ObjectStore } from '@cairn/adapters';
 import { frame } from '@cairn/event';
-import { gatewaySubject, type LogReport, originOf } from '@cairn/ledger';
+import { gatewaySubject, type LogReport, type NoteSigner, originOf } from '@cairn/ledger';
 import { type LogRecord, Pages, recordOf, Shelf } from '@cairn/runtime';
 import { ObjectStoreInMemory } from '../../../packages/adapters/test/object-store-in-memory.ts';
 import type { Gateway } from '../../../packages/ledger/test/deployment.ts';
@@ -18,6 +18,9 @@ export const TOPIC = 'audit.events.standard';
 export const ORIGIN = originOf({ deployment: DEPLOYMENT, topic: TOPIC, partition: 0 });
 export const NOW_MS = 1_795_000_000_000;
 
+/** A gateway whose key is stated. */
+export type KnownGateway = Pick<Gateway, 'org' | 'gateway'> & { readonly signer: Pick<NoteSigner, 'key'> };
+
 /** A topic of one partition, a bucket, and the keys. */
 export class Rig {
   nowMs = NOW_MS;
@@ -30,7 +33,7 @@ export class Rig {
   /** What openings came to; absent keeps nothing. */
   kept: KeptLogs | undefined;
 
-  static async with(gateways: readonly Gateway[]): Promise<Rig> {
+  static async with(gateways: readonly KnownGateway[]): Promise<Rig> {
     const rig = new Rig();
     for (const { org, gateway, signer } of gateways)
       rig.keys.state('gateway', gatewaySubject(org, gateway), signer.key);
