@@ -60,12 +60,17 @@ export interface ProducerOptions {
 /** Short, so that a killed ingest's partitions are taken over while the test looks. */
 const SESSION_MS_MAX = 2_000;
 
-/** @param directory is the caller's to remove, after the rig was disposed. */
-export async function startChaosRig(directory: string): Promise<ChaosRig> {
+/**
+ * @param directory is the caller's to remove, after the rig was disposed.
+ * @param more parts beside Kafka and ClickHouse.
+ */
+export async function startChaosRig(directory: string, more: readonly 's3'[] = []): Promise<ChaosRig> {
   const own = new AsyncDisposableStack();
   mkdirSync(directory, { recursive: true });
   try {
-    const parts = own.use(await startParts({ directory, parts: ['kafka', 'clickhouse'], ports: 'any' }));
+    const parts = own.use(
+      await startParts({ directory, parts: ['kafka', 'clickhouse', ...more], ports: 'any' }),
+    );
     const broker = parts.part('kafka').address;
     const proxy = own.use(await startTcpProxy(broker));
     const tableProxy = own.use(await startHttpProxy(parts.part('clickhouse').address));
