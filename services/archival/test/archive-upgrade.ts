@@ -78,8 +78,9 @@ async function upgrade(): Promise<Upgraded> {
 
   const rig = await rigOf(next, gateways);
   for await (const { key } of old.bucket.list('')) {
-    const { lock } = (await old.bucket.head(key))!;
-    await rig.bucket.putLocked(key, await old.bucket.get(key, { bytesMax: BYTES_MAX }), lock!);
+    const bytes = await old.bucket.get(key, { bytesMax: BYTES_MAX });
+    const { retainUntil } = (await old.bucket.head(key))!.lock!;
+    await rig.bucket.putLocked(key, bytes, { mode: 'COMPLIANCE', retainUntil });
   }
   await rig.archive(60);
 
