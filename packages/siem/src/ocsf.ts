@@ -16,7 +16,11 @@ export type OcsfEvent = Readonly<Record<string, unknown>>;
  * under `unmapped.cairn`, since additional names are refused. Tokens stand where persons would.
  */
 export function ocsfOf(stored: StoredEvent): OcsfEvent {
-  const plain = plainEvent(stored);
+  return ocsfOfPlain(plainEvent(stored));
+}
+
+/** The same, of an event whose texts are harmless already. */
+export function ocsfOfPlain(plain: PlainEvent): OcsfEvent {
   return plain.alert === undefined ? apiActivity(plain) : detectionFinding(plain, plain.alert);
 }
 

@@ -25,13 +25,17 @@ export interface PlainEvent {
  */
 export function plainEvent(stored: StoredEvent): PlainEvent {
   const cut: string[] = [];
+  let isCut = false;
+  const onCut = (): void => void (isCut = true);
   const event: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(stored)) {
-    const most = name === 'detail' ? DETAIL_MAX : TEXT_MAX;
-    let isCut = false;
-    const plain = plainValue(value, most, () => (isCut = true));
+  for (const name in stored) {
+    isCut = false;
+    event[name] = plainValue(
+      stored[name as keyof StoredEvent],
+      name === 'detail' ? DETAIL_MAX : TEXT_MAX,
+      onCut,
+    );
     if (isCut) cut.push(name);
-    event[name] = plain;
   }
   // Read before the texts are changed: what a code point is shown as is no escape of JSON.
   const facts = alertFactsOf(stored);
@@ -46,11 +50,12 @@ function plainValue(value: unknown, most: number, onCut: () => void): unknown {
     onCut();
     return shortened(text, most);
   }
+  if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) {
+    if (value.length === 0) return value;
     if (value.length > ITEMS_MAX) onCut();
     return value.slice(0, ITEMS_MAX).map((item) => plainValue(item, ITEM_MAX, onCut));
   }
-  if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [name, plainValue(inner, most, onCut)] as const),
   );

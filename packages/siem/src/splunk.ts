@@ -1,5 +1,5 @@
 import { present } from './cairn-fields.ts';
-import { type OcsfEvent, ocsfOf } from './ocsf.ts';
+import { type OcsfEvent, ocsfOfPlain } from './ocsf.ts';
 import { plainEvent } from './plain-event.ts';
 import type { StoredEvent } from './stored-event.ts';
 
@@ -28,14 +28,15 @@ export interface HecOptions {
  * which Splunk's OCSF-CIM add-on knows by class and version.
  */
 export function hecEventOf(stored: StoredEvent, options: HecOptions = {}): HecEvent {
-  const { event } = plainEvent(stored);
+  const plain = plainEvent(stored);
+  const { event } = plain;
   return {
     time: Math.floor(event.timestamp / 1_000) / 1_000,
     host: event.gateway_id,
     source: `cairn:${event.topic}`,
     sourcetype: options.sourcetype ?? 'cairn:ocsf',
     ...(options.index === undefined ? {} : { index: options.index }),
-    event: ocsfOf(stored),
+    event: ocsfOfPlain(plain),
     fields: present({
       event_id: event.event_id,
       org_id: event.org_id,
