@@ -113,6 +113,20 @@ export type DestinationConfig = z.infer<typeof destinationSchema>;
 
 const schema = z
   .object({
+    /** Name of the installation. */
+    deployment: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+    /** Unique to this process, and the same at each of its starts: its own events are a stream under this name. */
+    instance: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+      .default('forwarder'),
+    /** Organisation that the installation's own events belong to. */
+    org: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+      .default('cairn'),
+    environment: z.string().default(''),
+    retentionFile: z.string().default('deploy/config/retention.yaml'),
     kafka: z.object({
       brokers: z.string().min(3).transform(list),
       /** Each destination's group is this name, a dash and its own. */
@@ -124,7 +138,7 @@ const schema = z
     schemaRegistryUrl: z.url().optional(),
     /** Retention classes whose topics are forwarded. */
     classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
-    /** What destinations refused. Local disk; one process. */
+    /** What destinations refused, and the spool of what is recorded here. Local disk; one process. */
     dataDirectory: z.string().min(1),
     /** Which networks that are not public may be connected to, and whether without TLS. */
     network: z
@@ -185,6 +199,11 @@ export function readForwarderConfig(
     env,
     file: env['CAIRN_FORWARDER_CONFIG'],
     names: {
+      CAIRN_DEPLOYMENT: 'deployment',
+      CAIRN_FORWARDER_INSTANCE: 'instance',
+      CAIRN_FORWARDER_ORG: 'org',
+      CAIRN_ENVIRONMENT: 'environment',
+      CAIRN_RETENTION_CONFIG: 'retentionFile',
       KAFKA_BROKERS: 'kafka.brokers',
       CAIRN_FORWARDER_GROUP: 'kafka.group',
       CAIRN_FORWARDER_SESSION_MS_MAX: 'kafka.sessionMsMax',

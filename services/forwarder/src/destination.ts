@@ -8,6 +8,8 @@ export interface Item {
   readonly partition: number;
   readonly offset: number;
   readonly appendedAtMs: number;
+  /** It is what the forwarder says of itself. */
+  readonly isOwn: boolean;
   /** The record's value as it lies in the log, for the case that it is parked. */
   readonly value: Uint8Array;
 }

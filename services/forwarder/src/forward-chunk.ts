@@ -16,6 +16,8 @@ export interface ForwardOptions extends ReadOptions {
   readonly lane: Lane;
   readonly limits: { readonly itemsMax: number; readonly bytesMax: number };
   readonly parking: Parking;
+  /** Resolves when what was parked stands in the trail. */
+  readonly onParked: (refusals: readonly Refusal[]) => Promise<void>;
   readonly nowMs: () => number;
 }
 
@@ -37,7 +39,7 @@ export async function forwardChunk(
   chunk: Chunk<KeptRecords>,
   over: AbortSignal,
 ): Promise<Forwarded> {
-  const { name, lane, limits, parking, nowMs } = options;
+  const { name, lane, limits, parking, onParked, nowMs } = options;
   const place = { topic: partition.topic, partition: partition.partition };
   const { items, unwanted, others } = readItems(chunk.gathered.records, place, options);
   const batches = cut(items, limits);
@@ -45,12 +47,14 @@ export async function forwardChunk(
   for (const [index, batch] of batches.entries()) {
     // 1. Until the destination has acknowledged or refused each of them.
     const refusals = await lane.deliver(batch, over);
-    // 2. What it refuses is on disk before it counts as done.
-    if (refusals.length > 0)
+    // 2. What it refuses is on disk, and told, before it counts as done.
+    if (refusals.length > 0) {
       parking.park(
         refusals.map((refusal) => parkedOf(name, refusal)),
         nowMs(),
       );
+      await onParked(refusals);
+    }
     // 3. COMMIT POINT: everything before the next batch has its outcome.
     await partition.commit(batches[index + 1]?.[0]?.offset ?? chunk.last + 1, '');
     taken += batch.length - refusals.length;

@@ -20,8 +20,8 @@ export interface ForwardPartitionsOptions extends ForwardOptions {
   readonly bufferBytesMax: number;
   readonly clock: Clock;
   readonly onOpened: (partition: AssignedPartition, start: number) => void;
-  /** Offsets that the log let go of before they were forwarded. */
-  readonly onLost: (partition: AssignedPartition, count: number) => void;
+  /** Offsets that the log let go of before they were forwarded. Resolves when that stands in the trail. */
+  readonly onLost: (partition: AssignedPartition, count: number) => Promise<void>;
   readonly onForwarded: (partition: AssignedPartition, chunk: Chunk, forwarded: Forwarded) => void;
   readonly onTrouble: (partition: AssignedPartition, error: unknown) => void;
 }
@@ -83,6 +83,6 @@ async function openPartition(
     await partition.commit(begin, '');
     return begin;
   }
-  if (offset < first) onLost(partition, first - offset);
+  if (offset < first) await onLost(partition, first - offset);
   return Math.max(offset, first);
 }

@@ -1,15 +1,32 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkSchemaIds, type Kafka, openKafka, ParkedRecords } from '@cairn/adapters';
+import { checkSchemaIds, type Kafka, openKafka, ParkedRecords, underRegistryIds } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
-import { awaitTopics, owning, realClock, type ServiceContext, serveHealth } from '@cairn/runtime';
+import { openRecorder, type RecordDraft } from '@cairn/recorder';
+import { ownTopic } from '@cairn/retention';
+import {
+  awaitTopics,
+  owning,
+  readRetention,
+  realClock,
+  type ServiceContext,
+  serveHealth,
+  VERSION,
+} from '@cairn/runtime';
 import type { DestinationConfig, ForwarderConfig } from './config.ts';
-import { type Lane, openLane } from './deliver-items.ts';
+import { type Lane, openLane, type Refusal } from './deliver-items.ts';
 import type { Verdict } from './destination.ts';
 import { forwardPartitions } from './forward-partitions.ts';
 import { createForwarderMetrics } from './metrics.ts';
 import { openDestination } from './open-destination.ts';
+import {
+  lostEvent,
+  parkedEvent,
+  recordDestinations,
+  replayedEvent,
+  startedEvent,
+} from './record-forwarding.ts';
 import { replayParked } from './replay-parked.ts';
 
 /** What tests put in the place of the real systems. */
@@ -61,6 +78,31 @@ async function startForwarder(
   mkdirSync(config.dataDirectory, { recursive: true });
   const parked = own.use(new ParkedRecords(join(config.dataDirectory, 'parked.sqlite')));
   const lanes = new Map<string, Lane>();
+  const policy = readRetention(config.retentionFile);
+  const recorder = own.use(
+    await openRecorder({
+      directory: join(config.dataDirectory, 'recorder'),
+      deployment: config.deployment,
+      gatewayId: config.instance,
+      gatewayVersion: VERSION,
+      environment: config.environment,
+      capture: 'system',
+      log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
+      topicOf: (orgId) => ownTopic(policy, orgId, topics, nowMs()),
+      partitions: (await kafka.partitionsOf(topics[0]!)) ?? 1,
+      seal: { heartbeatMs: HEARTBEAT_MS },
+      onEvent: (event) => log.warn({ ...event }, 'the recorder of the forwarder’s own events'),
+    }),
+  );
+  const record = async (draft: RecordDraft | undefined): Promise<void> =>
+    void (draft && (await recorder.record(draft)));
+  const { org } = config;
+  await recordDestinations(
+    recorder,
+    join(config.dataDirectory, 'destinations.json'),
+    config.destinations,
+    org,
+  );
 
   for (const { one, destination, format } of opened) {
     const { name } = one;
@@ -81,6 +123,7 @@ async function startForwarder(
       lane,
       limits: destination.limits,
       parking: parked,
+      onParked: (refusals: readonly Refusal[]) => record(parkedEvent(name, refusals, org)),
       filter: one.filter,
       format,
       nowMs,
@@ -92,10 +135,14 @@ async function startForwarder(
         ...forwarding,
         store: parked,
         clock,
-        onReplayed: (taken, refused) => count.replayed(name, taken, refused),
+        async onReplayed(taken, refused) {
+          count.replayed(name, taken, refused);
+          await record(replayedEvent(name, taken, refused, org));
+        },
         onTrouble: (error) => log.error({ destination: name, reason: messageOf(error) }, 'replay in trouble'),
       }),
     );
+    await record(startedEvent(one, org));
     own.use(
       await forwardPartitions({
         ...forwarding,
@@ -111,8 +158,9 @@ async function startForwarder(
         clock,
         onOpened: ({ topic, partition }, start) =>
           log.info({ destination: name, topic, partition, start }, 'partition opened'),
-        onLost({ topic, partition }, offsets) {
+        async onLost({ topic, partition }, offsets) {
           count.lost(name, offsets);
+          await record(lostEvent(name, { topic, partition }, offsets, org));
           log.error(
             { destination: name, topic, partition, offsets },
             'Kafka let go of records before they were forwarded; they are in the archive',
@@ -141,12 +189,16 @@ async function startForwarder(
       ready: async () => {
         const broker = await kafka.ping();
         const checks = Object.fromEntries(states().map(({ destination, state }) => [destination, state]));
-        return { ok: broker, checks: { kafka: broker ? 'ok' : 'unreachable', ...checks } };
+        const spool = recorder.stats().full ? 'full' : 'ok';
+        return { ok: broker, checks: { kafka: broker ? 'ok' : 'unreachable', spool, ...checks } };
       },
     }),
   );
   return { healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
 }
+
+/** The forwarder says little of its own; a sign of life each half minute is enough. */
+const HEARTBEAT_MS = 30_000;
 
 /** A chunk is what is read for one batch: as many records at most, and less memory than they take in any format. */
 const chunkOf = ({ batch }: DestinationConfig) => ({

@@ -4,6 +4,7 @@ import { type LogRecord, recordValue } from '@cairn/runtime';
 import { type StoredEvent, storedEvent } from '@cairn/siem';
 import type { DestinationConfig } from './config.ts';
 import type { Item } from './destination.ts';
+import { OWN_SERVICE } from './record-forwarding.ts';
 
 /** Where records lie. */
 export interface Place {
@@ -82,6 +83,7 @@ function itemOf(
     ...place,
     offset: record.offset,
     appendedAtMs: record.appendedAtMs,
+    isOwn: event.service === OWN_SERVICE && event.capture === 'system',
     // The record's memory is used again before a person looks at what was parked.
     value: Uint8Array.from(recordValue(record) ?? []),
   };

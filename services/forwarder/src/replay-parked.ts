@@ -7,7 +7,8 @@ import { readItems } from './read-items.ts';
 export interface ReplayOptions extends ForwardOptions {
   readonly store: Pick<ParkedRecords, 'due' | 'forget' | 'park'>;
   readonly clock: Clock;
-  readonly onReplayed: (taken: number, parked: number) => void;
+  /** Resolves when it stands in the trail. */
+  readonly onReplayed: (taken: number, parked: number) => Promise<void>;
   readonly onTrouble: (error: unknown) => void;
 }
 
@@ -42,6 +43,7 @@ async function replayDue(options: ReplayOptions, over: AbortSignal): Promise<voi
   for (;;) {
     const due = store.due(name, Math.min(limits.itemsMax, 100));
     if (due.length === 0) return;
+    let [taken, parked] = [0, 0];
     for (const record of due) {
       // Whatever filter there is now: it was wanted when it was parked.
       const { items } = readItems(
@@ -61,8 +63,10 @@ async function replayDue(options: ReplayOptions, over: AbortSignal): Promise<voi
           nowMs(),
         );
       else store.forget([record.number]);
-      onReplayed(items.length - refusals.length, refusals.length);
+      taken += items.length - refusals.length;
+      parked += refusals.length;
     }
+    await onReplayed(taken, parked);
   }
 }
 

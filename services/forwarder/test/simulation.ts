@@ -82,6 +82,8 @@ export async function simulate(
           }),
     isPoison: random.chance(0.04),
   }));
+  /** Destination and event of what is parked and stands in the trail. */
+  const told = new Set<string>();
   let bad = true;
   let isDown = true;
   let troubles = 0;
@@ -176,6 +178,12 @@ export async function simulate(
               throw new Failure({ code: 'parked.unusable', retry: 'later', message: 'disk, written' });
           },
         },
+        async onParked(refusals) {
+          if (rough(0.05)) throw new Failure({ code: 'spool.full', retry: 'later', message: 'spool' });
+          for (const { item } of refusals) told.add(`${name} ${item.eventId}`);
+          if (rough(0.05))
+            throw new Failure({ code: 'spool.full', retry: 'later', message: 'spool, written' });
+        },
         filter: {},
         format: ({ event_id: id }) => id,
         releasedIdOf: (id) => id,
@@ -184,7 +192,7 @@ export async function simulate(
         bufferBytesMax: 16_000,
         clock,
         onOpened: ({ partition }, from) => tell(`${process}: ${name} partition ${partition} from ${from}`),
-        onLost: () => wrong.push('offsets were lost'),
+        onLost: async () => void wrong.push('offsets were lost'),
         onForwarded: ({ partition }) => {
           // What is committed has its outcome.
           const upTo = log.committed[partition]?.offset ?? 0;
@@ -192,6 +200,9 @@ export async function simulate(
             const [of, offset] = place.split('/').map(Number);
             if (of === partition && offset! < upTo && !receiver.taken.has(id) && !parked.has(id))
               wrong.push(`${name}: offset ${offset} of ${partition} is committed and has no outcome`);
+            const isDone = of === partition && offset! < upTo;
+            if (isDone && !receiver.taken.has(id) && !told.has(`${name} ${id}`))
+              wrong.push(`${name}: offset ${offset} of ${partition} is committed and parked, and not told`);
           }
         },
         onTrouble(_partition, error) {

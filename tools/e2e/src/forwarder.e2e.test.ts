@@ -50,6 +50,9 @@ test('a destination that is away holds up no other, a kill doubles one batch at 
   await using lake = await ocsfReceiver();
   await using splunk = await splunkReceiver();
   await using away = await ocsfReceiver();
+  await using own = await ocsfReceiver();
+  const ownBodies: string[] = [];
+  own.trouble = ({ body }) => void ownBodies.push(body);
   away.trouble = () => ({ status: 503 });
   const poison = ids[123]!;
   lake.trouble = ({ body }) => (body.includes(poison) ? { status: 400 } : undefined);
@@ -60,7 +63,9 @@ test('a destination that is away holds up no other, a kill doubles one batch at 
   mkdirSync(data);
   const config = join(directory, 'forwarder.yaml');
   const batch = { itemsMax: BATCH, ageMsMax: 50 };
-  const ocsf = { type: 'ocsf', authorizationFile: join(directory, 'bearer'), batch };
+  // What the forwarder says of itself goes to a destination of its own.
+  const filter = { orgs: ['acme'] };
+  const ocsf = { type: 'ocsf', authorizationFile: join(directory, 'bearer'), filter, batch };
   writeFileSync(
     config,
     JSON.stringify({
@@ -69,7 +74,15 @@ test('a destination that is away holds up no other, a kill doubles one batch at 
       destinations: [
         { name: 'away', url: away.url, ...ocsf },
         { name: 'lake', url: lake.url, ...ocsf },
-        { name: 'splunk', type: 'splunk', url: splunk.url, tokenFile: join(directory, 'token'), batch },
+        {
+          name: 'splunk',
+          type: 'splunk',
+          url: splunk.url,
+          tokenFile: join(directory, 'token'),
+          filter,
+          batch,
+        },
+        { name: 'own', url: own.url, ...ocsf, filter: { orgs: ['cairn'] } },
       ],
     }),
   );
@@ -78,6 +91,7 @@ test('a destination that is away holds up no other, a kill doubles one batch at 
     name: 'forwarder',
     env: {
       KAFKA_BROKERS: parts.part('kafka').address,
+      CAIRN_DEPLOYMENT: 'e2e',
       CAIRN_FORWARDER_CONFIG: config,
       CAIRN_FORWARDER_DATA_DIRECTORY: data,
       CAIRN_FORWARDER_HEALTH_PORT: String(healthPort),
@@ -111,6 +125,28 @@ test('a destination that is away holds up no other, a kill doubles one batch at 
   // And the one that was away is back, with nothing lost.
   away.trouble = () => undefined;
   await until('the one that was away', () => new Set(away.taken).size === EVENTS);
+  // All of it stands in the trail: where events go, once; what was parked; what was sent again.
+  const acts = () =>
+    ownBodies
+      .flatMap((body) => body.trimEnd().split('\n'))
+      .map(
+        (line) => JSON.parse(line) as { api: { operation: string }; unmapped: { cairn: { detail: string } } },
+      )
+      .filter(({ api }) => /^(forward|destinations)\//.test(api.operation))
+      .map(({ api, unmapped }) => ({ method: api.operation, ...JSON.parse(unmapped.cairn.detail) }));
+  await until('what the forwarder says of itself', () =>
+    acts().some(({ method }) => method === 'forward/replayed'),
+  );
+  const told = acts();
+  const of = (wanted: string) => told.filter(({ method }) => method === wanted);
+  expect(of('destinations/changed')).toHaveLength(1);
+  expect(
+    of('destinations/changed')[0].added.map(({ destination }: { destination: string }) => destination),
+  ).toEqual(['away', 'lake', 'splunk', 'own']);
+  expect(new Set(of('forward/started').map(({ destination }) => destination)).size).toBe(4);
+  expect(of('forward/parked')[0]).toMatchObject({ destination: 'lake', count: 1, first_event: poison });
+  expect(of('forward/replayed')).toMatchObject([{ destination: 'lake', taken: 1, parked: 0 }]);
+  expect(ownBodies.join('')).not.toContain(TOKEN);
   const page = await (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text();
   expect(page).toContain('cairn_forwarder_state{destination="away"} 0');
 }, 240_000);
