@@ -81,7 +81,7 @@ function segmentOf(
 }
 
 /** The first field of a row that the event itself has otherwise. */
-function differenceOf(row: FoundEvent, leaf: Leaf): string | undefined {
+export function differenceOf(row: FoundEvent, leaf: Leaf): string | undefined {
   if (row.received_at !== leaf.receivedAtMs) return 'received_at';
   if (row.leaf_hash !== null && row.leaf_hash !== hexOfHash(leaf.hash)) return 'leaf_hash';
   const event = decodeDatum(leaf.bytes.slice(leaf.start, leaf.end), leaf.schemaId);

@@ -1,5 +1,6 @@
 export { COPY_SETTINGS, copiedFirst, copyInsert, copyName } from './copy-form.ts';
 export { DAY_MS, type Day, dayOf, daysWithin, startOf } from './day.ts';
+export { withLeafIndex } from './leaf-index.ts';
 export { type ColdPlan, mayHold, planCold, type Segment } from './plan-cold.ts';
 export { type HotDays, type RestoredDay, restoredDaysFor, segmentsPerDay } from './plan-hot.ts';
 export {

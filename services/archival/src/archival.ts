@@ -38,11 +38,12 @@ import { hotTableIn } from './hot-table.ts';
 import { keptLogsIn } from './kept-logs.ts';
 import { KnownKeys, readKeyHistory } from './known-keys.ts';
 import { createArchivalMetrics } from './metrics.ts';
+import { placeLeaves } from './place-leaves.ts';
 import { findingEvent, jobEvent, probeEvent } from './record-events.ts';
 import { recordingInto } from './record-once.ts';
 import { runJob, scheduleJobs } from './schedule-jobs.ts';
 import { handOutVkeys, openSigningKeys } from './signing-keys.ts';
-import type { LogRetention } from './write-segment.ts';
+import type { LogRetention, StoredSegment } from './write-segment.ts';
 
 /** What tests put in the place of the real systems. */
 export interface ArchivalParts {
@@ -156,6 +157,17 @@ async function startArchival(
   };
   tellClock();
 
+  const table = hotTableIn(clickhouse);
+  /** Beside the work, which ClickHouse does not hold up: what is not written here the job `reconcile` writes. */
+  const place = ({ manifest }: StoredSegment): void => {
+    placeLeaves(store, table, manifest).catch((error: unknown) =>
+      log.warn(
+        { origin: manifest.origin, first: manifest.first, reason: messageOf(error) },
+        'leaves not placed',
+      ),
+    );
+  };
+
   // The one instance that has this partition runs the jobs.
   let jobs: AssignedPartition | undefined;
   const consumption = await archivePartitions({
@@ -187,6 +199,7 @@ async function startArchival(
     onTaken: count.taken,
     onStored(partition, stored, tookMs) {
       count.stored(partition, stored, tookMs);
+      place(stored);
       const { first, end, origin } = stored.manifest;
       log.debug({ origin, first, end, bytes: stored.bytes, tookMs }, 'segment stored');
     },
@@ -205,7 +218,7 @@ async function startArchival(
     config,
     kafka,
     store,
-    table: hotTableIn(clickhouse),
+    table,
     restored: restoredDaysIn(clickhouse),
     derived: derivedIn(clickhouse, copyBucket),
     copies: copyBucket && copyStoreIn(clickhouse, config.copies.collection, copyBucket),

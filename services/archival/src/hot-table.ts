@@ -25,6 +25,15 @@ export interface DayOfPlace extends Place {
   readonly lastOffset: number;
 }
 
+/** Offsets of a partition that are leaves without a gap: each next one is the next leaf of the log. */
+export interface LeafRun {
+  readonly offsetFirst: number;
+  /** Inclusive. */
+  readonly offsetLast: number;
+  /** Index of the leaf at `offsetFirst`. */
+  readonly leafFirst: number;
+}
+
 /** What archival asks of the hot store: hot-table.ts is it in ClickHouse. */
 export interface HotTable {
   /** Rows with offsets in [first, last], by offset. A row that is there twice comes twice. */
@@ -32,6 +41,8 @@ export interface HotTable {
   /** Offsets in [first, last] that were declared to have no row because the store refused it. */
   refused(place: Place, first: number, last: number): Promise<Set<number>>;
   days(): Promise<DayOfPlace[]>;
+  /** Keeps where leaves lie, for exports. Resolves when it is durable; repetition is harmless. */
+  placeLeaves(place: Place, runs: readonly LeafRun[]): Promise<void>;
   /** Drops all rows of a day. Repetition is harmless. */
   dropDay(day: string): Promise<void>;
 }
@@ -107,6 +118,17 @@ export function hotTableIn(clickhouse: ClickHouse): HotTable {
         {},
         NUMBERS,
       ),
+
+    async placeLeaves({ topic, partition }, runs) {
+      const rows = runs.map(({ offsetFirst, offsetLast, leafFirst }) => ({
+        topic,
+        partition,
+        offset_first: offsetFirst,
+        offset_last: offsetLast,
+        leaf_first: leafFirst,
+      }));
+      await clickhouse.insertRows('cairn.leaf_runs', rows, { async_insert: 0 });
+    },
 
     async dropDay(day) {
       if (!/^\d{4}-\d{2}-\d{2}$/.test(day)) throw new TypeError(`${day} is no day`);

@@ -64,6 +64,26 @@ describe('reconciling the table with the archive', () => {
     ]);
   });
 
+  test('every leaf is placed at its index, whatever offsets between are no leaves, and twice says the same', async () => {
+    const { rig, table } = await archived();
+    await reconcile(rig, table);
+    const once = [...table.runs.values()];
+    await reconcile(rig, table);
+    expect([...table.runs.values()].toSorted((a, b) => a.offsetFirst - b.offsetFirst)).toEqual(
+      once.toSorted((a, b) => a.offsetFirst - b.offsetFirst),
+    );
+    const indexOf = (offset: number): number | undefined => {
+      const run = once.find(({ offsetFirst, offsetLast }) => offsetFirst <= offset && offset <= offsetLast);
+      return run && run.leafFirst + offset - run.offsetFirst;
+    };
+    const offsets = table.rowsHeld.map(({ offset }) => offset);
+    expect(offsets.length).toBeGreaterThan(30);
+    expect(offsets.map(indexOf)).toEqual(offsets.map((_, index) => index));
+    const others = rig.records.map(({ offset }) => offset).filter((offset) => !offsets.includes(offset));
+    expect(others.length).toBeGreaterThan(0);
+    expect(others.map(indexOf)).toEqual(others.map(() => undefined));
+  });
+
   test('a row that the table refused is told as such: who declares it can be asked for the parked record', async () => {
     const { rig, table } = await archived();
     table.rowsHeld = table.rowsHeld.filter(({ offset }) => offset !== 9);

@@ -5,6 +5,7 @@ import { compareRows, damageOf } from './compare-rows.ts';
 import type { Finding } from './finding.ts';
 import type { HotTable } from './hot-table.ts';
 import type { KnownKeys } from './known-keys.ts';
+import { placeLeaves } from './place-leaves.ts';
 import { committedSize, folderOf, NOTE_BYTES_MAX, openedManifest } from './read-manifests.ts';
 import type { ArchiveStore } from './store-object.ts';
 
@@ -30,7 +31,8 @@ const TOLD_MAX = 20;
 
 /**
  * Compares what ClickHouse holds with the archive, row by row and value by value, and names each row that is not as the
- * archive has it: rewritten, deleted, invented or doubled. It changes nothing.
+ * archive has it: rewritten, deleted, invented or doubled. It changes no row. Where the leaves of each segment lie is written
+ * once more, for what was not written when the segment was.
  */
 export async function reconcileTable(options: ReconcileOptions): Promise<Reconciled> {
   const { store, keys, table, origins, fromMs, toMs, onFinding } = options;
@@ -47,6 +49,7 @@ export async function reconcileTable(options: ReconcileOptions): Promise<Reconci
         onFinding({ reason, origin, at: manifest.first, detail });
       });
       if (compared === undefined) continue;
+      await placeLeaves(store, table, manifest);
       const { rows, differences } = compared;
       sum.segments += 1;
       sum.rows += rows;

@@ -1,7 +1,14 @@
 import { decodeDatum } from '@cairn/event';
 import { Acceptance, hexOfHash } from '@cairn/ledger';
 import type { LogRecord } from '@cairn/runtime';
-import { comparable, type DayOfPlace, type HotRow, type HotTable, type Place } from '../src/hot-table.ts';
+import {
+  comparable,
+  type DayOfPlace,
+  type HotRow,
+  type HotTable,
+  type LeafRun,
+  type Place,
+} from '../src/hot-table.ts';
 
 /** The rows of one partition as ingest loads them, which a test may then rewrite. */
 export class HotTableInMemory implements HotTable {
@@ -9,6 +16,8 @@ export class HotTableInMemory implements HotTable {
   rowsHeld: HotRow[];
   readonly declared = new Set<number>();
   readonly droppedDays: string[] = [];
+  /** Runs by their first offset, as the table keeps the latest of each. */
+  readonly runs = new Map<number, LeafRun>();
 
   constructor(place: Place, records: readonly LogRecord[]) {
     this.#place = place;
@@ -42,6 +51,10 @@ export class HotTableInMemory implements HotTable {
       firstOffset: Math.min(...rows.map(({ offset }) => offset)),
       lastOffset: Math.max(...rows.map(({ offset }) => offset)),
     }));
+  }
+
+  async placeLeaves(_place: Place, runs: readonly LeafRun[]): Promise<void> {
+    for (const run of runs) this.runs.set(run.offsetFirst, run);
   }
 
   async dropDay(day: string): Promise<void> {

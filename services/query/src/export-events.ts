@@ -5,7 +5,15 @@
 // bytes before it and the place of the last event, so that a download that was cut off is seen, and goes on behind its last
 // whole line. JSON: the members `count` and `next` behind the array. CSV and Parquet have no place for it.
 import { createHash } from 'node:crypto';
-import { ANSWER_FIELDS, type EventPlace, eventsIn, HOT, ROW_SETTINGS } from '@cairn/query';
+import {
+  ANSWER_FIELDS,
+  type EventPlace,
+  eventsIn,
+  HOT,
+  type Question,
+  ROW_SETTINGS,
+  withLeafIndex,
+} from '@cairn/query';
 import { FIELDS } from '@cairn/search';
 import { ecsOf, ocsfOf, type StoredEvent } from '@cairn/siem';
 import { z } from 'zod';
@@ -124,7 +132,7 @@ async function openExport({
         'answer.too-large',
         `These are ${total} events; a Parquet file holds at most ${PARQUET_ROWS_MAX}. Export a shorter time.`,
       );
-    const { sql, parameters } = eventsIn(HOT, { ...asked(search, cursor?.at), limit: PARQUET_ROWS_MAX + 1 });
+    const { sql, parameters } = rowsOf({ ...asked(search, cursor?.at), limit: PARQUET_ROWS_MAX + 1 });
     const stream = await clickhouse.stream(without(sql, hidden), 'Parquet', ROW_SETTINGS, parameters);
     state.rows = total;
     return { ...common, stream };
@@ -138,10 +146,7 @@ async function openExport({
     for (const { from, to } of windowsOf(hours)) {
       for (;;) {
         signal.throwIfAborted();
-        const { sql, parameters } = eventsIn(HOT, {
-          ...asked({ ...search, from, to }, at),
-          limit: PIECE_ROWS,
-        });
+        const { sql, parameters } = rowsOf({ ...asked({ ...search, from, to }, at), limit: PIECE_ROWS });
         const piece = await read(clickhouse, kind.select(without(sql, hidden)), kind.clickhouse, parameters);
         if (piece.length === 0) break;
         const found = kind.measure(piece);
@@ -164,6 +169,9 @@ async function openExport({
 
 const asked = ({ condition, from, to }: BoundSearch, at: EventPlace | undefined) =>
   ({ over: 'hot', filters: {}, condition, from, to, order: 'oldest', after: at }) as const;
+
+/** Events with their places and, where they are archived, their leaves. */
+const rowsOf = (question: Question) => withLeafIndex(eventsIn(HOT, question), question.order);
 
 /** Hours together that hold about one piece; an hour with more stands alone. */
 export function* windowsOf(
@@ -196,6 +204,8 @@ const SETTINGS = {
   max_execution_time: 120,
   max_memory_usage: 2_000_000_000,
   output_format_csv_crlf_end_of_line: 1,
+  // A number that is absent is an empty cell.
+  format_csv_null_representation: '',
 } as const;
 
 /** Columns that the caller may not see stand empty. */
@@ -290,7 +300,7 @@ const WRITERS: Readonly<Record<Exclude<ExportFormat, 'parquet'>, Writer>> = {
 
 /** First the place, which no cell before can shift; then the event. */
 const CSV_COLUMNS: readonly string[] = [
-  ...['timestamp', 'topic', 'partition', 'offset', 'received_at', 'leaf_hash'],
+  ...['timestamp', 'topic', 'partition', 'offset', 'received_at', 'leaf_hash', 'leaf_index'],
   ...ANSWER_FIELDS.filter((name) => name !== 'timestamp'),
 ];
 
@@ -308,6 +318,7 @@ const EVENT_FIELDS = [...FIELDS.values()];
 const PLAIN: ReadonlySet<string> = new Set([
   'received_at',
   'timestamp',
+  'leaf_index',
   ...EVENT_FIELDS.filter(({ kind }) => kind === 'number').map(({ name }) => name),
 ]);
 const LISTS: ReadonlySet<string> = new Set([
