@@ -2,6 +2,7 @@ import { explain, Failure, isFailure, messageOf } from '@cairn/failure';
 import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { dayName, eventIdOf, formatName, rootOption, timeOf, wholeNumber } from './arguments.ts';
+import { apiAccessOf } from './ask-api.ts';
 import { type Does, examples } from './command.ts';
 import { addAccessCommand } from './command-access.ts';
 import { addAlertsCommand } from './command-alerts.ts';
@@ -18,7 +19,7 @@ import { query } from './command-query.ts';
 import { addReportCommand } from './command-report.ts';
 import { checkPolicy, explainKept } from './command-retention.ts';
 import { addRulesCommand } from './command-rules.ts';
-import { showSession, showSessions } from './command-session.ts';
+import { showApiSession, showSession, showSessions } from './command-session.ts';
 import { addSubjectCommands } from './command-subjects.ts';
 import { tail } from './command-tail.ts';
 import { verify } from './command-verify.ts';
@@ -29,6 +30,7 @@ import { examine, type Patient } from './examine.ts';
 import { EXIT } from './exit-codes.ts';
 import { createOutput, type Streams } from './output.ts';
 import { patientOf } from './patient.ts';
+import { proveRows } from './prove-rows.ts';
 import { actsOf, type OpenActs } from './record-acts.ts';
 import { type OpenTrail, trailOf } from './trail.ts';
 import type { TrustedOptions } from './trusted.ts';
@@ -113,11 +115,24 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .summary('show one session, decisions beside outcomes')
     .description('Shows the exact sequence of one session, decisions beside outcomes.')
     .argument('<id>', 'session, or the beginning of its id')
+    .option(
+      '--api',
+      'from the query API (CAIRN_API_URL), with the key in CAIRN_API_KEY; the id must be whole',
+      false,
+    )
     .addHelpText(
       'after',
-      examples('cairn session 4bf92f3577b34da6', 'cairn session 4bf92f35 --json | jq .steps'),
+      examples(
+        'cairn session 4bf92f3577b34da6',
+        'cairn session 4bf92f35 --json | jq .steps',
+        'CAIRN_API_KEY_FILE=key.txt cairn session 4bf92f3577b34da6a3ce929d0e0e4736 --api',
+      ),
     )
-    .action(does(({ open, output }, id: string) => showSession(open, output, id)));
+    .action(
+      does(({ open, output, config }, id: string, { api }: { api: boolean }) =>
+        api ? showApiSession(output, apiAccessOf(config), id) : showSession(open, output, id),
+      ),
+    );
   program
     .command('sessions')
     .summary('list the latest sessions')
@@ -256,6 +271,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     )
     .argument('[event]', 'id of the event', eventIdOf)
     .option('--check <file>', 'check this proof instead')
+    .option('--rows <file>', 'check every row of an export instead: ndjson, ocsf or ecs')
     .option('--from <where>', 'archive: directory or s3://bucket', '.')
     .addOption(rootOption())
     .option('--key <keys...>', 'with --check: verifier keys of the log instead of the key history')
@@ -266,6 +282,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       examples(
         'cairn proof 018f0000-0000-7000-8000-000000000001 --from s3://cairn-archive --out proof',
         'cairn proof --check proof/018f0000-0000-7000-8000-000000000001.tlog-proof --from s3://cairn-archive',
+        'cairn proof --rows denials.ndjson --from s3://cairn-archive',
       ),
     )
     .action(
@@ -273,15 +290,16 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
         (
           { output, config, open },
           event: string | undefined,
-          options: ProofOptions & CheckOptions & { readonly check?: string },
+          options: ProofOptions & CheckOptions & { readonly check?: string; readonly rows?: string },
         ) => {
+          if (options.rows !== undefined) return proveRows(output, config, options.rows, options);
           if (options.check !== undefined) return checkProof(output, config, options.check, options);
           if (event !== undefined) return proveEvent(open, output, config, event, options);
           throw new Failure({
             code: 'config.invalid',
             retry: 'no',
-            message: 'neither an event nor a proof is named',
-            mend: 'Name the id of an event, or a file with --check.',
+            message: 'neither an event nor a proof nor an export is named',
+            mend: 'Name the id of an event, or a file with --check or --rows.',
           });
         },
       ),

@@ -24,13 +24,13 @@ interface Options {
 
 const DAY = 86_400e6;
 
-/** `cairn report`: who was denied what, which tools are slow, fail or are new, from the query API. */
+/** `cairn report`: who was denied what, what is allowed and not used, which tools are slow, fail or are new, from the query API. */
 export function addReportCommand(program: Command, does: Does): void {
   program
     .command('report')
-    .summary('say what agents were denied, and which tools are slow, fail or are new')
+    .summary('say what was denied, what is allowed and not used, and which tools are slow, fail or are new')
     .description(
-      'Reports over the calls of an organisation: permission-gaps, denial-clusters, slow-tools, failing-tools, new-tools. From the query API ' +
+      'Reports over the calls of an organisation: permission-gaps, denial-clusters, unused-grants, unused-rules, unused-keys, slow-tools, failing-tools, new-tools. From the query API ' +
         '(CAIRN_API_URL), with the key in CAIRN_API_KEY or the file that CAIRN_API_KEY_FILE names.',
     )
     .argument('<name>', 'which of them')

@@ -1,4 +1,5 @@
-import { reconstructSession, renderSession } from '@cairn/session';
+import { reconstructSession, renderSession, type Session, type SessionStep } from '@cairn/session';
+import { type ApiAccess, askApi } from './ask-api.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
 import { findSessions, listSessions, readSession } from './read-session.ts';
@@ -23,6 +24,31 @@ export async function showSession(open: OpenTrail, output: Output, id: string): 
   const session = reconstructSession(events);
   output.value(session);
   output.line(renderSession(session, { width: output.width, color: output.color }));
+  return EXIT.ok;
+}
+
+/** As the query API answers. */
+interface ApiSession extends Session {
+  readonly steps: readonly (SessionStep & { readonly signed: boolean })[];
+  readonly gaps: readonly object[];
+}
+
+/**
+ * `cairn session <id> --api`: the same out of the query API, which answers with the steps in their order (docs/api.md), and with what the
+ * key's role may see of them. The id is whole: the API looks for no beginning.
+ *
+ * @throws Failure `api.refused`, `api.unreachable`
+ */
+export async function showApiSession(output: Output, api: ApiAccess, id: string): Promise<number> {
+  const answer = await askApi(api, `/v1/sessions/${encodeURIComponent(id)}`);
+  const session = (await answer.json()) as ApiSession;
+  output.value(session);
+  output.line(renderSession(session, { width: output.width, color: output.color }));
+  const unsigned = session.steps.filter(({ signed }) => !signed).length;
+  if (unsigned > 0)
+    output.note(`${unsigned} of ${session.steps.length} steps are not covered by a signature yet.`);
+  if (session.gaps.length > 0)
+    output.note(`Its streams have ${session.gaps.length} gaps: there may have been more.`);
   return EXIT.ok;
 }
 

@@ -34,6 +34,11 @@ const schema = z.object({
         .default('cairn_copies'),
     })
     .prefault({}),
+  /** Name of the installation, as its services have it. */
+  deployment: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
+    .optional(),
   /** The recorder of what is done here. Its id must be another on each machine, as a gateway's is. */
   acts: z.object({
     id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower-case letters, digits and hyphens'),
@@ -110,6 +115,7 @@ export function readCliConfig(env: Environment): CliConfig {
       S3_SECRET_KEY: 's3.secretKey',
       CAIRN_ARCHIVE_COLLECTION: 'collections.archive',
       CAIRN_COPIES_COLLECTION: 'collections.copies',
+      CAIRN_DEPLOYMENT: 'deployment',
       CAIRN_ACTS_ID: 'acts.id',
       CAIRN_ACTS_DIRECTORY: 'acts.directory',
       CAIRN_SUBJECTS_DIRECTORY: 'subjects.directory',

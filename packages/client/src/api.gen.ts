@@ -19,45 +19,49 @@ export type ApiKey = { readonly "id": string; readonly "name": string; readonly 
 /** What each operation takes and gives. */
 export interface Operations {
   /** Who you are here, and what you may. */
-  readonly readCaller: { readonly path: {  }; readonly query: {  }; readonly answer: Caller };
+  readonly readCaller: { readonly path: {  }; readonly query: {  }; readonly headers: {  }; readonly answer: Caller };
   /** Events that a search finds, page by page. */
-  readonly searchEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "order"?: "newest" | "oldest"; readonly "limit"?: number; readonly "cursor"?: string; }; readonly answer: EventPage };
+  readonly searchEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "order"?: "newest" | "oldest"; readonly "limit"?: number; readonly "cursor"?: string; }; readonly headers: {  }; readonly answer: EventPage };
   /** One event. It never changes, so its leaf hash is its ETag. */
-  readonly readEvent: { readonly path: { readonly "event_id": string; }; readonly query: {  }; readonly answer: Event };
+  readonly readEvent: { readonly path: { readonly "event_id": string; }; readonly query: {  }; readonly headers: {  }; readonly answer: Event };
   /** What an agent did in one session: the exact sequence, decisions beside outcomes. */
-  readonly readSession: { readonly path: { readonly "session_id": string; }; readonly query: {  }; readonly answer: Session };
+  readonly readSession: { readonly path: { readonly "session_id": string; }; readonly query: {  }; readonly headers: {  }; readonly answer: Session };
   /** The most frequent values of some fields among the events that a search finds. Counts are exact. */
-  readonly countFacets: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "fields"?: string; readonly "top"?: number; }; readonly answer: Facets };
+  readonly countFacets: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "fields"?: string; readonly "top"?: number; }; readonly headers: {  }; readonly answer: Facets };
   /** Events over time among those that a search finds, by decision or outcome. The range is that of the search, else the last day. */
-  readonly countHistogram: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "by"?: "decision" | "result_status" | "kind" | "action" | "sensitivity"; readonly "bars"?: number; }; readonly answer: Histogram };
+  readonly countHistogram: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "by"?: "decision" | "result_status" | "kind" | "action" | "sensitivity"; readonly "bars"?: number; }; readonly headers: {  }; readonly answer: Histogram };
   /** Agents, tools or services that ever called or were called, the newest first. */
-  readonly listInventory: { readonly path: { readonly "what": "agents" | "tools" | "services"; }; readonly query: { readonly "limit"?: number; }; readonly answer: Inventory };
+  readonly listInventory: { readonly path: { readonly "what": "agents" | "tools" | "services"; }; readonly query: { readonly "limit"?: number; }; readonly headers: {  }; readonly answer: Inventory };
   /** Of each stream of each gateway: how many numbers were given, how many events are stored, how far it is signed. */
-  readonly readCompleteness: { readonly path: {  }; readonly query: {  }; readonly answer: Completeness };
+  readonly readCompleteness: { readonly path: {  }; readonly query: {  }; readonly headers: {  }; readonly answer: Completeness };
   /** Alerts and findings, which are events themselves. */
-  readonly listAlerts: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "order"?: "newest" | "oldest"; readonly "limit"?: number; readonly "cursor"?: string; }; readonly answer: EventPage };
+  readonly listAlerts: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "order"?: "newest" | "oldest"; readonly "limit"?: number; readonly "cursor"?: string; }; readonly headers: {  }; readonly answer: EventPage };
   /** Events as they become queryable, as server-sent events: each `event: event` has the event as its data. */
-  readonly tailEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; }; readonly answer: Response };
+  readonly tailEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; }; readonly headers: {  }; readonly answer: Response };
   /** A governance report over a time; default the last 30 days. Says its statement and the population behind it. */
-  readonly runReport: { readonly path: { readonly "report": "permission-gaps" | "denial-clusters" | "slow-tools" | "failing-tools" | "new-tools"; }; readonly query: { readonly "from"?: number; readonly "to"?: number; }; readonly answer: Report };
+  readonly runReport: { readonly path: { readonly "report": "permission-gaps" | "denial-clusters" | "slow-tools" | "failing-tools" | "unused-grants" | "unused-rules" | "unused-keys" | "new-tools"; }; readonly query: { readonly "from"?: number; readonly "to"?: number; }; readonly headers: {  }; readonly answer: Report };
   /** A SELECT over the tables `events` and `calls`, which hold the events of your organisation alone. */
-  readonly runSql: { readonly path: {  }; readonly query: {  }; readonly body: { readonly "query": string; }; readonly answer: SqlAnswer };
+  readonly runSql: { readonly path: {  }; readonly query: {  }; readonly headers: {  }; readonly body: { readonly "query": string; }; readonly answer: SqlAnswer };
   /** How many events an export of a search would hold. */
-  readonly countExport: { readonly path: {  }; readonly query: { readonly "search"?: string; }; readonly answer: ExportCount };
+  readonly countExport: { readonly path: {  }; readonly query: { readonly "search"?: string; }; readonly headers: {  }; readonly answer: ExportCount };
   /** Every event that a search finds, with its place in the log, oldest first. Never cut short in silence. */
-  readonly exportEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "format"?: "ndjson" | "json" | "csv" | "parquet" | "ocsf" | "ecs"; readonly "after"?: string; }; readonly answer: Response };
+  readonly exportEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "format"?: "ndjson" | "json" | "csv" | "parquet" | "ocsf" | "ecs"; readonly "after"?: string; }; readonly headers: {  }; readonly answer: Response };
   /** Searches that somebody of the organisation gave a name. */
-  readonly listSavedSearches: { readonly path: {  }; readonly query: {  }; readonly answer: { readonly "saved": readonly (SavedSearch)[]; } };
+  readonly listSavedSearches: { readonly path: {  }; readonly query: {  }; readonly headers: {  }; readonly answer: { readonly "saved": readonly (SavedSearch)[]; } };
   /** Gives a search a name. */
-  readonly createSavedSearch: { readonly path: {  }; readonly query: {  }; readonly body: { readonly "name": string; readonly "search": string; }; readonly answer: SavedSearch };
-  /** Takes a name from a search: by who gave it, or an admin. */
-  readonly deleteSavedSearch: { readonly path: { readonly "id": string; }; readonly query: {  }; readonly answer: null };
+  readonly createSavedSearch: { readonly path: {  }; readonly query: {  }; readonly headers: { readonly "Idempotency-Key"?: string; }; readonly body: { readonly "name": string; readonly "search": string; }; readonly answer: SavedSearch };
+  /** One saved search, with its version as ETag. */
+  readonly readSavedSearch: { readonly path: { readonly "id": string; }; readonly query: {  }; readonly headers: {  }; readonly answer: SavedSearch };
+  /** Changes a saved search: by who gave it its name, or an admin. If-Match names the version that they saw. */
+  readonly changeSavedSearch: { readonly path: { readonly "id": string; }; readonly query: {  }; readonly headers: { readonly "If-Match": string; }; readonly body: { readonly "name": string; readonly "search": string; }; readonly answer: SavedSearch };
+  /** Takes a name from a search: by who gave it, or an admin. If-Match may name the version. */
+  readonly deleteSavedSearch: { readonly path: { readonly "id": string; }; readonly query: {  }; readonly headers: { readonly "If-Match"?: string; }; readonly answer: null };
   /** API keys of the organisation, revoked and expired ones too. */
-  readonly listKeys: { readonly path: {  }; readonly query: {  }; readonly answer: { readonly "keys": readonly (ApiKey)[]; } };
+  readonly listKeys: { readonly path: {  }; readonly query: {  }; readonly headers: {  }; readonly answer: { readonly "keys": readonly (ApiKey)[]; } };
   /** Makes a key. Its text is in this answer and nowhere else. */
-  readonly createKey: { readonly path: {  }; readonly query: {  }; readonly body: { readonly "name": string; readonly "role": "viewer" | "analyst" | "auditor" | "admin"; readonly "scopes"?: readonly ("trail" | "reports" | "sql" | "export" | "keys")[]; readonly "days"?: number; }; readonly answer: { readonly "key": ApiKey; readonly "text": string; } };
+  readonly createKey: { readonly path: {  }; readonly query: {  }; readonly headers: { readonly "Idempotency-Key"?: string; }; readonly body: { readonly "name": string; readonly "role": "viewer" | "analyst" | "auditor" | "admin"; readonly "scopes"?: readonly ("trail" | "reports" | "sql" | "export" | "keys")[]; readonly "days"?: number; }; readonly answer: { readonly "key": ApiKey; readonly "text": string; } };
   /** Revokes a key; it stops to count within seconds. */
-  readonly revokeKey: { readonly path: { readonly "id": string; }; readonly query: {  }; readonly answer: null };
+  readonly revokeKey: { readonly path: { readonly "id": string; }; readonly query: {  }; readonly headers: {  }; readonly answer: null };
 }
 
 /** Where each operation is. */
@@ -78,6 +82,8 @@ export const OPERATIONS = {
   exportEvents: { method: "GET", path: "/v1/exports/events", isStream: true },
   listSavedSearches: { method: "GET", path: "/v1/saved-searches", isStream: false },
   createSavedSearch: { method: "POST", path: "/v1/saved-searches", isStream: false },
+  readSavedSearch: { method: "GET", path: "/v1/saved-searches/{id}", isStream: false },
+  changeSavedSearch: { method: "PUT", path: "/v1/saved-searches/{id}", isStream: false },
   deleteSavedSearch: { method: "DELETE", path: "/v1/saved-searches/{id}", isStream: false },
   listKeys: { method: "GET", path: "/v1/keys", isStream: false },
   createKey: { method: "POST", path: "/v1/keys", isStream: false },

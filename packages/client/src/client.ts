@@ -13,7 +13,12 @@ type Given<Name extends keyof Operations> = (keyof Operations[Name]['path'] exte
   ? { readonly path?: Record<never, never> }
   : { readonly path: Operations[Name]['path'] }) & {
   readonly query?: Operations[Name]['query'];
-} & (Operations[Name] extends {
+} & (keyof Operations[Name]['headers'] extends never
+    ? { readonly headers?: Record<never, never> }
+    : Record<never, never> extends Operations[Name]['headers']
+      ? { readonly headers?: Operations[Name]['headers'] }
+      : { readonly headers: Operations[Name]['headers'] }) &
+  (Operations[Name] extends {
     readonly body: infer Body;
   }
     ? { readonly body: Body }
@@ -60,6 +65,7 @@ export function openClient({ url, key, fetch: send = fetch }: ClientOptions): Ca
       headers: {
         authorization: `Bearer ${key}`,
         ...(given.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(given.headers as Readonly<Record<string, string>> | undefined),
       },
       ...(given.body === undefined ? {} : { body: JSON.stringify(given.body) }),
       ...(given.signal && { signal: given.signal }),

@@ -23,7 +23,7 @@ interface Operation {
   readonly summary: string;
   readonly parameters?: readonly {
     name: string;
-    in: 'path' | 'query';
+    in: 'path' | 'query' | 'header';
     required?: boolean;
     schema: Schema;
     description?: string;
@@ -79,7 +79,7 @@ const lines = [
   '/** What each operation takes and gives. */',
   'export interface Operations {',
   ...operations.flatMap(({ operationId, summary, parameters = [], requestBody, responses }) => {
-    const of = (where: 'path' | 'query') => parameters.filter((one) => one.in === where);
+    const of = (where: 'path' | 'query' | 'header') => parameters.filter((one) => one.in === where);
     const record = (some: typeof parameters) =>
       `{ ${some.map(({ name, schema, required }) => memberOf(name, schema, required === true)).join(' ')} }`;
     const [done] = Object.entries(responses)
@@ -98,7 +98,7 @@ const lines = [
         : ` readonly body: ${typeOf(requestBody.content['application/json']!.schema)};`;
     return [
       `  /** ${summary} */`,
-      `  readonly ${operationId}: { readonly path: ${record(of('path'))}; readonly query: ${record(of('query'))};${body} readonly answer: ${result} };`,
+      `  readonly ${operationId}: { readonly path: ${record(of('path'))}; readonly query: ${record(of('query'))}; readonly headers: ${record(of('header'))};${body} readonly answer: ${result} };`,
     ];
   }),
   '}',

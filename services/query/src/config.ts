@@ -30,6 +30,8 @@ const schema = z.object({
     user: z.string().optional(),
     password: z.string().optional(),
   }),
+  /** What several processes know together: counts of requests and claimed keys. Absent, each process has its own. */
+  redisUrl: z.url({ protocol: /^rediss?$/ }).optional(),
   /** Who analysts' SQL runs as; default the user above. On a server, one that may read cairn.events and nothing else. */
   analyst: z.object({ user: z.string().optional(), password: z.string().optional() }).prefault({}),
   classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
@@ -87,6 +89,7 @@ export function readQueryConfig(
       CLICKHOUSE_PASSWORD: 'clickhouse.password',
       CAIRN_QUERY_ANALYST_USER: 'analyst.user',
       CAIRN_QUERY_ANALYST_PASSWORD: 'analyst.password',
+      CAIRN_QUERY_REDIS_URL: 'redisUrl',
       CAIRN_CLASSES: 'classes',
       CAIRN_RETENTION_CONFIG: 'retentionFile',
       CAIRN_QUERY_DATA_DIRECTORY: 'dataDirectory',

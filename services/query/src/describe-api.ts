@@ -1,4 +1,5 @@
 import { VERSION } from '@cairn/runtime';
+import { z } from 'zod';
 import {
   createDocument,
   type ZodOpenApiObject,
@@ -46,14 +47,17 @@ function pathsOf(routes: readonly Route[]): ZodOpenApiPathsObject {
 
 function operationOf(route: Route): ZodOpenApiOperationObject {
   const { id, summary, roles, scope, parameters, query, body, response, streams } = route;
-  const status =
-    route.method === 'post' && id.startsWith('create') ? '201' : route.method === 'delete' ? '204' : '200';
+  const status = route.creates === true ? '201' : route.method === 'delete' ? '204' : '200';
   const codes = new Set<number>(
     Object.values(PROBLEMS)
       .map(([number]) => number)
-      .filter((number) => number !== 405 && number !== 404),
+      .filter((number) => number !== 405 && !SOMETIMES.has(number)),
   );
   if (parameters !== undefined) codes.add(404);
+  if (route.creates === true) codes.add(409);
+  if (route.ifMatch !== undefined) codes.add(412);
+  if (route.ifMatch === 'required') codes.add(428);
+  const header = headersOf(route);
   const problems = Object.fromEntries(
     [...codes].map((number) => [
       String(number),
@@ -72,7 +76,11 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
     summary,
     description: `Roles: ${roles.join(', ')}. Scope: ${scope}.`,
     tags: [route.path.split('/')[2] ?? ''],
-    requestParams: { ...(parameters && { path: parameters }), ...(query && { query }) },
+    requestParams: {
+      ...(parameters && { path: parameters }),
+      ...(query && { query }),
+      ...(header && { header }),
+    },
     ...(body && { requestBody: { required: true, content: { 'application/json': { schema: body } } } }),
     responses: {
       [status]: status === '204' ? { description: 'Done' } : { description: 'The answer', content },
@@ -81,11 +89,28 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
   };
 }
 
+const SOMETIMES: ReadonlySet<number> = new Set([404, 409, 412, 428]);
+
+function headersOf({ creates, ifMatch }: Route): z.ZodObject | undefined {
+  if (creates === true)
+    return z.object({
+      'Idempotency-Key': z
+        .string()
+        .min(8)
+        .max(255)
+        .optional()
+        .describe('Sent again with the same one, a request is answered as it was and creates nothing again.'),
+    });
+  if (ifMatch === undefined) return undefined;
+  const version = z.string().max(1_024).describe('ETag of the version that is changed.');
+  return z.object({ 'If-Match': ifMatch === 'required' ? version : version.optional() });
+}
+
 /** A page for people, out of the same description. No script, nothing from elsewhere. */
 export function referencePage(): string {
   const { info, paths = {} } = openApiOf();
   const operations = Object.entries(paths).flatMap(([path, item]) =>
-    (['get', 'post', 'delete'] as const).flatMap((method) => {
+    (['get', 'post', 'put', 'delete'] as const).flatMap((method) => {
       const operation = item?.[method];
       if (operation === undefined) return [];
       const parameters = (operation.parameters ?? []) as {

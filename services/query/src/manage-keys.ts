@@ -50,6 +50,7 @@ export const createKeyRoute = route({
   roles: ['admin'],
   scope: 'keys',
   recorded: ['admin', 'keys/create'],
+  creates: true,
   body: z.strictObject({
     name: z.string().min(1).max(63),
     role: z.enum(ROLES),

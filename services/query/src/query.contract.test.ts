@@ -12,6 +12,7 @@ import { openApiOf } from './describe-api.ts';
 import { PROBLEMS, problemSchema } from './problem.ts';
 import type { Route } from './route.ts';
 import { ROUTES } from './routes.ts';
+import { REPORTS } from './run-report.ts';
 
 const EVENTS = 12_000;
 let api: ApiRig;
@@ -72,6 +73,7 @@ const sampleBody = (route: Route): unknown =>
     runSql: { query: 'SELECT 1' },
     createKey: { name: 'x', role: 'viewer' },
     createSavedSearch: { name: 'x', search: 'kind:alert' },
+    changeSavedSearch: { name: 'x', search: 'kind:alert' },
   })[route.id];
 
 describe('who may', () => {
@@ -153,6 +155,102 @@ describe('who may', () => {
     );
     expect((await api.ask(`/v1/events/${event.id}`, { key: keys['auditor']! })).status).toBe(404);
     expect((await api.ask(`/v1/events/${event.id}`, { key: keys['stranger']! })).status).toBe(200);
+  });
+});
+
+describe('a saved search', () => {
+  interface Saved {
+    readonly id: string;
+    readonly name: string;
+    readonly search: string;
+  }
+  const save = async (name: string) => {
+    const answer = await api.ask('/v1/saved-searches', {
+      key: keys['viewer']!,
+      method: 'POST',
+      body: { name, search: 'decision:deny' },
+    });
+    return { saved: (await answer.json()) as Saved, etag: answer.headers.get('etag')! };
+  };
+  const change = (id: string, etag: string | undefined, name: string, key = keys['viewer']!) =>
+    api.ask(`/v1/saved-searches/${id}`, {
+      key,
+      method: 'PUT',
+      body: { name, search: 'kind:alert' },
+      ...(etag !== undefined && { headers: { 'if-match': etag } }),
+    });
+
+  test('is changed by who saw its latest version, and by nobody who saw an older one', async () => {
+    const { saved, etag } = await save('first');
+    expect((await change(saved.id, undefined, 'second')).status).toBe(428);
+    const changed = await change(saved.id, etag, 'second');
+    expect([changed.status, await changed.json()]).toMatchObject([200, { id: saved.id, name: 'second' }]);
+    expect(changed.headers.get('etag')).not.toBe(etag);
+    expect((await change(saved.id, etag, 'third')).status).toBe(412);
+    const read = await api.ask(`/v1/saved-searches/${saved.id}`, { key: keys['analyst']! });
+    expect(await read.json()).toMatchObject({ name: 'second', search: 'kind:alert' });
+    expect(read.headers.get('etag')).toBe(changed.headers.get('etag'));
+    const gone = { key: keys['viewer']!, method: 'DELETE' };
+    const path = `/v1/saved-searches/${saved.id}`;
+    expect((await api.ask(path, { ...gone, headers: { 'if-match': etag } })).status).toBe(412);
+    expect((await api.ask(path, gone)).status).toBe(204);
+    expect((await change(saved.id, changed.headers.get('etag')!, 'fourth')).status).toBe(404);
+  });
+
+  test('that many change at once from the same version is changed once', async () => {
+    const { saved, etag } = await save('contended');
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, at) => change(saved.id, etag, `change ${at}`)),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(7).fill(412)]);
+  });
+
+  test('is changed by its owner or an admin alone', async () => {
+    const { saved, etag } = await save('owned');
+    expect((await change(saved.id, etag, 'mine', keys['analyst'])).status).toBe(403);
+    expect((await change(saved.id, etag, 'mine', keys['stranger'])).status).toBe(404);
+    expect((await change(saved.id, etag, 'mine', keys['admin'])).status).toBe(200);
+  });
+});
+
+describe('a request with an Idempotency-Key', () => {
+  const create = (name: string, header: string, key = keys['admin']!) =>
+    api.ask('/v1/keys', {
+      key,
+      method: 'POST',
+      body: { name, role: 'viewer', days: 1 },
+      headers: { 'idempotency-key': header },
+    });
+  const named = async (name: string) =>
+    one<{ n: number }>('SELECT count() AS n FROM cairn.api_keys WHERE name = {name:String}', { name });
+
+  test('that is sent again gives the same key, which was made once, and is recorded as a repetition', async () => {
+    const first = await create('once', '"11111111-1111-4111-8111-111111111111"');
+    const again = await create('once', '"11111111-1111-4111-8111-111111111111"');
+    expect([first.status, again.status]).toEqual([201, 201]);
+    const made = (await first.json()) as { text: string };
+    expect(await again.json()).toEqual(made);
+    expect((await api.ask('/v1/me', { key: made.text })).status).toBe(200);
+    expect(await named('once')).toEqual({ n: 1 });
+    const [event] = await recordedOf(again.headers.get('x-request-id')!);
+    expect(JSON.parse(event!.detail)).toMatchObject({ repeated: true });
+  });
+
+  test('of several at once creates one thing', async () => {
+    const header = '22222222-2222-4222-8222-222222222222';
+    const answers = await Promise.all(Array.from({ length: 6 }, () => create('raced', header)));
+    for (const { status } of answers) expect([201, 409]).toContain(status);
+    expect(answers.some(({ status }) => status === 201)).toBe(true);
+    expect(await named('raced')).toEqual({ n: 1 });
+  });
+
+  test('that says something else than before is refused, and creates nothing', async () => {
+    const header = '33333333-3333-4333-8333-333333333333';
+    expect((await create('before', header)).status).toBe(201);
+    const other = await create('after', header);
+    expect([other.status, await other.json()]).toMatchObject([422, { code: 'idempotency.different' }]);
+    expect((await create('before', 'no')).status).toBe(400);
+    expect(await named('after')).toEqual({ n: 0 });
   });
 });
 
@@ -310,13 +408,109 @@ describe('counts', () => {
       { org: ORG },
     );
     expect([complete, streams.reduce((sum, { stored }) => sum + stored, 0)]).toEqual([true, all.n]);
-    for (const report of ['permission-gaps', 'denial-clusters', 'slow-tools', 'failing-tools', 'new-tools']) {
+    for (const report of Object.keys(REPORTS)) {
       const { population, rows } = await json<{ population: number; rows: unknown[] }>(
         `/v1/reports/${report}?from=0`,
       );
       expect(population).toBe(calls.n);
-      if (report !== 'denial-clusters') expect(rows.length).toBeGreaterThan(0);
+      // Nothing was allowed before the beginning of time.
+      if (report !== 'denial-clusters' && report !== 'unused-grants') expect(rows.length).toBeGreaterThan(0);
     }
+  });
+});
+
+describe('the reports of what is granted and not used', () => {
+  const org = 'idle-org';
+  const at = (day: number): string => `2026-10-${String(day).padStart(2, '0')} 12:00:00`;
+  const micros = (day: number): number => Date.parse(`${at(day).replace(' ', 'T')}Z`) * 1_000;
+  const decision = (day: number, agent: string, tool: string, more: object = {}) => ({
+    topic: 'audit.events.standard',
+    partition: 6,
+    received_at: at(day),
+    org_id: org,
+    kind: 'tool_call',
+    phase: 'decision',
+    timestamp: at(day),
+    event_id_random: 'abcdefghij',
+    agent_id: agent,
+    service: 'files',
+    tool_name: tool,
+    decision: 'allow',
+    rules_evaluated: ['may-read', 'may-write', 'no-deletion'],
+    rules_matched: ['may-read'],
+    ...more,
+  });
+  let key: string;
+
+  beforeAll(async () => {
+    const rows = [
+      decision(1, 'a', 'read'),
+      decision(1, 'a', 'write'),
+      decision(2, 'b', 'write'),
+      decision(3, 'a', 'drop', { decision: 'deny', rules_matched: ['no-deletion'] }),
+      // From here on in the time that is asked for.
+      decision(20, 'a', 'read'),
+      decision(20, 'a', 'new'),
+      decision(21, 'a', 'drop', { decision: 'deny', rules_matched: ['no-deletion'] }),
+      // Another organisation's use is none.
+      decision(21, 'a', 'write', { org_id: 'org-2' }),
+    ];
+    await api.clickhouse.insertRows(
+      'cairn.events',
+      rows.map((row, offset) => ({ ...row, offset })),
+    );
+    key = await api.key('auditor', { orgId: org });
+  });
+
+  test('name tools that an agent was allowed before and did not ask for, and no others', async () => {
+    const { rows } = await json<{ rows: Record<string, unknown>[] }>(
+      `/v1/reports/unused-grants?from=${micros(10)}&to=${micros(30)}`,
+      key,
+    );
+    expect(
+      rows.map(({ agent_id: agent, tool_name: tool, last_allowed_at: last }) => [agent, tool, last]),
+    ).toEqual([
+      ['a', 'write', micros(1)],
+      ['b', 'write', micros(2)],
+    ]);
+  });
+
+  test('count what each policy decided, those that decided nothing first', async () => {
+    const { rows } = await json<{ rows: Record<string, unknown>[] }>(
+      `/v1/reports/unused-rules?from=${micros(10)}&to=${micros(30)}`,
+      key,
+    );
+    expect(rows.map(({ rule, decisions, allowed, denied }) => [rule, decisions, allowed, denied])).toEqual([
+      ['may-write', 3, 0, 0],
+      ['no-deletion', 3, 0, 1],
+      ['may-read', 3, 2, 0],
+    ]);
+  });
+
+  test('name the scopes of keys that nobody used, from the events of their requests', async () => {
+    const mine = await api.key('auditor', { orgId: org });
+    const answer = await api.ask('/v1/events', { key: mine });
+    const [recorded] = await recordedOf(answer.headers.get('x-request-id')!);
+    const id = recorded!.user_id.slice('key:'.length);
+    const { user_id, auth_method, detail, service, decision: allowed, kind } = recorded!;
+    const now = new Date().toISOString().slice(0, 19).replace('T', ' ');
+    const row = { user_id, auth_method, detail, service, decision: allowed, kind, phase: 'single' };
+    await api.clickhouse.insertRows('cairn.events', [
+      { ...decision(1, '', ''), ...row, timestamp: now, received_at: now, offset: 100 },
+    ]);
+    const { rows } = await json<{ rows: Record<string, unknown>[] }>('/v1/reports/unused-keys', key);
+    expect(
+      rows.filter((one) => one['key'] === id).map((one) => [one['role'], one['scope'], one['key_use']]),
+    ).toEqual([
+      ['auditor', 'export', 'used otherwise'],
+      ['auditor', 'reports', 'used otherwise'],
+    ]);
+    const other = rows.filter((one) => one['key'] !== id);
+    expect(other.map((one) => [one['scope'], one['key_use']])).toEqual([
+      ['export', 'never used'],
+      ['reports', 'never used'],
+      ['trail', 'never used'],
+    ]);
   });
 });
 
@@ -438,6 +632,94 @@ describe('an export', () => {
     );
     expect([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()]).toEqual(['PAR1', 'PAR1']);
   });
+
+  test('says of each row which leaf of its log it is, in every format, and of what is not archived that it is not known', async () => {
+    const topic = 'audit.events.standard';
+    const run = (partition: number, first: number, last: number, leaf: number) => ({
+      topic,
+      partition,
+      offset_first: first,
+      offset_last: last,
+      leaf_first: leaf,
+    });
+    // Offsets 300 to 304 of partition 0 are no leaves; partition 1 begins at a leaf of its own.
+    await api.clickhouse.insertRows('cairn.leaf_runs', [
+      run(0, 0, 199, 0),
+      run(0, 200, 299, 200),
+      run(0, 305, 900, 300),
+      run(1, 100, 400, 7),
+    ]);
+    const expected = (partition: number, offset: number): number | null => {
+      if (partition === 0 && offset < 300) return offset;
+      if (partition === 0 && offset >= 305 && offset <= 900) return offset - 5;
+      return partition === 1 && offset >= 100 && offset <= 400 ? offset - 93 : null;
+    };
+    const ask = async (format: string) =>
+      (
+        await api.ask(`/v1/exports/events?search=kind:tool_call&format=${format}`, { key: keys['auditor']! })
+      ).text();
+    interface Row {
+      readonly topic: string;
+      readonly partition: number;
+      readonly offset: number;
+      readonly leaf_hash: string;
+      readonly leaf_index?: number | null;
+    }
+    const rows = (await ask('ndjson'))
+      .trimEnd()
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Row);
+    expect(rows.filter(({ leaf_index: index }) => index !== null).length).toBeGreaterThan(200);
+    expect(rows.filter(({ leaf_index: index }) => index === null).length).toBeGreaterThan(200);
+    expect(rows.map(({ leaf_index: index }) => index)).toEqual(
+      rows.map(({ partition, offset }) => expected(partition, offset)),
+    );
+
+    const whole = JSON.parse(await ask('json')) as { events: Row[] };
+    expect(whole.events).toEqual(rows);
+    for (const [format, proofOf] of [
+      ['ocsf', (line: { unmapped: { cairn: { proof: Row } } }) => line.unmapped.cairn.proof],
+      ['ecs', (line: { cairn: { proof: Row } }) => line.cairn.proof],
+    ] as const) {
+      const lines = (await ask(format)).trimEnd().split('\n').slice(0, -1);
+      expect(lines.map((line) => proofOf(JSON.parse(line)).leaf_index ?? null)).toEqual(
+        rows.map(({ leaf_index: index }) => index),
+      );
+    }
+    const [head = '', ...cells] = (await ask('csv')).trimEnd().split('\r\n');
+    const names = head.split(',').map((name) => name.replaceAll('"', ''));
+    expect(names.slice(0, 7)).toEqual([
+      ...['timestamp', 'topic', 'partition', 'offset', 'received_at', 'leaf_hash', 'leaf_index'],
+    ]);
+    expect(cells.map((line) => line.split(',', 7)[6])).toEqual(
+      rows.map(({ leaf_index: index }) => (index === null ? '' : String(index))),
+    );
+
+    const parquet = await api.ask('/v1/exports/events?search=kind:tool_call&format=parquet', {
+      key: keys['auditor']!,
+    });
+    await api.clickhouse.exec(
+      'CREATE TABLE cairn.read_back (topic String, partition Int32, offset Int64, leaf_hash String, leaf_index Nullable(Int64)) ENGINE = Memory',
+    );
+    await api.clickhouse.insertBody('INSERT INTO cairn.read_back FORMAT Parquet', [
+      new Uint8Array(await parquet.arrayBuffer()),
+    ]);
+    const read = await api.clickhouse.query(
+      'SELECT * FROM cairn.read_back',
+      {},
+      { output_format_json_quote_64bit_integers: 0 },
+    );
+    expect(read).toEqual(
+      rows.map(({ topic: of, partition, offset, leaf_hash: hash, leaf_index: index }) => ({
+        topic: of,
+        partition,
+        offset,
+        leaf_hash: hash,
+        leaf_index: index,
+      })),
+    );
+  }, 60_000);
 
   test('as OCSF and ECS holds as many events, each with its leaf and its place', async () => {
     const { count } = await json<{ count: number }>('/v1/exports/count?search=decision:deny');

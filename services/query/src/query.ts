@@ -3,15 +3,16 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ClickHouse, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
+import { type ClickHouse, type Kafka, openClickHouse, openKafka, openRedis } from '@cairn/adapters';
 import { topicOf } from '@cairn/event';
-import { Failure } from '@cairn/failure';
+import { Failure, messageOf } from '@cairn/failure';
 import { openRecorder } from '@cairn/recorder';
 import { ownTopic } from '@cairn/retention';
 import { listen, owning, readRetention, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
 import { openAuthenticator } from './authenticate.ts';
 import type { QueryConfig } from './config.ts';
 import { serveApi } from './serve-api.ts';
+import { claimsIn, claimsInMemory, countingAlone } from './shared-claims.ts';
 
 /** What tests put in the place of the real systems. */
 export interface QueryParts {
@@ -83,6 +84,28 @@ async function startQuery(
 
   const requests = metrics.counter('requests_total', 'Requests answered', ['route', 'status']);
   const latency = metrics.histogram('request_seconds', 'Time to the last byte', ['route'], SECONDS);
+  const alone = metrics.counter(
+    'counted_alone_total',
+    'Requests counted by this process for itself, since Redis was away',
+  );
+  const inMemory = claimsInMemory(Date.now);
+  let toldMs = Number.NEGATIVE_INFINITY;
+  const claims =
+    config.redisUrl === undefined
+      ? inMemory
+      : countingAlone(
+          claimsIn(
+            own.use(openRedis({ url: config.redisUrl, answerMsMax: REDIS_MS_MAX })),
+            config.deployment,
+          ),
+          inMemory,
+          (error) => {
+            alone.add(1);
+            if (performance.now() - toldMs < TOLD_EVERY_MS) return;
+            toldMs = performance.now();
+            log.warn({ reason: messageOf(error) }, 'Redis is away: each process counts requests for itself');
+          },
+        );
   const stopping = new AbortController();
   const app = serveApi({
     config,
@@ -90,6 +113,7 @@ async function startQuery(
     analyst,
     authenticator: openAuthenticator(clickhouse, config, readTokenKey(config.dataDirectory)),
     recorder,
+    claims,
     log,
     nowMs: Date.now,
     stopping: stopping.signal,
@@ -144,6 +168,9 @@ async function startQuery(
 /** The longest search takes 24,000 bytes in an address: twelve for a character outside the basic plane. */
 const ADDRESS_BYTES_MAX = 64 * 1024;
 const HEARTBEAT_MS = 30_000;
+/** A request does not wait longer to be counted. */
+const REDIS_MS_MAX = 1_000;
+const TOLD_EVERY_MS = 60_000;
 const DRAIN_MS_MAX = 10_000;
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 

@@ -10,7 +10,7 @@ export interface AccessRecorder {
 
 /** What became of a request. */
 export interface Access {
-  readonly route: Pick<Route, 'recorded' | 'id'> | undefined;
+  readonly route: Pick<Route, 'recorded' | 'id' | 'scope'> | undefined;
   readonly caller: Caller | undefined;
   readonly outcome: 'success' | 'denied' | 'failure';
   /** Code of the problem; empty when it was answered. */
@@ -30,6 +30,8 @@ export function accessEvent(
   const known = {
     request: requestId,
     ...(caller && { caller: caller.id, role: caller.role }),
+    // By it a report finds what a key may and nobody does with it.
+    ...(route && { scope: route.scope }),
     ...facts,
   };
   const sorted = Object.entries(known).sort(([one], [other]) => (one < other ? -1 : 1));

@@ -2,6 +2,7 @@ import type { Role, Scope } from '@cairn/access';
 import type { ClickHouse } from '@cairn/adapters';
 import type { z } from 'zod';
 import type { Caller } from './authenticate.ts';
+import type { SharedClaims } from './shared-claims.ts';
 
 /** What every handler gets. */
 export interface Asked<Path, Search, Body> {
@@ -14,6 +15,10 @@ export interface Asked<Path, Search, Body> {
   readonly clickhouse: ClickHouse;
   /** For analysts' statements. */
   readonly analyst: ClickHouse;
+  /** What processes of this service know together. */
+  readonly claims: SharedClaims;
+  /** Versions that the caller names with `If-Match`, without quotes; undefined without the header. */
+  readonly ifMatch: readonly string[] | undefined;
   /** Aborts when the caller has gone or the service stops. */
   readonly signal: AbortSignal;
 }
@@ -25,7 +30,7 @@ export interface Answered<Body> {
   readonly body: Body;
   readonly facts: Facts;
   readonly status?: 200 | 201 | 204;
-  /** Of what never changes: a validator, which a caller may send back. */
+  /** Names the version: a validator, which a caller may send back with `If-None-Match` or `If-Match`. */
   readonly etag?: string;
 }
 
@@ -50,7 +55,7 @@ export interface Route<
 > {
   /** Name in the description and in clients. */
   readonly id: string;
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'delete';
   /** `{name}` stands for a part. */
   readonly path: string;
   readonly summary: string;
@@ -62,6 +67,10 @@ export interface Route<
   readonly query?: Search;
   readonly body?: Body;
   readonly response: Response;
+  /** Creates something: `Idempotency-Key` keeps a repetition from creating another one. */
+  readonly creates?: boolean;
+  /** `If-Match` has to name the version that is changed, or may. */
+  readonly ifMatch?: 'required' | 'optional';
   /** Takes one of the few places for what runs long; a stream does so as well. */
   readonly isHeavy?: boolean;
   /** Where pieces are sent: their content types. */

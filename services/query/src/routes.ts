@@ -6,7 +6,13 @@ import { readSessionRoute } from './read-session.ts';
 import type { Route } from './route.ts';
 import { runReportRoute } from './run-report.ts';
 import { runSqlRoute } from './run-sql.ts';
-import { createSavedRoute, deleteSavedRoute, listSavedRoute } from './saved-searches.ts';
+import {
+  changeSavedRoute,
+  createSavedRoute,
+  deleteSavedRoute,
+  listSavedRoute,
+  readSavedRoute,
+} from './saved-searches.ts';
 import { listAlertsRoute, readEventRoute, searchEventsRoute } from './search-events.ts';
 import { tailEventsRoute } from './tail-events.ts';
 
@@ -27,7 +33,9 @@ export const ROUTES: readonly Route[] = [
   countExportRoute,
   exportEventsRoute,
   listSavedRoute,
+  readSavedRoute,
   createSavedRoute,
+  changeSavedRoute,
   deleteSavedRoute,
   listKeysRoute,
   createKeyRoute,

@@ -35,6 +35,36 @@ export const REPORTS = {
         toInt64(round(1000 * failed / calls)) AS failed_per_mille, toString(topKIf(1)(error_code, error_code != '')[1]) AS usual_error
       FROM cairn.events WHERE ${HELD} AND ${CALLS} GROUP BY service, tool_name HAVING failed > 0 ORDER BY failed_per_mille DESC, failed DESC, service, tool_name LIMIT 1000`,
   },
+  'unused-grants': {
+    says: 'Tools that policy allowed an agent in the time before, as far back as ClickHouse goes, and that the agent did not ask for in this time: what it may and does not need.',
+    sql: `SELECT toString(agent_id) AS agent_id, toString(service) AS service, toString(tool_name) AS tool_name,
+        toString(argMax(permission_profile, timestamp)) AS permission_profile, count() AS allowed_before, toUnixTimestamp64Micro(max(timestamp)) AS last_allowed_at
+      FROM cairn.events WHERE org_id = {org:String} AND timestamp < fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+        AND kind IN ('tool_call', 'resource_read', 'prompt_get') AND phase IN ('decision', 'single') AND decision = 'allow'
+        AND (agent_id, service, tool_name) NOT IN (SELECT agent_id, service, tool_name FROM cairn.events
+          WHERE ${HELD} AND kind IN ('tool_call', 'resource_read', 'prompt_get') AND phase IN ('decision', 'single'))
+      GROUP BY agent_id, service, tool_name ORDER BY last_allowed_at, agent_id, service, tool_name LIMIT 1000`,
+  },
+  'unused-rules': {
+    says: 'Policies that were in force in this time, and how often each decided. One that permits and never decided is a grant that nobody used. A decision names at most 64 policies of its set.',
+    sql: `SELECT rule, countIf(in_force) AS decisions, countIf(decided AND decision = 'allow') AS allowed, countIf(decided AND decision = 'deny') AS denied,
+        countIf(decided AND decision NOT IN ('allow', 'deny')) AS others, toUnixTimestamp64Micro(max(timestamp)) AS last_in_force_at
+      FROM (SELECT timestamp, decision, arrayJoin(arrayDistinct(arrayConcat(rules_evaluated, rules_matched))) AS rule,
+          has(rules_evaluated, rule) AS in_force, has(rules_matched, rule) AS decided
+        FROM cairn.events WHERE ${HELD} AND phase IN ('decision', 'single') AND notEmpty(rules_evaluated))
+      GROUP BY rule ORDER BY allowed + denied + others, rule LIMIT 1000`,
+  },
+  'unused-keys': {
+    says: 'Scopes of API keys that stood in this time and that nobody used in it: what a key may and does not need. All of its scopes stand here when the key was not used at all.',
+    sql: `SELECT id AS key, role, scope, if(used.last = 0, 'never used', 'used otherwise') AS key_use, created_by,
+        toUnixTimestamp64Micro(created_at) AS created_at, toUnixTimestamp64Micro(expires_at) AS expires_at
+      FROM (SELECT id, toString(role) AS role, toString(arrayJoin(scopes)) AS scope, created_by, created_at, expires_at
+        FROM cairn.api_keys FINAL WHERE org_id = {org:String} AND created_at < fromUnixTimestamp64Micro({to:Int64}, 'UTC')
+          AND expires_at > fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND (revoked_ms = 0 OR revoked_ms * 1000 > {from:Int64})) AS held
+      LEFT JOIN (SELECT substring(user_id, 5) AS id, groupUniqArray(extract(detail, '"scope":"([a-z]+)"')) AS scopes, toUnixTimestamp64Micro(max(timestamp)) AS last
+        FROM cairn.events WHERE ${HELD} AND service = 'query' AND auth_method = 'api_key' AND decision = 'allow' GROUP BY id) AS used USING (id)
+      WHERE NOT has(used.scopes, scope) ORDER BY key_use, created_at, key, scope LIMIT 1000`,
+  },
   'new-tools': {
     says: 'Tools that were first used in this time, by whom first.',
     sql: `SELECT toString(service) AS service, toString(tool_name) AS tool_name, toUnixTimestamp64Micro(min(timestamp)) AS first_at, toString(argMin(agent_id, timestamp)) AS first_agent, count() AS calls

@@ -5,6 +5,7 @@ import { createLog } from '@cairn/runtime';
 import { afterEach, expect, test } from '@jest/globals';
 import type { Caller } from './authenticate.ts';
 import { type ApiParts, serveApi } from './serve-api.ts';
+import { claimsInMemory } from './shared-claims.ts';
 
 const CALLER: Caller = {
   orgId: 'acme',
@@ -33,6 +34,7 @@ async function serving(parts: Partial<ApiParts>): Promise<string> {
       callerOf: async (authorization) => (authorization === 'Bearer right' ? CALLER : undefined),
     },
     recorder: { record: async () => {} },
+    claims: claimsInMemory(Date.now),
     log: createLog({ name: 'query', level: 'silent' }),
     nowMs: () => 1_795_000_000_000,
     onAnswered: () => {},
@@ -98,6 +100,19 @@ test('a key that asks too often is told when to go on, and nothing of it is reco
   expect(Number(last!.headers.get('retry-after'))).toBeGreaterThan(0);
   expect(last!.headers.get('content-type')).toBe('application/problem+json');
   expect(recorded).toBe(3);
+});
+
+test('processes that share their counts let a key through as often as one process would', async () => {
+  const claims = claimsInMemory(Date.now);
+  const config = { org: 'cairn', limits: { perKeyAMinute: 3, perAddressAMinute: 1_000, streamsMax: 1 } };
+  const one = await serving({ claims, config });
+  const first = server!;
+  const two = await serving({ claims, config });
+  const statuses = [];
+  for (const url of [one, two, one, two, one]) statuses.push((await ask(url, '/v1/me')).status);
+  first.closeAllConnections();
+  first.close();
+  expect(statuses).toEqual([200, 200, 200, 429, 429]);
 });
 
 test('what a part says of its failure is not told, and its log has the id of the request', async () => {

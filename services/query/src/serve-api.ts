@@ -3,16 +3,18 @@ import type { ClickHouse } from '@cairn/adapters';
 import { isFailure, messageOf } from '@cairn/failure';
 import type { Logger } from '@cairn/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import { rateLimit } from 'express-rate-limit';
+import { rateLimit, type Store } from 'express-rate-limit';
 import helmet from 'helmet';
 import type { z } from 'zod';
+import { answerOnce, type KeptAnswer } from './answer-once.ts';
 import type { Authenticator, Caller } from './authenticate.ts';
 import type { QueryConfig } from './config.ts';
 import { openApiOf, referencePage } from './describe-api.ts';
 import { problemOf, Refusal } from './problem.ts';
 import { type AccessRecorder, accessEvent } from './record-access.ts';
-import type { Answered, Facts, Route, Streamed } from './route.ts';
+import type { Facts, Route, Streamed } from './route.ts';
 import { ROUTES } from './routes.ts';
+import { claimsInMemory, type SharedClaims } from './shared-claims.ts';
 
 export interface ApiParts {
   readonly config: Pick<QueryConfig, 'org' | 'limits'>;
@@ -20,12 +22,16 @@ export interface ApiParts {
   readonly analyst: ClickHouse;
   readonly authenticator: Authenticator;
   readonly recorder: AccessRecorder;
+  /** Default this process's own. */
+  readonly claims?: SharedClaims;
   readonly log: Logger;
   readonly nowMs: () => number;
   readonly onAnswered: (route: string, status: number, tookMs: number) => void;
   /** Aborts when the service stops: streams end. */
   readonly stopping: AbortSignal;
 }
+
+type Parts = Required<ApiParts>;
 
 /** What is known of a request while it is answered. */
 interface Locals {
@@ -39,7 +45,8 @@ const BODY_BYTES_MAX = 256 * 1024;
 const MINUTE_MS = 60_000;
 
 /** The API: every route of the table, deny by default, each request recorded before it is answered. */
-export function serveApi(parts: ApiParts): Express {
+export function serveApi(given: ApiParts): Express {
+  const parts: Parts = { ...given, claims: given.claims ?? claimsInMemory(given.nowMs) };
   const { config } = parts;
   const app = express();
   app.set('trust proxy', false);
@@ -57,7 +64,7 @@ export function serveApi(parts: ApiParts): Express {
   app.use(
     helmet({ contentSecurityPolicy: { directives: { 'default-src': ["'none'"], 'style-src': ["'self'"] } } }),
   );
-  app.use(limiter('address', config.limits.perAddressAMinute, (request) => request.ip ?? ''));
+  app.use(limiter(parts.claims, 'address', config.limits.perAddressAMinute, (request) => request.ip ?? ''));
 
   app.get('/openapi.json', (_request, response) => void response.json(openApiOf()));
   app.get('/', (_request, response) => void response.type('html').send(referencePage()));
@@ -74,6 +81,7 @@ export function serveApi(parts: ApiParts): Express {
   });
   v1.use(
     limiter(
+      parts.claims,
       'key',
       config.limits.perKeyAMinute,
       (_request, response) => (response.locals as Locals).caller?.id ?? '',
@@ -106,7 +114,7 @@ export function serveApi(parts: ApiParts): Express {
  * anything sent.
  */
 async function answer(
-  parts: ApiParts,
+  parts: Parts,
   places: { taken: number },
   route: Route,
   request: Request,
@@ -134,16 +142,11 @@ async function answer(
   parts.onAnswered(route.id, response.statusCode, performance.now() - locals.startedAtMs);
 }
 
-async function answerWith(
-  parts: ApiParts,
-  route: Route,
-  request: Request,
-  response: Response,
-): Promise<void> {
+async function answerWith(parts: Parts, route: Route, request: Request, response: Response): Promise<void> {
   const { caller, requestId } = response.locals as Required<Locals>;
   const gone = new AbortController();
   response.once('close', () => gone.abort());
-  const answered = await route.answer({
+  const asked = {
     caller,
     path: read(route.parameters, request.params, 'path'),
     query: read(route.query, request.query, 'query'),
@@ -151,33 +154,55 @@ async function answerWith(
     now: parts.nowMs() * 1_000,
     clickhouse: parts.clickhouse,
     analyst: parts.analyst,
+    claims: parts.claims,
+    ifMatch: versionsIn(route, request.get('if-match')),
     signal: AbortSignal.any([gone.signal, parts.stopping]),
-  });
+  };
   const record = (facts: Facts) =>
     parts.recorder.record(
       accessEvent({ route, caller, outcome: 'success', code: '', requestId, facts }, parts.config.org),
     );
-  if (!('stream' in answered)) {
-    const body = route.response.parse(answered.body);
-    await record(answered.facts);
-    sendBody(answered, body, request, response);
-    return;
+  /** The answer as it is described, recorded. */
+  const answered = async (): Promise<KeptAnswer | Streamed> => {
+    const given = await route.answer(asked);
+    if ('stream' in given) return given;
+    const body = route.response.parse(given.body);
+    await record(given.facts);
+    return { status: given.status ?? 200, body, etag: given.etag, facts: given.facts };
+  };
+  const key = route.creates === true ? request.get('idempotency-key') : undefined;
+  if (key !== undefined) {
+    const { method, path } = request;
+    const credential = request.get('authorization') ?? '';
+    const repeatable = { header: key, caller, credential, method, path, body: asked.body };
+    const { answer: kept, isRepeated } = await answerOnce(parts.claims, repeatable, async () => {
+      const given = await answered();
+      if ('stream' in given) throw new TypeError(`${route.id} streams, and creates nothing`);
+      return given;
+    });
+    if (isRepeated) await record({ ...kept.facts, repeated: true });
+    return sendBody(kept, request, response);
   }
-  await record(answered.facts);
-  await send(parts, answered, response);
-  await record({ ...answered.facts, ...answered.ended(), ended: true }).catch((error: unknown) =>
+  const given = await answered();
+  if (!('stream' in given)) return sendBody(given, request, response);
+  await record(given.facts);
+  await send(parts, given, response);
+  await record({ ...given.facts, ...given.ended(), ended: true }).catch((error: unknown) =>
     parts.log.error({ reason: messageOf(error), requestId }, 'the end of a stream is not recorded'),
   );
 }
 
-function sendBody(
-  { status = 200, etag }: Answered<unknown>,
-  body: unknown,
-  request: Request,
-  response: Response,
-): void {
-  if (etag !== undefined) {
-    response.setHeader('ETag', `"${etag}"`);
+/** Versions in `If-Match`, without quotes (RFC 9110, 13.1.1). @throws Refusal `precondition.required` */
+function versionsIn(route: Route, header: string | undefined): readonly string[] | undefined {
+  if (route.ifMatch === undefined) return undefined;
+  if (header === undefined && route.ifMatch === 'required')
+    throw new Refusal('precondition.required', 'Send If-Match with the ETag of what you saw.');
+  return header?.split(',').map((one) => one.trim().replace(/^"(.*)"$/, '$1'));
+}
+
+function sendBody({ status, body, etag }: KeptAnswer, request: Request, response: Response): void {
+  if (etag !== undefined) response.setHeader('ETag', `"${etag}"`);
+  if (etag !== undefined && request.method === 'GET') {
     response.setHeader('Cache-Control', 'private, no-cache');
     const known = (request.get('if-none-match') ?? '')
       .split(',')
@@ -191,7 +216,7 @@ function sendBody(
 
 /** A stream that fails in the midst is broken off, so that nobody takes it for whole. */
 async function send(
-  parts: ApiParts,
+  parts: Parts,
   { stream, contentType, filename, start }: Streamed,
   response: Response,
 ): Promise<void> {
@@ -236,7 +261,7 @@ function read<S extends z.ZodType>(schema: S | undefined, value: unknown, where:
 }
 
 /** Ends a request with a problem. A refusal is recorded before it is told, as an answer is. */
-async function refuse(parts: ApiParts, error: unknown, request: Request, response: Response): Promise<void> {
+async function refuse(parts: Parts, error: unknown, request: Request, response: Response): Promise<void> {
   const { requestId, caller, startedAtMs } = response.locals as Locals;
   const route = response.locals['route'] as Route | undefined;
   let problem = problemOf(error, requestId);
@@ -261,19 +286,26 @@ async function refuse(parts: ApiParts, error: unknown, request: Request, respons
   parts.onAnswered(route?.id ?? 'none', problem.status, performance.now() - startedAtMs);
   if (response.headersSent) return void response.destroy();
   if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
+  if (problem.status === 409) response.setHeader('Retry-After', '1');
   if (problem.status === 503 && !response.hasHeader('Retry-After')) response.setHeader('Retry-After', '5');
   response.status(problem.status).setHeader('Content-Type', 'application/problem+json');
   response.end(JSON.stringify(problem));
 }
 
 /** Standard headers: `RateLimit`, `RateLimit-Policy` (draft 8) and `Retry-After`. */
-function limiter(name: string, limit: number, keyOf: (request: Request, response: Response) => string) {
+function limiter(
+  claims: SharedClaims,
+  name: string,
+  limit: number,
+  keyOf: (request: Request, response: Response) => string,
+) {
   return rateLimit({
     windowMs: MINUTE_MS,
     limit,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     identifier: name,
+    store: counterOf(claims, name),
     keyGenerator: (request, response) => keyOf(request as Request, response as Response),
     handler: (_request, _response, next) =>
       next(
@@ -281,6 +313,18 @@ function limiter(name: string, limit: number, keyOf: (request: Request, response
       ),
     validate: { keyGeneratorIpFallback: false },
   });
+}
+
+/** Windows of all processes together, each opened by its first request. */
+function counterOf(claims: SharedClaims, name: string): Store {
+  return {
+    async increment(key) {
+      const { count, leftMs } = await claims.count(`rate:${name}:${key}`, MINUTE_MS);
+      return { totalHits: count, resetTime: new Date(Date.now() + leftMs) };
+    },
+    decrement: (key) => claims.uncount(`rate:${name}:${key}`),
+    resetKey: (key) => claims.release(`rate:${name}:${key}`),
+  };
 }
 
 const STYLE = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
