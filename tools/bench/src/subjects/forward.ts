@@ -31,7 +31,7 @@ export default async function forward({ quick, say }: SubjectOptions): Promise<M
   });
   try {
     const configs = destinationsAt(directory, await portOf(receiver));
-    const [repeats, batches] = quick ? [1, 4] : [5, 60];
+    const [repeats, batches] = quick ? [1, 4] : [5, 40];
     const figures = configs.map(() => ({
       events_s: [] as number[],
       read_us: [] as number[],
