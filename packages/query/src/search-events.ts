@@ -4,6 +4,7 @@ import { isBehind, planCold, type Segment } from './plan-cold.ts';
 import { type HotDays, restoredDaysFor } from './plan-hot.ts';
 import { byPlace, checkQuestion, type EventPlace, type Question } from './question.ts';
 import { type Database, readHotDays } from './read-hot-days.ts';
+import { windowsOf } from './search-windows.ts';
 import {
   ANSWER_SETTINGS,
   avroSource,
@@ -90,7 +91,7 @@ export async function searchEvents(
     // What is hot.
     const hot: Gathered = { events: [], copiesRead: 0 };
     if (question.over !== 'cold') {
-      await gather(hot, database, 'hot', eventsIn(HOT, question));
+      await gatherHot(hot, database, question);
       if (restoredDays.size > 0)
         await gather(hot, database, 'restored', eventsIn(RESTORED, question, { on: [...restoredDays] }));
     }
@@ -168,6 +169,17 @@ function* sourcesOf(collections: Collections, segments: readonly Segment[]) {
   for (const [schemaId, of] of Map.groupBy(objects, ({ schema }) => schema)) {
     const keys = of.map(({ key }) => key);
     yield { store: 'archive', source: avroSource(collections.archive, schemaId, keys) } as const;
+  }
+}
+
+/** Window after window, until the answer is full. */
+async function gatherHot(into: Gathered, database: Database, question: Question): Promise<void> {
+  const windows = windowsOf(question);
+  for (let window = windows.next(0); !window.done; ) {
+    const had = into.events.length;
+    const limit = question.limit - had;
+    await gather(into, database, 'hot', eventsIn(HOT, { ...question, ...window.value, limit }));
+    window = windows.next(into.events.length - had);
   }
 }
 
