@@ -6,20 +6,20 @@ export interface Window {
   readonly to?: number;
 }
 
-/** What the first window holds: in most trails more than one page. */
-const FIRST_MICROS = 3_600_000_000;
+/** Of the first window: of most agents it holds more than a page. */
+const FIRST_MICROS = 86_400_000_000;
 /** A window is at most so many times what was looked through before it. */
 const GROWTH_MAX = 16;
 /** Windows with two ends; the one behind them has all that is left. */
-const BOUNDED_MAX = 3;
+const BOUNDED_MAX = 2;
 /** More is looked through than what was found promises, since events do not come evenly. */
 const MARGIN = 1.5;
 
 /**
  * The windows in which a question's first events are looked for, one behind the other in its order: together they are its whole
  * time, and no two overlap. The table is sorted by organisation and hour, so a question for the latest events that is asked of
- * a few hours reads those, and asked of everything it reads all events of the organisation to forget nearly all of them. The first is an
- * hour; what it gives says how long the next one is to be.
+ * a few hours reads those, and asked of everything it reads all events of the organisation to forget nearly all of them. The first is a
+ * day; what it gives says how long the next one is to be.
  *
  * After each window `next` is called with the number of events that it gave. The walk ends when the limit is reached.
  *
