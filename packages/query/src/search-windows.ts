@@ -25,7 +25,14 @@ const MARGIN = 1.5;
  *
  * A question that says neither where it begins nor what the time is has one window, its own.
  */
-export function* windowsOf({ order, limit, from, to, after, now }: Question): Generator<Window, void, number> {
+export function* windowsOf({
+  order,
+  limit,
+  from,
+  to,
+  after,
+  now,
+}: Question): Generator<Window, void, number> {
   const whole: Window = { ...(from !== undefined && { from }), ...(to !== undefined && { to }) };
   const isNewest = order === 'newest';
   const near = isNewest ? least(to, after && after.timestamp + 1, now) : most(from, after?.timestamp);

@@ -73,7 +73,9 @@ export function* chunksOf({
     return here.rows.length >= rowsMax ? chunkOf(here) : undefined;
   };
 
-  for (const { org, gateway, seq, datum } of streamsOf({ ...more, seed: 1, gateways, eventsPerSecond }).take(events)) {
+  for (const { org, gateway, seq, datum } of streamsOf({ ...more, seed: 1, gateways, eventsPerSecond }).take(
+    events,
+  )) {
     const batch = batches.get(gateway) ?? [];
     if (batch.length === 0) batches.set(gateway, batch);
     batch.push({ org, seq, datum });

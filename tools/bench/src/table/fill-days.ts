@@ -104,7 +104,9 @@ function copyStatement(names: readonly string[], first: string, day: number): st
   const values = names.map((name) => {
     const value = later[name];
     if (value === undefined) return name;
-    return nullable.has(name) ? `if(isNull(${name}), NULL, ${value}) AS ${name}_later` : `${value} AS ${name}_later`;
+    return nullable.has(name)
+      ? `if(isNull(${name}), NULL, ${value}) AS ${name}_later`
+      : `${value} AS ${name}_later`;
   });
   return `INSERT INTO cairn.events (${names.join(', ')})
 WITH (SELECT groupArray(partition) FROM (SELECT DISTINCT partition FROM cairn.events WHERE append_day = '${first}' ORDER BY partition)) AS partitions,
