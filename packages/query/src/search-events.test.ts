@@ -71,9 +71,12 @@ class Fake implements Database {
         .filter((row) => !notOn.includes(dayOfRow(row)));
     }
     const sign = sql.includes('DESC') ? -1 : 1;
-    return rows
+    const { from = 0, to = Number.MAX_SAFE_INTEGER, limit } = parameters;
+    const found = rows
+      .filter(({ timestamp }) => timestamp >= Number(from) && timestamp < Number(to))
       .sort((one, other) => sign * (one.offset - other.offset))
-      .slice(0, Number(parameters['limit']));
+      .slice(0, Number(limit));
+    return sql.includes(' AS edge') ? [{ events: found.length, edge: found.at(-1)?.timestamp ?? 0 }] : found;
   }
 }
 
@@ -103,6 +106,33 @@ describe('a search over both stores', () => {
       expect(read + servedHot).toBe(SEGMENTS.length);
       expect(read).toBe(Math.ceil((split * PER_DAY) / SEGMENT_ROWS));
     }
+  });
+
+  test('gives the same to who asks in the present, and reads whole rows of no more than the page', async () => {
+    for (const now of [BEGIN_MS, BEGIN_MS + 2 * DAY_MS, BEGIN_MS + DAYS * DAY_MS, BEGIN_MS + 90 * DAY_MS])
+      for (const order of ['newest', 'oldest'] as const)
+        for (const limit of [1, 5, 24, 100])
+          for (const from of [undefined, (BEGIN_MS + DAY_MS) * 1_000]) {
+            const database = new Fake();
+            for (let day = 0; day < DAYS; day += 1) database.hot.add(dayOf(BEGIN_MS + day * DAY_MS));
+            const asked = { order, limit, from, over: 'hot' } as const;
+            const wanted = await ask(database, asked);
+            let whole = 0;
+            database.before = (sql) => {
+              if (sql.includes('FROM cairn.events') && !sql.includes(' AS edge')) whole += 1;
+            };
+            expect(await ask(database, { ...asked, now: now * 1_000 })).toEqual(wanted);
+            expect(whole).toBe(1);
+          }
+  });
+
+  test('reads no whole row where the narrow look has found none', async () => {
+    const database = new Fake();
+    const seen: string[] = [];
+    database.before = (sql) => void seen.push(sql);
+    const { events } = await ask(database, { over: 'hot', now: BEGIN_MS * 1_000 });
+    expect(events).toEqual([]);
+    expect(seen.filter((sql) => sql.includes('FROM cairn.events') && !sql.includes(' AS edge'))).toEqual([]);
   });
 
   test('takes a restored day from ClickHouse and not from the archive', async () => {

@@ -4,11 +4,13 @@ import { isBehind, planCold, type Segment } from './plan-cold.ts';
 import { type HotDays, restoredDaysFor } from './plan-hot.ts';
 import { byPlace, checkQuestion, type EventPlace, type Question } from './question.ts';
 import { type Database, readHotDays } from './read-hot-days.ts';
+import { windowsOf } from './search-windows.ts';
 import {
   ANSWER_SETTINGS,
   avroSource,
   type Collections,
   copySource,
+  edgeIn,
   eventsIn,
   HOT,
   RESTORED,
@@ -90,7 +92,7 @@ export async function searchEvents(
     // What is hot.
     const hot: Gathered = { events: [], copiesRead: 0 };
     if (question.over !== 'cold') {
-      await gather(hot, database, 'hot', eventsIn(HOT, question));
+      await gatherHot(hot, database, question);
       if (restoredDays.size > 0)
         await gather(hot, database, 'restored', eventsIn(RESTORED, question, { on: [...restoredDays] }));
     }
@@ -171,16 +173,50 @@ function* sourcesOf(collections: Collections, segments: readonly Segment[]) {
   }
 }
 
+/**
+ * The first events of the hot table. What is asked in the present is found in two steps: window after window it is looked how far the
+ * first events go, which reads a few columns, and then all columns are read of that time alone.
+ */
+async function gatherHot(into: Gathered, database: Database, question: Question): Promise<void> {
+  if (question.now === undefined) return gather(into, database, 'hot', eventsIn(HOT, question));
+  const edge = await edgeOf(database, question);
+  if (edge === undefined) return;
+  const within = question.order === 'newest' ? { from: edge } : { to: edge + 1 };
+  await gather(into, database, 'hot', eventsIn(HOT, { ...question, ...within }));
+}
+
+/** Time of the last of the first events; undefined when there are none. */
+async function edgeOf(database: Database, question: Question): Promise<number | undefined> {
+  const windows = windowsOf(question);
+  let [found, edge] = [0, undefined as number | undefined];
+  for (let window = windows.next(0); !window.done; ) {
+    const limit = question.limit - found;
+    const { sql, parameters } = edgeIn(HOT, { ...question, ...window.value, limit });
+    const [row] = await database.query<{ events: number; edge: number }>(
+      sql,
+      parameters,
+      settingsOf(parameters),
+    );
+    if (row !== undefined && row.events > 0) edge = row.edge;
+    found += row?.events ?? 0;
+    window = windows.next(row?.events ?? 0);
+  }
+  return edge;
+}
+
 async function gather(
   into: Gathered,
   database: Database,
   store: Store,
   { sql, parameters }: Statement,
 ): Promise<void> {
-  const searches = Object.keys(parameters).some((name) => name.startsWith('search_'));
-  const settings = searches ? SEARCH_SETTINGS : ANSWER_SETTINGS;
-  const rows = await database.query<Omit<FoundEvent, 'store'>>(sql, parameters, settings);
+  const rows = await database.query<Omit<FoundEvent, 'store'>>(sql, parameters, settingsOf(parameters));
   into.events.push(...rows.map((row) => ({ ...row, store }) as FoundEvent));
+}
+
+function settingsOf(parameters: Statement['parameters']): typeof ANSWER_SETTINGS {
+  const searches = Object.keys(parameters).some((name) => name.startsWith('search_'));
+  return searches ? SEARCH_SETTINGS : ANSWER_SETTINGS;
 }
 
 /** The first events in order, each once: where two stores give one, the earlier of the two in the list counts. */

@@ -73,16 +73,41 @@ export const ANSWER_SETTINGS = {
 /** A search may ask for ids: ClickHouse writes the least and greatest UUID of a copy in one order and reads them in another. */
 export const SEARCH_SETTINGS = { ...ANSWER_SETTINGS, input_format_parquet_filter_push_down: 0 } as const;
 
+/** Only those that the broker appended on these days, or on none of these. */
+interface Days {
+  readonly on?: readonly Day[];
+  readonly notOn?: readonly Day[];
+}
+
+/** The events of a source that a question asks for, the first `limit` of them in its order. */
+export function eventsIn(source: Source, question: Question, days: Days = {}): Statement {
+  const columns = ['topic', 'partition', 'offset', 'received_at', 'leaf_hash', ...ANSWER_FIELDS].map(
+    (name) => (source.lacks[name] === undefined ? name : `${source.lacks[name]} AS ${name}`),
+  );
+  const { sql: chosen, parameters } = firstOf(columns, source, question, days);
+  // Chosen and cut first, then shown: a shown column must not mean something else in a condition.
+  const sql = `SELECT topic, partition, offset, toUnixTimestamp64Milli(received_at) AS received_at, lower(hex(leaf_hash)) AS leaf_hash, ${SHOWN.join(', ')}
+FROM (
+${chosen}
+)`;
+  return { sql, parameters };
+}
+
 /**
- * The events of a source that a question asks for, the first `limit` of them in its order.
- *
- * @param days only those that the broker appended on these days, or on none of these.
+ * How many of these events there are, up to the limit, and the time of the last one in the order of the question, microseconds.
+ * It reads what the question is about and the place of each event, and nothing else of the event.
  */
-export function eventsIn(
-  source: Source,
-  question: Question,
-  days: { readonly on?: readonly Day[]; readonly notOn?: readonly Day[] } = {},
-): Statement {
+export function edgeIn(source: Source, question: Question): Statement {
+  const { sql: chosen, parameters } = firstOf(['timestamp'], source, question, {});
+  const last = question.order === 'newest' ? 'min' : 'max';
+  const sql = `SELECT toUInt32(count()) AS events, toUnixTimestamp64Micro(${last}(timestamp)) AS edge
+FROM (
+${chosen}
+)`;
+  return { sql, parameters };
+}
+
+function firstOf(columns: readonly string[], source: Source, question: Question, days: Days): Statement {
   const { order, limit, from, to, after, filters, condition } = question;
   const parameters: Record<string, unknown> = { ...source.parameters, limit };
   const conditions: string[] = [];
@@ -130,18 +155,11 @@ export function eventsIn(
     });
   }
   const direction = order === 'newest' ? 'DESC' : 'ASC';
-  const columns = ['topic', 'partition', 'offset', 'received_at', 'leaf_hash', ...ANSWER_FIELDS].map(
-    (name) => (source.lacks[name] === undefined ? name : `${source.lacks[name]} AS ${name}`),
-  );
-  // Chosen and cut first, then shown: a shown column must not mean something else in a condition.
-  const sql = `SELECT topic, partition, offset, toUnixTimestamp64Milli(received_at) AS received_at, lower(hex(leaf_hash)) AS leaf_hash, ${SHOWN.join(', ')}
-FROM (
-  SELECT ${columns.join(', ')}
+  const sql = `  SELECT ${columns.join(', ')}
   FROM ${source.from}
   ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
   ORDER BY timestamp ${direction}, toString(topic) ${direction}, partition ${direction}, offset ${direction}
-  LIMIT {limit:UInt32}
-)`;
+  LIMIT {limit:UInt32}`;
   return { sql, parameters };
 }
 

@@ -26,7 +26,11 @@ export interface BoundSearch {
   /** Microseconds, [from, to). */
   readonly from: number | undefined;
   readonly to: number | undefined;
+  /** It names the id of something that has few events. */
+  readonly isById: boolean;
 }
+
+const IDS = ['event_id', 'call_id', 'session_id'];
 
 /**
  * @param now microseconds; a page that goes on keeps the first one's.
@@ -40,7 +44,7 @@ export function boundSearch(text: string, caller: Caller, now: number): BoundSea
     if (hidden.includes(field))
       throw new Refusal('access.forbidden', `A ${caller.role} does not search by ${field}.`);
   const { sql, parameters } = conditionOf(query, now);
-  const { from, to } = necessaryOf(query, now);
+  const { from, to, values } = necessaryOf(query, now);
   return {
     text: writeSearch(query),
     condition: {
@@ -49,6 +53,7 @@ export function boundSearch(text: string, caller: Caller, now: number): BoundSea
     },
     from,
     to,
+    isById: IDS.some((field) => field in values),
   };
 }
 

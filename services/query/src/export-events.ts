@@ -1,5 +1,6 @@
 // A whole result as a stream of bounded memory, oldest first. It is read piece by piece: hours with few events together, an hour
 // with many in several, each behind the place of the last event. ClickHouse writes the rows; nothing is parsed here but the last one.
+// While a piece is sent, ClickHouse makes the next, so two of them are held.
 //
 // What it ends with depends on the format. NDJSON: one more line, {"_end":{…}}, with the number of rows, the SHA-256 of all
 // bytes before it and the place of the last event, so that a download that was cut off is seen, and goes on behind its last
@@ -21,6 +22,7 @@ import { type BoundSearch, boundSearch, searchParameter } from './bound-search.t
 import { digestOf, readCursor, writeCursor } from './cursor.ts';
 import { hiddenFrom } from './event-schema.ts';
 import { Refusal } from './problem.ts';
+import { readAhead } from './read-ahead.ts';
 import { type Asked, route, type Streamed } from './route.ts';
 import { frozen } from './search-events.ts';
 
@@ -140,21 +142,36 @@ async function openExport({
 
   const kind = WRITERS[format];
   const hash = createHash('sha256');
-  async function* pieces(): AsyncGenerator<Uint8Array | string> {
+  async function* read(): AsyncGenerator<Found, void> {
     let at: EventPlace | undefined = cursor?.at;
-    yield* hashed(kind.head(cursor !== undefined));
     for (const { from, to } of windowsOf(hours)) {
       for (;;) {
         signal.throwIfAborted();
-        const { sql, parameters } = rowsOf({ ...asked({ ...search, from, to }, at), limit: PIECE_ROWS });
-        const piece = await read(clickhouse, kind.select(without(sql, hidden)), kind.clickhouse, parameters);
+        const { sql, parameters } = rowsOf({
+          ...asked({ ...search, from, to }, at),
+          limit: PIECE_ROWS,
+        });
+        const piece = await readPiece(
+          clickhouse,
+          kind.select(without(sql, hidden)),
+          kind.clickhouse,
+          parameters,
+        );
         if (piece.length === 0) break;
         const found = kind.measure(piece);
         at = found.last;
-        yield* hashed(kind.body(piece, state.rows === 0));
-        state.rows += found.rows;
+        yield { piece, ...found };
         if (found.rows < PIECE_ROWS) break;
       }
+    }
+  }
+  async function* pieces(): AsyncGenerator<Uint8Array | string> {
+    let at: EventPlace | undefined = cursor?.at;
+    yield* hashed(kind.head(cursor !== undefined));
+    for await (const { piece, rows, last } of readAhead(read())) {
+      yield* hashed(kind.body(piece, state.rows === 0));
+      at = last;
+      state.rows += rows;
     }
     const next = at === undefined ? null : writeCursor(of, first, at);
     yield kind.end({ count: state.rows, sha256: hash.digest('hex'), next });
@@ -188,7 +205,7 @@ export function* windowsOf(
   if (open !== undefined) yield open;
 }
 
-async function read(
+async function readPiece(
   clickhouse: Asked<unknown, unknown, unknown>['clickhouse'],
   sql: string,
   format: string,
@@ -223,7 +240,13 @@ interface Writer {
   body(piece: Buffer, isFirst: boolean): Buffer;
   end(facts: { readonly count: number; readonly sha256: string; readonly next: string | null }): string;
   /** Rows of a piece, and the place of the last one. */
-  measure(piece: Buffer): { readonly rows: number; readonly last: EventPlace };
+  measure(piece: Buffer): Omit<Found, 'piece'>;
+}
+
+interface Found {
+  readonly piece: Buffer;
+  readonly rows: number;
+  readonly last: EventPlace;
 }
 
 const NEWLINE = 10;

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROLES, SCOPES_OF } from '@cairn/access';
 import { type AuditEvent, decodeDatum, unframe } from '@cairn/event';
+import { type Question, searchEvents } from '@cairn/query';
+import { conditionOf, readSearch } from '@cairn/search';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ApiProblem, openClient } from '../../../packages/client/src/index.ts';
 import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
@@ -338,6 +340,31 @@ describe('a search', () => {
     await api.clickhouse.exec(`ALTER TABLE cairn.events DROP PARTITION '${day}'`);
     expect(rows).toBe(wanted.n);
     expect(seen.size).toBe(wanted.n);
+  }, 60_000);
+
+  test('finds by narrow looks what one statement over everything finds', async () => {
+    const { now, agent } = await one<{ now: number; agent: string }>(
+      `SELECT toUnixTimestamp64Micro(max(timestamp)) AS now, toString(any(agent_id)) AS agent
+       FROM cairn.events WHERE org_id = {org:String} AND agent_id != ''`,
+      { org: ORG },
+    );
+    for (const text of ['', `agent:"${agent}"`, 'decision:deny', 'github', 'nowhere-at-all'])
+      for (const order of ['newest', 'oldest'] as const)
+        for (const limit of [1, 100]) {
+          const { sql, parameters } = conditionOf(readSearch(text), now);
+          const asked: Question = {
+            over: 'hot',
+            filters: { org_id: [ORG] },
+            condition: { sql, parameters },
+            from: order === 'oldest' ? 0 : undefined,
+            order,
+            limit,
+          };
+          const wanted = await searchEvents(api.clickhouse, undefined, asked);
+          expect(wanted.events.length > 0).toBe(text !== 'nowhere-at-all');
+          for (const at of [now, now + 60 * 86_400_000_000])
+            expect(await searchEvents(api.clickhouse, undefined, { ...asked, now: at })).toEqual(wanted);
+        }
   }, 60_000);
 
   test('with a mistake is refused with the column and what to write instead', async () => {

@@ -3,7 +3,7 @@ import { reconstructSession, type SessionEvent } from '@cairn/session';
 import { z } from 'zod';
 import { hiddenFrom } from './event-schema.ts';
 import { Refusal } from './problem.ts';
-import { route } from './route.ts';
+import { type Asked, route } from './route.ts';
 
 const EVENTS_MAX = 50_000;
 
@@ -130,14 +130,8 @@ export const readSessionRoute = route({
       epochs: streams.map(({ epoch }) => epoch),
     };
     const inStreams = `org_id = {org:String} AND (gateway_id, epoch) IN (SELECT arrayJoin(arrayZip({gateways:Array(String)}, {epochs:Array(Int64)})))`;
-    const [signed, gaps, handoffs] = await Promise.all([
-      clickhouse.query<{ gateway_id: string; epoch: number; seq: number }>(
-        `SELECT gateway_id, epoch, max(seq) AS seq FROM cairn.events
-         WHERE ${inStreams} AND signature != '' AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')
-         GROUP BY gateway_id, epoch`,
-        { ...ends, first: session.first },
-        ROW_SETTINGS,
-      ),
+    const [signedTo, gaps, handoffs] = await Promise.all([
+      signedToOf(clickhouse, inStreams, ends, session, events),
       clickhouse.query<Gap>(
         `SELECT DISTINCT gateway_id, epoch, finding, missing_from, missing_to FROM cairn.stream_findings FINAL
          WHERE ${inStreams} ORDER BY gateway_id, epoch, missing_from LIMIT 1000`,
@@ -146,9 +140,6 @@ export const readSessionRoute = route({
       ),
       handoffsOf(clickhouse, caller.orgId, session.session_id, events),
     ]);
-    const signedTo = new Map(
-      signed.map(({ gateway_id: gateway, epoch, seq }) => [`${gateway}\0${epoch}`, seq]),
-    );
     const isSigned = new Map(
       events.map(({ event_id: id, gateway_id: gateway, epoch, seq }) => [
         id,
@@ -169,6 +160,40 @@ export const readSessionRoute = route({
     };
   },
 });
+
+type Database = Pick<Asked<unknown, unknown, unknown>['clickhouse'], 'query'>;
+
+/** Seals come at least once a second while a gateway records; one that comes within this time is found with few rows. */
+const SOON_MICROS = 3_600_000_000;
+
+/**
+ * The number up to which each stream is signed, as far as the session's events go. What follows them soon is looked at first:
+ * everything that came since is only read when that does not cover them.
+ */
+async function signedToOf(
+  clickhouse: Database,
+  inStreams: string,
+  ends: Readonly<Record<string, unknown>>,
+  { first, last }: { readonly first: number; readonly last: number },
+  events: readonly SessionEvent[],
+): Promise<Map<string, number>> {
+  for (const until of [last + SOON_MICROS, undefined]) {
+    const signed = await clickhouse.query<{ gateway_id: string; epoch: number; seq: number }>(
+      `SELECT gateway_id, epoch, max(seq) AS seq FROM cairn.events
+       WHERE ${inStreams} AND signature != '' AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')
+         ${until === undefined ? '' : "AND timestamp < fromUnixTimestamp64Micro({until:Int64}, 'UTC')"}
+       GROUP BY gateway_id, epoch`,
+      { ...ends, first, ...(until !== undefined && { until }) },
+      ROW_SETTINGS,
+    );
+    const to = new Map(signed.map(({ gateway_id: gateway, epoch, seq }) => [`${gateway}\0${epoch}`, seq]));
+    const isCovered = events.every(
+      ({ gateway_id: gateway, epoch, seq }) => seq <= (to.get(`${gateway}\0${epoch}`) ?? -1),
+    );
+    if (isCovered || until === undefined) return to;
+  }
+  throw new TypeError('the last of the two always answers');
+}
 
 interface Gap {
   readonly gateway_id: string;
@@ -195,13 +220,7 @@ function touches(
 }
 
 async function handoffsOf(
-  clickhouse: {
-    query<Row>(
-      sql: string,
-      parameters: Record<string, unknown>,
-      settings: typeof ROW_SETTINGS,
-    ): Promise<Row[]>;
-  },
+  clickhouse: Database,
   org: string,
   session: string,
   events: readonly SessionEvent[],
@@ -224,7 +243,7 @@ async function handoffsOf(
      FROM cairn.events AS events
      WHERE org_id = {org:String} AND session_id NOT IN ('', {session:String})
        AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
-       AND has({traces:Array(String)}, lower(hex(events.trace_id)))
+       AND events.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
      GROUP BY session_id, agent_id, events.trace_id ORDER BY first, session_id LIMIT 1000`,
     { org, session, first, last, traces },
     ROW_SETTINGS,

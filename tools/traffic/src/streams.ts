@@ -19,6 +19,8 @@ export interface StreamsOptions {
   readonly eventsPerSecond?: number;
   /** Agents of each gateway; a few of them do most of the work. */
   readonly agents?: number;
+  /** Sessions of each gateway that go on at the same time. */
+  readonly sessions?: number;
   /** Every agent calls each of its tools once before anything else happens. */
   readonly rollCall?: boolean;
   /** Signs for a gateway: then its stream is opened, and its signatures verify. */
@@ -56,6 +58,7 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
       ...(options.startMicros === undefined ? {} : { startMicros: options.startMicros }),
       ...(options.eventsPerSecond === undefined ? {} : { eventsPerSecond: options.eventsPerSecond }),
       ...(options.agents === undefined ? {} : { agents: options.agents }),
+      ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
       ...(options.rollCall === undefined ? {} : { rollCall: options.rollCall }),
     });
     stream.signer ??= options.signerOf?.(org, gateway);

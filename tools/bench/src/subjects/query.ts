@@ -3,36 +3,40 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadavg } from 'node:os';
+import { join } from 'node:path';
+import { REPOSITORY } from '@cairn/local';
 import { createKey, type Role } from '../../../../packages/access/src/index.ts';
 import { createLog } from '../../../../packages/runtime/src/index.ts';
 import { openAuthenticator } from '../../../../services/query/src/authenticate.ts';
 import { serveApi } from '../../../../services/query/src/serve-api.ts';
 import { type Row, type Subject, spreadOf } from '../measured.ts';
-import { fillTable } from '../table/fill-table.ts';
-import { openTable } from '../table/open-table.ts';
+import { fillDays } from '../table/fill-days.ts';
+import { type OpenedTable, openKeptTable } from '../table/open-table.ts';
+import { between, readCounted } from '../table/read-cost.ts';
 
 const DAYS = 30;
 const GATEWAYS = 32;
 const TIMES = 15;
 
 /**
- * Realistic traffic over thirty days through ingest's encoder and INSERT, merged once; then each question over HTTP from here, with a key, recorded
- * into nothing. The service runs in this process, so its memory is this process's.
+ * Realistic traffic over thirty days; then each question over HTTP from here, with a key, recorded into nothing. The service runs
+ * in this process and the caller too, so its memory and CPU are this process's.
  *
- * --sizes N,N events, default 1,000,000, 5,000,000 and 20,000,000.
+ * --sizes N,N events, default 1,000,000, 5,000,000 and 20,000,000. --keep leaves what was filled in .local/bench, where the next
+ * run finds it; without it, it is removed. --only s,a,h,w,e asks some of the questions.
  */
 const query: Subject = async ({ quick, flags, say }) => {
   const sizes = (flags['sizes'] ?? (quick ? '20000' : '1000000,5000000,20000000')).split(',').map(Number);
   const rows: Row[] = [];
   const figures: Record<string, number> = {};
   for (const events of sizes) {
-    await using opened = await openTable();
+    const directory = join(REPOSITORY, '.local', 'bench', `query-${events}`);
+    await using opened = await openKeptTable(directory, 'keep' in flags);
     const { clickhouse } = opened;
-    say(`inserting ${events.toLocaleString('en-US')} events`);
-    const eventsPerSecond = events / (GATEWAYS * DAYS * 86_400);
-    await fillTable(clickhouse, { events, rowsMax: 100_000, gateways: GATEWAYS, eventsPerSecond });
-    say('merging');
-    await clickhouse.exec('OPTIMIZE TABLE cairn.events FINAL');
+    if (!opened.isFilled) {
+      await fillDays(clickhouse, { events, days: DAYS, gateways: GATEWAYS, say });
+      opened.filled();
+    }
     const [end] = await clickhouse.query<{ ms: number }>(
       'SELECT toUnixTimestamp64Milli(max(received_at)) AS ms FROM cairn.events',
       {},
@@ -40,57 +44,63 @@ const query: Subject = async ({ quick, flags, say }) => {
     );
     await using api = await serve(clickhouse, end?.ms ?? 0);
 
-    const sessions = await clickhouse.query<{ id: string }>(
-      `SELECT session_id AS id FROM cairn.events WHERE org_id = 'org-1' AND session_id != '' GROUP BY id ORDER BY cityHash64(id) LIMIT ${TIMES}`,
-    );
-    const agents = await clickhouse.query<{ id: string }>(
-      `SELECT toString(agent_id) AS id FROM cairn.events WHERE org_id = 'org-1' AND agent_id != '' GROUP BY id ORDER BY cityHash64(id) LIMIT ${TIMES}`,
-    );
-    const search = encodeURIComponent;
-    const questions: Record<string, string[]> = {
-      'one session': sessions.map(({ id }) => `/v1/sessions/${search(id)}`),
-      'last 100 events of an agent': agents.map(
-        ({ id }) => `/v1/events?limit=100&search=${search(`agent:"${id}"`)}`,
-      ),
-      'histogram over 30 days, filtered': Array(TIMES).fill(
-        `/v1/histogram?by=decision&search=${search('decision:(allow OR deny) timestamp:>now-30d')}`,
-      ),
-      'a word anywhere, 7 days': agents.map(
-        (_, at) => `/v1/events?limit=100&search=${search(`zzz${at} timestamp:>now-7d`)}`,
-      ),
-    };
-    for (const [name, paths] of Object.entries(questions)) {
+    const size = events.toLocaleString('en-US');
+    for (const { name, letter, paths } of await questionsOf(clickhouse)) {
+      if (!(flags['only'] ?? letter).includes(letter)) continue;
       const took: number[] = [];
-      for (const path of [paths[0]!, ...paths]) {
+      // The first is not counted: caches are cold.
+      await api.read(paths[0]!);
+      const before = await readCounted(clickhouse);
+      for (const path of paths.slice(1)) {
         const from = performance.now();
         await api.read(path);
         took.push(performance.now() - from);
       }
-      took.shift();
+      const cost = between(before, await readCounted(clickhouse));
+      const [cpuMs, rowsRead] = [cost.cpuMs / took.length, cost.rowsRead / took.length];
       figures[`${name} ${events}`] = spreadOf(took).median;
-      rows.push({ name: `${events.toLocaleString('en-US')}: ${name}`, figures: { ms: took } });
-      say(`${name}: ${spreadOf(took).median.toFixed(1)} ms`);
+      rows.push({ name: `${size}: ${name}`, figures: { ms: took, cpu_ms: [cpuMs], rows: [rowsRead] } });
+      say(
+        `${size}: ${name}: ${spreadOf(took).median.toFixed(1)} ms, ${cpuMs.toFixed(1)} ms of CPU, ${Math.round(rowsRead)} rows read`,
+      );
     }
-    const before = process.memoryUsage().rss;
-    let most = before;
+    if (!(flags['only'] ?? 'e').includes('e')) continue;
+
+    globalThis.gc?.();
+    const held = process.memoryUsage().rss;
+    let most = held;
     const sampling = setInterval(() => (most = Math.max(most, process.memoryUsage().rss)), 20);
-    const from = performance.now();
+    const [before, cpuBefore, from] = [await readCounted(clickhouse), process.cpuUsage(), performance.now()];
     const bytes = await api.read('/v1/exports/events?format=ndjson', 'auditor');
     const seconds = (performance.now() - from) / 1_000;
+    const [{ user, system }, cost] = [
+      process.cpuUsage(cpuBefore),
+      between(before, await readCounted(clickhouse)),
+    ];
     clearInterval(sampling);
     const [count] = await clickhouse.query<{ n: number }>(
       `SELECT toUInt32(count()) AS n FROM cairn.events WHERE org_id = 'org-1'`,
     );
-    const rate = (count?.n ?? 0) / seconds;
-    const mebibytes = (most - before) / 1024 ** 2;
+    const exported = count?.n ?? 0;
+    const each = (milliseconds: number): string => ((milliseconds * 1_000) / exported).toFixed(1);
+    const rate = exported / seconds;
+    const mebibytes = (most - held) / 1024 ** 2;
     figures[`export ${events}`] = rate;
     figures[`memory ${events}`] = mebibytes;
     rows.push({
-      name: `${events.toLocaleString('en-US')}: export as NDJSON`,
-      figures: { rows_s: [rate], mib: [mebibytes] },
+      name: `${size}: export as NDJSON, ${exported.toLocaleString('en-US')} rows`,
+      figures: {
+        cpu_ms: [cost.cpuMs],
+        rows: [cost.rowsRead],
+        row_cpu_us: [(cost.cpuMs * 1_000) / exported],
+        row_here_us: [(user + system) / exported],
+        row_bytes: [bytes / exported],
+        rows_s: [rate],
+        mib: [mebibytes],
+      },
     });
     say(
-      `export: ${Math.round(rate).toLocaleString('en-US')} rows/s, ${(bytes / seconds / 1024 ** 2).toFixed(0)} MiB/s, ${mebibytes.toFixed(0)} MiB more memory`,
+      `${size}: export: ${Math.round(rate).toLocaleString('en-US')} rows/s, ${(bytes / exported).toFixed(0)} bytes and ${each(cost.cpuMs)} µs of ClickHouse a row, ${each((user + system) / 1_000)} µs here, ${mebibytes.toFixed(0)} MiB more memory`,
     );
   }
   const largest = sizes.at(-1)!;
@@ -105,7 +115,12 @@ const query: Subject = async ({ quick, flags, say }) => {
     question: 'How long do the questions of people take over HTTP, and how does that grow with the table?',
     columns: [
       { name: 'ms', heading: 'ms', digits: 1 },
+      { name: 'cpu_ms', heading: 'ClickHouse CPU ms', digits: 1 },
+      { name: 'rows', heading: 'rows read', digits: 0 },
       { name: 'rows_s', heading: 'rows/s', digits: 0 },
+      { name: 'row_cpu_us', heading: 'ClickHouse µs/row', digits: 1 },
+      { name: 'row_here_us', heading: 'service and caller µs/row', digits: 1 },
+      { name: 'row_bytes', heading: 'bytes/row', digits: 0 },
       { name: 'mib', heading: 'MiB more', digits: 0 },
     ],
     rows,
@@ -124,14 +139,52 @@ const query: Subject = async ({ quick, flags, say }) => {
     ],
     notes: [
       `${GATEWAYS} gateways of 11 organisations over ${DAYS} days; the caller's has one in eleven events. The word is in no event, so all of its range is read.`,
-      `Each question is asked ${TIMES} times after one that is not counted. Load ${loadavg()[0]?.toFixed(1)}.`,
+      `Each question is asked ${TIMES} times, of another session or agent or with another word or time each, after one that is not counted. CPU and rows read are means. Load ${loadavg()[0]?.toFixed(1)}.`,
     ],
   };
 };
 
+/** The questions, each in so many words, and one before them that is not counted. */
+async function questionsOf(clickhouse: ClickHouse) {
+  const drawn = async (id: string) => {
+    const rows = await clickhouse.query<{ id: string }>(
+      `SELECT toString(${id}) AS id FROM cairn.events WHERE org_id = 'org-1' AND ${id} != '' GROUP BY id ORDER BY cityHash64(id) LIMIT ${TIMES + 1}`,
+    );
+    return rows.map(({ id }) => id);
+  };
+  const [sessions, agents] = [await drawn('session_id'), await drawn('agent_id')];
+  const search = encodeURIComponent;
+  const times = Array.from({ length: TIMES + 1 }, (_, at) => at);
+  return [
+    {
+      name: 'one session',
+      letter: 's',
+      paths: sessions.map((id) => `/v1/sessions/${search(id)}`),
+    },
+    {
+      name: 'last 100 events of an agent',
+      letter: 'a',
+      paths: agents.map((id) => `/v1/events?limit=100&search=${search(`agent:"${id}"`)}`),
+    },
+    {
+      name: 'histogram over 30 days, filtered',
+      letter: 'h',
+      paths: times.map(
+        (at) =>
+          `/v1/histogram?by=decision&search=${search(`decision:(allow OR deny) timestamp:>now-${30 * 24 * 60 - at}m`)}`,
+      ),
+    },
+    {
+      name: 'a word anywhere, 7 days',
+      letter: 'w',
+      paths: times.map((at) => `/v1/events?limit=100&search=${search(`zzz${at} timestamp:>now-7d`)}`),
+    },
+  ];
+}
+
 export default query;
 
-type ClickHouse = Awaited<ReturnType<typeof openTable>>['clickhouse'];
+type ClickHouse = OpenedTable['clickhouse'];
 
 /** The API over a table, at a time at which all of it has arrived. */
 async function serve(clickhouse: ClickHouse, nowMs: number) {

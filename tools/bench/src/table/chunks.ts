@@ -10,6 +10,10 @@ export interface ChunkOptions {
   readonly gateways?: number;
   /** Of one gateway. The default lets an agent think for two seconds between two calls. */
   readonly eventsPerSecond?: number;
+  /** Of one gateway, at the same time. */
+  readonly sessions?: number;
+  /** Microseconds since 1970 of the first event. */
+  readonly startMicros?: number;
 }
 
 /** Events that a gateway sends together; the broker gives them one time. */
@@ -40,6 +44,7 @@ export function* chunksOf({
   partitions = 4,
   gateways = 32,
   eventsPerSecond = 50,
+  ...more
 }: ChunkOptions): Generator<SortedRows> {
   const filling = Array.from(
     { length: partitions },
@@ -68,7 +73,9 @@ export function* chunksOf({
     return here.rows.length >= rowsMax ? chunkOf(here) : undefined;
   };
 
-  for (const { org, gateway, seq, datum } of streamsOf({ seed: 1, gateways, eventsPerSecond }).take(events)) {
+  for (const { org, gateway, seq, datum } of streamsOf({ ...more, seed: 1, gateways, eventsPerSecond }).take(
+    events,
+  )) {
     const batch = batches.get(gateway) ?? [];
     if (batch.length === 0) batches.set(gateway, batch);
     batch.push({ org, seq, datum });

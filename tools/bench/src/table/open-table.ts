@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ClickHouse, migrate, openClickHouse } from '@cairn/adapters';
-import { REPOSITORY, startTestParts } from '@cairn/local';
+import { type Parts, REPOSITORY, startParts, startTestParts } from '@cairn/local';
 
 export interface OpenedTable extends AsyncDisposable {
   readonly clickhouse: ClickHouse;
@@ -11,11 +11,48 @@ export interface OpenedTable extends AsyncDisposable {
 
 /** ClickHouse for real, alone, with the tables as they are in production. */
 export async function openTable(): Promise<OpenedTable> {
-  const own = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'cairn-table-'));
-  own.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+  return open(() => startTestParts({ directory, parts: ['clickhouse'] }), {
+    gone: () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }),
+  });
+}
+
+export interface KeptTable extends OpenedTable {
+  /** True when an earlier run filled it to its end. */
+  readonly isFilled: boolean;
+  /** To be called when it is filled: a folder without the mark is emptied by the next run. */
+  filled(): void;
+}
+
+/** Notes of each query what it read and used: system.query_log. */
+const QUERY_LOG = `<clickhouse><query_log><database>system</database><table>query_log</table>
+  <flush_interval_milliseconds>1000</flush_interval_milliseconds></query_log></clickhouse>
+`;
+
+/**
+ * The same in a folder of its own that outlives the run, always as a local process, and with system.query_log.
+ *
+ * @param keep false removes the folder at the end.
+ */
+export async function openKeptTable(directory: string, keep: boolean): Promise<KeptTable> {
+  const mark = join(directory, 'filled');
+  const isFilled = existsSync(mark);
+  if (!isFilled) rmSync(directory, { recursive: true, force: true });
+  mkdirSync(join(directory, 'clickhouse'), { recursive: true });
+  writeFileSync(join(directory, 'clickhouse', 'config.xml'), QUERY_LOG);
+  const opened = await open(() => startParts({ directory, parts: ['clickhouse'], ports: 'any' }), {
+    gone: () => {
+      if (!keep) rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    },
+  });
+  return { ...opened, isFilled, filled: () => writeFileSync(mark, '') };
+}
+
+async function open(start: () => Promise<Parts>, { gone }: { gone: () => void }): Promise<OpenedTable> {
+  const own = new AsyncDisposableStack();
+  own.defer(gone);
   try {
-    const part = own.use(await startTestParts({ directory, parts: ['clickhouse'] })).part('clickhouse');
+    const part = own.use(await start()).part('clickhouse');
     const clickhouse = own.use(openClickHouse({ url: part.address, answerMsMax: 600_000 }));
     await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
     return { clickhouse, pid: part.pid ?? 0, [Symbol.asyncDispose]: () => own.disposeAsync() };
