@@ -11,6 +11,8 @@ export { type BelievedTimes, believedTime } from './believed-time.ts';
 export { continueEpisode, episodeSpan, episodesOf } from './episode.ts';
 export { fieldNames } from './field.ts';
 export {
+  type BatchFolder,
+  createFolder,
   type FoldedBatch,
   type Folding,
   foldBatch,

@@ -21,6 +21,8 @@ export interface StreamsOptions {
   readonly agents?: number;
   /** Every agent calls each of its tools once before anything else happens. */
   readonly rollCall?: boolean;
+  /** Little happens that is worth telling. */
+  readonly calm?: boolean;
   /** Signs for a gateway: then its stream is opened, and its signatures verify. */
   readonly signerOf?: (org: string, gateway: string) => DatumSigner;
 }
@@ -57,6 +59,7 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
       ...(options.eventsPerSecond === undefined ? {} : { eventsPerSecond: options.eventsPerSecond }),
       ...(options.agents === undefined ? {} : { agents: options.agents }),
       ...(options.rollCall === undefined ? {} : { rollCall: options.rollCall }),
+      ...(options.calm === undefined ? {} : { calm: options.calm }),
     });
     stream.signer ??= options.signerOf?.(org, gateway);
     const { signer } = stream;

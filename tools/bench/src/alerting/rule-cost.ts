@@ -5,7 +5,7 @@ import { decodeDatum } from '@cairn/event';
 import { type Detection, type RuleEvent, type RuleSet, readRules, startFolding } from '@cairn/rules';
 import { streamsOf } from '@cairn/traffic';
 import { cpuSecondsOf } from '../subjects/encode.ts';
-import { SHIPPED_RULES } from './watch-topic.ts';
+import { SHIPPED } from './stage.ts';
 
 export interface RuleCost {
   readonly name: string;
@@ -19,9 +19,9 @@ const EVENTS = 20_000;
 
 /** Events are decoded beforehand: reading them costs the same for any rule. */
 export function costOfRules(repeats: number): RuleCost[] {
-  const files = readdirSync(SHIPPED_RULES).filter((name) => name.endsWith('.yml'));
+  const files = readdirSync(SHIPPED.directory).filter((name) => name.endsWith('.yml'));
   const { rules } = readRules(
-    files.map((file) => ({ file, text: readFileSync(join(SHIPPED_RULES, file), 'utf8') })),
+    files.map((file) => ({ file, text: readFileSync(join(SHIPPED.directory, file), 'utf8') })),
   );
   const events = streamsOf({ seed: 3, gateways: 8, agents: 100, eventsPerSecond: 100 })
     .take(EVENTS)

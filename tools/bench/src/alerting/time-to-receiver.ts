@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { monotonicMs } from '../arrivals.ts';
 import { produce } from '../freshness/producer.ts';
 import { quantileOf } from '../measured.ts';
-import type { AlertingStage } from './stage.ts';
+import { type AlertingStage, SHIPPED } from './stage.ts';
 import { startAlerting } from './watch-topic.ts';
 
 export interface TimeToReceiver {
@@ -58,7 +58,7 @@ export async function timeToReceiver(
     const network = { ports: [port], plainHttp: true, allow: ['127.0.0.1/32'] };
     // YAML is a superset of JSON.
     writeFileSync(config, JSON.stringify({ webhooks: { network, endpoints: [endpoint] } }));
-    await using _alerting = await startAlerting(stage, topic, 'alerting-paced', {
+    await using _alerting = await startAlerting(stage, topic, SHIPPED, 'alerting-paced', {
       CAIRN_ALERTING_CONFIG: config,
     });
     await sleep(5_000);

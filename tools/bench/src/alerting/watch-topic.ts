@@ -6,7 +6,7 @@ import { openRedis } from '@cairn/adapters';
 import { freePort, REPOSITORY, type ServiceProcess, startServiceProcess } from '@cairn/local';
 import type { Preloaded } from '../ingest/stage.ts';
 import { cpuSecondsOf, peakMemoryMib, threadSecondsOf } from '../process-cost.ts';
-import type { AlertingStage } from './stage.ts';
+import type { AlertingStage, RulesOfStage } from './stage.ts';
 
 /** Of one event, after those with which the process and the windows have warmed up. */
 export interface WatchCost {
@@ -18,19 +18,28 @@ export interface WatchCost {
   readonly redis_us: number;
   readonly broker_us: number;
   readonly peak_mib: number;
+  /** Alerts that were opened, of a thousand events. */
+  readonly alerts: number;
+}
+
+/** What a process that watches is done with. */
+export interface Done {
+  readonly events: number;
+  /** Alerts that it opened. */
+  readonly alerts: number;
 }
 
 /** A process that holds events against the rules. */
 export interface Watcher extends AsyncDisposable {
   readonly pid: number;
-  /** Events that it is done with. */
-  watched(): Promise<number>;
+  done(): Promise<Done>;
 }
 
 /** The service as it runs in production, with the rules that ship. */
 export async function startAlerting(
   { directory, parts }: AlertingStage,
   topic: string,
+  rules: RulesOfStage,
   name: string,
   more: Readonly<Record<string, string>> = {},
 ): Promise<Watcher & ServiceProcess> {
@@ -50,7 +59,9 @@ export async function startAlerting(
       CAIRN_ALERTING_HEALTH_PORT: String(healthPort),
       CAIRN_ALERTING_BACKLOG_MS_MAX: String(86_400_000),
       CAIRN_ALERTING_LATENESS_MS_MAX: String(LATENESS_MS),
-      CAIRN_RULES: SHIPPED_RULES,
+      // It is stopped for a while: see standStill.
+      CAIRN_ALERTING_SESSION_MS_MAX: String(300_000),
+      CAIRN_RULES: rules.directory,
       CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
       CAIRN_LOG_LEVEL: 'warn',
       // For profiles: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=/tmp/profiles'.
@@ -59,38 +70,67 @@ export async function startAlerting(
     },
   });
   return Object.assign(service, {
-    async watched() {
+    async done() {
       if (cpuSecondsOf(service.pid) === undefined) throw new Error(`alerting ended: ${logOf(service)}`);
       // On a machine that is full an answer may not come.
       const text = await fetch(`${service.healthUrl}/metrics`)
         .then((answer) => answer.text())
         .catch(() => '');
-      return Number(/^cairn_alerting_events_watched_total (\d+)/m.exec(text)?.[1] ?? 0);
+      const opened = text.matchAll(/^cairn_alerting_alerts_total\{.*what="opened".*\} (\d+)/gm);
+      return {
+        events: Number(/^cairn_alerting_events_watched_total (\d+)/m.exec(text)?.[1] ?? 0),
+        alerts: [...opened].reduce((sum, [, count]) => sum + Number(count), 0),
+      };
     },
   });
 }
 
-export const SHIPPED_RULES = join(REPOSITORY, 'deploy', 'config', 'rules');
 /** The topic is filled before it is watched, which may take longer than the fifteen minutes of production on a busy machine. */
 export const LATENESS_MS = 3_600_000;
 
-/** Reads what each process has used when so many events are done and when all are. */
+/**
+ * Waits until a watcher has done what its topic holds, alerts of its own included, and stops the process where it stands. So the topic
+ * can be filled further, and what is measured then is that and nothing of before.
+ */
+export async function standStill(watcher: Watcher, events: number, secondsMax: number): Promise<void> {
+  const givenUpMs = performance.now() + secondsMax * 1_000;
+  for (let idle = 0, before = -1; idle < 8; ) {
+    const { events: done } = await watcher.done();
+    if (performance.now() > givenUpMs) throw new Error(`${done} of ${events} after ${secondsMax} s`);
+    const used = cpuSecondsOf(watcher.pid) ?? 0;
+    // Tells of itself and looks for rules and for ends all the time.
+    idle = done >= events && used - before < 0.1 ? idle + 1 : 0;
+    before = used;
+    await sleep(250);
+  }
+  process.kill(watcher.pid, 'SIGSTOP');
+}
+
+/**
+ * Reads what each process has used while a watcher does what came to its topic since it was stopped: from the first tenth on, in
+ * which it wakes, to the end.
+ *
+ * @param before events that it had done by then.
+ */
 export async function watchTopic(
   { parts }: AlertingStage,
-  { events }: Preloaded,
+  { events: added }: Preloaded,
   watcher: Watcher,
-  warm: number,
+  before: number,
   secondsMax: number,
 ): Promise<WatchCost> {
+  const events = before + added;
+  process.kill(watcher.pid, 'SIGCONT');
   const redis = parts.part('redis').pid ?? 0;
   const broker = parts.part('kafka').pid ?? 0;
   const readingAt = async (least: number) => {
     const givenUpMs = performance.now() + secondsMax * 1_000;
     for (;;) {
-      const watched = await watcher.watched();
+      const { events: watched, alerts } = await watcher.done();
       if (watched >= least)
         return {
           watched: Math.min(watched, events),
+          alerts,
           atMs: performance.now(),
           watcher: cpuSecondsOf(watcher.pid) ?? NaN,
           main: threadSecondsOf(watcher.pid, (_, thread) => thread === watcher.pid),
@@ -98,10 +138,10 @@ export async function watchTopic(
           broker: cpuSecondsOf(broker) ?? NaN,
         };
       if (performance.now() > givenUpMs) throw new Error(`${watched} of ${events} after ${secondsMax} s`);
-      await sleep(250);
+      await sleep(100);
     }
   };
-  const from = await readingAt(warm);
+  const from = await readingAt(before + added / 10);
   const to = await readingAt(events);
   const count = to.watched - from.watched;
   const each = (name: 'watcher' | 'main' | 'redis' | 'broker') => ((to[name] - from[name]) / count) * 1e6;
@@ -113,6 +153,7 @@ export async function watchTopic(
     redis_us: each('redis'),
     broker_us: each('broker'),
     peak_mib: peakMemoryMib(watcher.pid),
+    alerts: ((to.alerts - from.alerts) / count) * 1_000,
   };
 }
 

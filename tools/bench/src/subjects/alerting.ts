@@ -2,11 +2,11 @@
 
 import { type Comparison, compareWithClickHouse } from '../alerting/recompute.ts';
 import { costOfRules, type RuleCost } from '../alerting/rule-cost.ts';
-import { type AlertingStage, openAlertingStage } from '../alerting/stage.ts';
+import { type AlertingStage, openAlertingStage, rulesByDay, SHIPPED } from '../alerting/stage.ts';
 import { startPeer } from '../alerting/start-peer.ts';
 import { type TimeToReceiver, timeToReceiver } from '../alerting/time-to-receiver.ts';
-import { startAlerting, type WatchCost, watchTopic, windowsOf } from '../alerting/watch-topic.ts';
-import { type Preloaded, preload } from '../ingest/stage.ts';
+import { standStill, startAlerting, type WatchCost, watchTopic, windowsOf } from '../alerting/watch-topic.ts';
+import { openFilling } from '../ingest/stage.ts';
 import { type Claim, type Measured, type SubjectOptions, spreadOf } from '../measured.ts';
 
 const TOPIC = 'audit.events.alerting';
@@ -15,7 +15,8 @@ const PACE = 5_000;
 
 /**
  * `--events N` of the measured part, default 400,000; `--agents N` of each gateway, default 300; `--seconds N` of the pace,
- * default 30; `--repeats N`, default 3; `--only rules|cost|time` one part alone.
+ * default 30; `--repeats N`, default 3; `--only rules|cost|time` one part alone; `--alerts many` with traffic at night and with
+ * trouble, of which every second event raises an alert.
  */
 export default async function alerting({ quick, flags, say }: SubjectOptions): Promise<Measured> {
   const { only } = flags;
@@ -33,6 +34,7 @@ export default async function alerting({ quick, flags, say }: SubjectOptions): P
       cost = await costPart(stage, {
         agents,
         measured,
+        many: flags['alerts'] === 'many',
         repeats: Number(flags['repeats'] ?? (quick ? 1 : 3)),
         say,
       });
@@ -52,6 +54,7 @@ export default async function alerting({ quick, flags, say }: SubjectOptions): P
       { name: 'redis_us', heading: 'Redis', digits: 2 },
       { name: 'broker_us', heading: 'broker', digits: 2 },
       { name: 'peak_mib', heading: 'peak MiB', digits: 0 },
+      { name: 'alerts', heading: 'alerts/1,000', digits: 2 },
       { name: 'rule_ns', heading: 'rule ns/event', digits: 0 },
       { name: 'cells', heading: 'cells/1,000', digits: 1 },
       { name: 'p50_ms', heading: 'p50 ms', digits: 0 },
@@ -89,6 +92,7 @@ interface CostPart {
   readonly peer: WatchCost[];
   readonly windows: number;
   readonly compared: Comparison;
+  readonly many: boolean;
   readonly warm: number;
   readonly events: number;
 }
@@ -98,11 +102,13 @@ async function costPart(
   {
     agents,
     measured,
+    many,
     repeats,
     say,
   }: {
     readonly agents: number;
     readonly measured: number;
+    readonly many: boolean;
     readonly repeats: number;
     readonly say: (text: string) => void;
   },
@@ -110,45 +116,64 @@ async function costPart(
   // Six different tools of an agent, a decision and an outcome for each: after that nothing is new to anybody.
   const warm = Math.round(GATEWAYS * agents * 6 * 2 * 1.3);
   const events = warm + measured;
-  say(`${events} events, of which ${warm} are to warm up`);
-  const filled: Preloaded = await preload(stage, TOPIC, events, {
-    gateways: GATEWAYS,
-    agents,
-    rollCall: true,
-    startMicros: (Date.now() - SPAN_MS) * 1_000,
-    eventsPerSecond: events / GATEWAYS / (SPAN_MS / 1_000),
-  });
+  const rules = many ? SHIPPED : rulesByDay(stage, new Date());
   const ours: WatchCost[] = [];
   const peer: WatchCost[] = [];
   let windows = 0;
   for (let repeat = 0; repeat < repeats; repeat += 1) {
-    say(`run ${repeat + 1} of ${repeats}`);
+    const topic = `${TOPIC}-${repeat}`;
+    say(`run ${repeat + 1} of ${repeats}: ${warm} events to warm up`);
+    const filling = await openFilling(stage, topic, {
+      gateways: GATEWAYS,
+      agents,
+      rollCall: true,
+      calm: !many,
+      startMicros: (Date.now() - SPAN_MS) * 1_000,
+      eventsPerSecond: events / GATEWAYS / (SPAN_MS / 1_000),
+    });
+    await filling.fill(warm);
     const name = `alerting-${repeat}`;
-    {
-      await using service = await startAlerting(stage, TOPIC, name);
-      ours.push(await watchTopic(stage, filled, service, warm, 900));
-      windows = await windowsOf(stage, name);
-    }
-    {
-      await using other = await startPeer(stage, TOPIC, `peer-${repeat}`);
-      peer.push(await watchTopic(stage, filled, other, warm, 900));
-    }
+    await using service = await startAlerting(stage, topic, rules, name);
+    await using other = await startPeer(stage, topic, rules, `peer-${repeat}`);
+    await standStill(service, warm, SECONDS_MAX);
+    const before = (await endOf(stage, topic)) - warm;
+    await standStill(other, warm + before, SECONDS_MAX);
+    say(`run ${repeat + 1} of ${repeats}: ${measured} events`);
+    const filled = await filling.fill(measured);
+    ours.push(await watchTopic(stage, filled, service, warm, SECONDS_MAX));
+    windows = await windowsOf(stage, name);
+    await service[Symbol.asyncDispose]();
+    peer.push(await watchTopic(stage, filled, other, warm + before, SECONDS_MAX));
   }
   say('the same in ClickHouse');
-  const compared = await compareWithClickHouse(stage, TOPIC, 'alerting-0');
-  return { ours, peer, windows, compared, warm, events };
+  const compared = await compareWithClickHouse(stage, `${TOPIC}-0`, rules.hours, 'alerting-0');
+  return { ours, peer, windows, compared, many, warm, events };
 }
 
 /** How long the events took, by themselves: their own time lies within the lateness, and no call has waited ten minutes. */
-const SPAN_MS = 540_000;
+const SPAN_MS = 300_000;
+const SECONDS_MAX = 900;
+
+/** Records of a topic. */
+async function endOf({ kafka }: AlertingStage, topic: string): Promise<number> {
+  const bounds = await kafka.boundsOf(topic);
+  return [...bounds.values()].reduce((sum, { end }) => sum + end, 0);
+}
+
+const FIGURES = [
+  'events_s',
+  'cpu_us',
+  'watcher_us',
+  'main_us',
+  'redis_us',
+  'broker_us',
+  'peak_mib',
+  'alerts',
+] as const;
 
 const rowOf = (name: string, costs: readonly WatchCost[]) => ({
   name,
-  figures: Object.fromEntries(
-    (['events_s', 'cpu_us', 'watcher_us', 'main_us', 'redis_us', 'broker_us', 'peak_mib'] as const).map(
-      (figure) => [figure, costs.map((cost) => cost[figure])],
-    ),
-  ),
+  figures: Object.fromEntries(FIGURES.map((figure) => [figure, costs.map((cost) => cost[figure])])),
 });
 
 function costClaims({ ours, peer, windows, compared }: CostPart): Claim[] {
