@@ -44,8 +44,7 @@ export class CallsOfBatch {
    * Takes an event of a call.
    *
    * @param index place of the event in the batch.
-   * @returns false when it has no room here: for the whole call, whose events are then to be kept elsewhere; those that were
-   *   taken before are handed over.
+   * @returns false when it has no room here: all of the call is then to be kept elsewhere, what `handOver` gives included.
    */
   take(
     org: string,
@@ -54,17 +53,11 @@ export class CallsOfBatch {
     source: number,
     eventId: Uint8Array,
     index: number,
-    handOver: (call: CallOfBatch) => void,
   ): boolean {
     const call = this.#find(org, callId);
     if (call < 0) return false;
     const events = this.#events[call]!;
-    if (events > 2) return false;
-    if (events === 2) {
-      handOver(this.#callAt(call));
-      this.#events[call] = 3;
-      return false;
-    }
+    if (events >= 2) return false;
     const at = 2 * call + events;
     this.#ticks[at] = tick;
     this.#sources[at] = source;
@@ -73,6 +66,15 @@ export class CallsOfBatch {
     for (let byte = 0; byte < ID_BYTES; byte += 1) this.#eventIds[start + byte] = eventId[byte]!;
     this.#events[call] = events + 1;
     return true;
+  }
+
+  /** The cells of a call that has no room here any more: once, and none the next time. */
+  handOver(org: string, callId: Uint8Array): readonly GrowingCell[] {
+    const call = this.#find(org, callId);
+    if (call < 0 || this.#events[call] !== 2) return [];
+    const { cells } = this.#callAt(call);
+    this.#events[call] = 3;
+    return cells;
   }
 
   /**

@@ -56,14 +56,20 @@ export function createFolder({ detections, correlations }: RuleSet): BatchFolder
     if (isOfCalls(correlation)) calls.set(correlation, new CallsOfBatch());
 
   /** @returns whether it is counted: a call has its place in the table, or a window like any other. */
-  const countCall = (feed: Feed, event: RuleEvent, tick: Micros, index: number): boolean => {
-    const { correlation, source, slot } = feed;
+  const countCall = (
+    { correlation, source, place }: Feed,
+    event: RuleEvent,
+    tick: Micros,
+    index: number,
+  ): boolean => {
     const { call_id: callId, org_id: org = '', event_id: eventId = NO_ID } = event;
     if (callId === null || callId === undefined) return true;
-    return calls.get(correlation)!.take(org, callId, tick, Number(slot), eventId, index, ({ cells }) => {
-      const window = windows.of(correlation, source, event, tick);
-      for (const cell of cells) if (window) windows.cellsFor(window, cell.tick, cell.label)?.push(cell);
-    });
+    const table = calls.get(correlation)!;
+    if (table.take(org, callId, tick, place, eventId, index)) return true;
+    const window = windows.of(correlation, source, event, tick);
+    for (const cell of table.handOver(org, callId))
+      if (window) windows.cellsFor(window, cell.tick, cell.label)?.push(cell);
+    return false;
   };
 
   return {
@@ -177,7 +183,8 @@ const NO_FEEDS: readonly Feed[] = [];
 interface Feed {
   readonly correlation: Correlation;
   readonly source: CorrelationSource;
-  /** Place of the source, in decimal. */
+  /** Place of the source, and the same in decimal. */
+  readonly place: number;
   readonly slot: string;
   readonly isOfCalls: boolean;
 }
@@ -189,7 +196,7 @@ function feedsOf(correlations: readonly Correlation[]): ReadonlyMap<string, read
   const made = new Map<string, Feed[]>();
   for (const correlation of correlations) {
     correlation.sources.forEach((source, place) => {
-      const feed = { correlation, source, slot: String(place), isOfCalls: isOfCalls(correlation) };
+      const feed = { correlation, source, place, slot: String(place), isOfCalls: isOfCalls(correlation) };
       const list = made.get(source.rule);
       if (list === undefined) made.set(source.rule, [feed]);
       else list.push(feed);
