@@ -132,9 +132,6 @@ export function createFolder({ detections, correlations }: RuleSet): BatchFolder
   };
 }
 
-/** One batch, of which nothing is remembered. */
-export const startFolding = (rules: RuleSet): Folding => createFolder(rules).begin();
-
 function keptOf({ event_id, org_id, agent_id }: RuleEvent): Match['event'] {
   return {
     ...(event_id === undefined ? {} : { event_id: event_id.slice() }),
@@ -143,13 +140,13 @@ function keptOf({ event_id, org_id, agent_id }: RuleEvent): Match['event'] {
   };
 }
 
-/** The same for events that are there. @param timeOf when each counts as having happened; default its own time. */
+/** The same for events that are there, of one batch alone. @param timeOf when each counts as having happened; default its own time. */
 export function foldBatch(
   rules: RuleSet,
   events: readonly RuleEvent[],
   timeOf: (event: RuleEvent, index: number) => Micros = ({ timestamp }) => timestamp ?? 0,
 ): FoldedBatch {
-  const folding = startFolding(rules);
+  const folding = createFolder(rules).begin();
   for (const [index, event] of events.entries()) folding.take(event, timeOf(event, index));
   return folding.folded();
 }

@@ -18,7 +18,6 @@ export {
   foldBatch,
   foldFirings,
   type Match,
-  startFolding,
 } from './fold-batch.ts';
 export {
   closesNext,

@@ -79,7 +79,7 @@ export default async function alerting({ quick, flags, say }: SubjectOptions): P
     notes: [
       ...(cost ? costNotes(cost) : []),
       `Time to the receiver counts from when the event was due until the signed webhook was there; the process that records has its spool on disk and ships to Kafka as a gateway does.`,
-      'A rule alone: its fold over 20,000 events that were decoded beforehand, with the rules that it counts. Rules share what they count, so the sum is more than all together. Cells are what it gives to Redis for a thousand events, before those are left out that Redis is known to have.',
+      'A rule alone: its fold over 20,000 events that were decoded beforehand, with the rules that it counts, again and again, as an agent’s day goes on. Rules share what they count, so the sum is more than all together. Cells are what it gave to Redis for a thousand events the first time, when Redis was not known to have any.',
       'On a machine that does other work only CPU and ratios of one run mean something; events/s and ms do not.',
     ],
   };
@@ -211,8 +211,8 @@ const timeClaim = ({ p99_ms }: TimeToReceiver): Claim => ({
   limit: 1_000,
 });
 
-const costNotes = ({ warm, events, windows, compared }: CostPart): string[] => [
-  `${events} events of ${GATEWAYS} gateways in four partitions; the first ${warm}, in which every agent calls each of its tools once, are not counted. ${windows} windows then.`,
+const costNotes = ({ warm, events, windows, many, compared }: CostPart): string[] => [
+  `${events} events of ${GATEWAYS} gateways in four partitions; the first ${warm}, in which every agent calls each of its tools once, are not counted, nor is a tenth of the others. ${windows} windows then.${many ? ' Traffic with plenty to tell.' : ''}`,
   'Watcher, Redis and broker share the machine. CPU is read from /proc; starting is not in it. The peer knows no redelivery, no lateness, no baseline and no absence, and tells nobody.',
   `In ClickHouse, by SQL over the same events: ${compared.expected} alerts; ${compared.told} were told, ${compared.surplus} told without a cause, ${compared.sameInstant} of them begin in the same instant: where a group is seen in several partitions, the one that is read first begins it. Calls without an outcome are not compared, because ten minutes must pass first.`,
   ...compared.differences,
