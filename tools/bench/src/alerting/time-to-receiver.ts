@@ -48,7 +48,9 @@ export async function timeToReceiver(
         readonly data: { readonly group: { readonly agent_id: string } };
       };
       const agent = data.group.agent_id;
-      if (type === 'alert.opened' && !arrivedMs.has(agent)) arrivedMs.set(agent, atMs);
+      // Now and then another agent sends a secret as well.
+      if (type === 'alert.opened' && agent.startsWith('marked-') && !arrivedMs.has(agent))
+        arrivedMs.set(agent, atMs);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
