@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRedis } from '@cairn/adapters';
 import { freePort, REPOSITORY, type ServiceProcess, startServiceProcess } from '@cairn/local';
-import type { Preloaded } from '../ingest/stage.ts';
 import { cpuSecondsOf, peakMemoryMib, threadSecondsOf } from '../process-cost.ts';
 import type { AlertingStage, RulesOfStage } from './stage.ts';
 
@@ -91,59 +90,56 @@ export const LATENESS_MS = 3_600_000;
 /**
  * Waits until a watcher has done what its topic holds, alerts of its own included, and stops the process where it stands. So the topic
  * can be filled further, and what is measured then is that and nothing of before.
+ *
+ * @returns what it had done.
  */
-export async function standStill(watcher: Watcher, events: number, secondsMax: number): Promise<void> {
+export async function standStill(watcher: Watcher, events: number, secondsMax: number): Promise<Done> {
   const givenUpMs = performance.now() + secondsMax * 1_000;
+  let last: Done = { events: 0, alerts: 0 };
   for (let idle = 0, before = -1; idle < 8; ) {
-    const { events: done } = await watcher.done();
-    if (performance.now() > givenUpMs) throw new Error(`${done} of ${events} after ${secondsMax} s`);
+    last = await watcher.done();
+    if (performance.now() > givenUpMs) throw new Error(`${last.events} of ${events} after ${secondsMax} s`);
     const used = cpuSecondsOf(watcher.pid) ?? 0;
     // Tells of itself and looks for rules and for ends all the time.
-    idle = done >= events && used - before < 0.1 ? idle + 1 : 0;
+    idle = last.events >= events && used - before < 0.1 ? idle + 1 : 0;
     before = used;
     await sleep(250);
   }
   process.kill(watcher.pid, 'SIGSTOP');
+  return last;
 }
 
 /**
- * Reads what each process has used while a watcher does what came to its topic since it was stopped: from the first tenth on, in
- * which it wakes, to the end.
- *
- * @param before events that it had done by then.
+ * What each process uses while a watcher does what came to its topic since it was stopped: from the moment at which it goes on until it
+ * is done with so many events more. What it had fetched by then is nothing.
  */
 export async function watchTopic(
   { parts }: AlertingStage,
-  { events: added }: Preloaded,
   watcher: Watcher,
-  before: number,
-  secondsMax: number,
+  { before, more, secondsMax }: { readonly before: Done; readonly more: number; readonly secondsMax: number },
 ): Promise<WatchCost> {
-  const events = before + added;
-  process.kill(watcher.pid, 'SIGCONT');
   const redis = parts.part('redis').pid ?? 0;
   const broker = parts.part('kafka').pid ?? 0;
-  const readingAt = async (least: number) => {
-    const givenUpMs = performance.now() + secondsMax * 1_000;
-    for (;;) {
-      const { events: watched, alerts } = await watcher.done();
-      if (watched >= least)
-        return {
-          watched: Math.min(watched, events),
-          alerts,
-          atMs: performance.now(),
-          watcher: cpuSecondsOf(watcher.pid) ?? NaN,
-          main: threadSecondsOf(watcher.pid, (_, thread) => thread === watcher.pid),
-          redis: cpuSecondsOf(redis) ?? NaN,
-          broker: cpuSecondsOf(broker) ?? NaN,
-        };
-      if (performance.now() > givenUpMs) throw new Error(`${watched} of ${events} after ${secondsMax} s`);
-      await sleep(100);
-    }
-  };
-  const from = await readingAt(before + added / 10);
-  const to = await readingAt(events);
-  const count = to.watched - from.watched;
+  const reading = ({ events, alerts }: Done) => ({
+    events,
+    alerts,
+    atMs: performance.now(),
+    watcher: cpuSecondsOf(watcher.pid) ?? NaN,
+    main: threadSecondsOf(watcher.pid, (_, thread) => thread === watcher.pid),
+    redis: cpuSecondsOf(redis) ?? NaN,
+    broker: cpuSecondsOf(broker) ?? NaN,
+  });
+  const from = reading(before);
+  process.kill(watcher.pid, 'SIGCONT');
+  let done = before;
+  while (done.events < before.events + more) {
+    if (performance.now() > from.atMs + secondsMax * 1_000)
+      throw new Error(`${done.events - before.events} of ${more} after ${secondsMax} s`);
+    await sleep(100);
+    done = await watcher.done();
+  }
+  const to = reading(done);
+  const count = to.events - from.events;
   const each = (name: 'watcher' | 'main' | 'redis' | 'broker') => ((to[name] - from[name]) / count) * 1e6;
   return {
     events_s: count / ((to.atMs - from.atMs) / 1_000),
