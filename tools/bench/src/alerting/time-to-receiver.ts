@@ -20,8 +20,8 @@ const RULE = '301f2717-770d-4c88-bbd4-38d4ec329258';
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 const PARTITIONS = 4;
 const MARK_EVERY = 100;
-/** In which every agent uses each of its tools for the first time, which raises alerts. */
-const WARM_SECONDS = 5;
+/** In which every agent uses each of its tools for the first time: 7,000 alerts, for which the others wait. */
+const WARM_SECONDS = 15;
 
 /**
  * A process records at a pace, with its spool on disk, as a gateway does; one event in a hundred raises an alert of its own. How
