@@ -10,7 +10,8 @@ type Read = (bytes: Uint8Array, cursor: { at: number }) => unknown;
  * Gives some fields of a walked datum where they lie. Each is read when it is asked for, and once.
  *
  * @param places where each field begins, as `walkDatum` noted, counted from the datum's first byte.
- * @returns always the same object: it is this datum's until the next call, and for as long as its bytes and places stay.
+ * @returns always the same object: it is this datum's until the next call, and for as long as its bytes and places stay. So are
+ *   the bytes of its ids and hashes: who keeps one copies it.
  */
 export type FieldReader = (
   bytes: Uint8Array,
@@ -31,6 +32,7 @@ export function fieldReader(
   schemaId: number = AUDIT_EVENT_SCHEMA_ID,
 ): FieldReader {
   const named = new Map<string, Read>();
+  const sizes = new Map<string, number>();
   const today = new Map(SCHEMAS.at(-1)?.schema.fields.map(({ name, type }) => [name, type]));
   const cursor = { at: 0 };
   let bytes = new Uint8Array();
@@ -39,7 +41,9 @@ export function fieldReader(
   const event = {};
   for (const [index, { name, type }] of releasedSchema(schemaId).schema.fields.entries()) {
     // Every type is visited, so that a name which a later field refers to is known where it is defined.
-    const read = type === 'string' ? recurringText() : readerOf(type, named, today.get(name));
+    const general = type === 'string' ? recurringText() : readerOf(type, named, today.get(name));
+    const size = fixedSizeOf(type, sizes);
+    const read = size === undefined ? general : bytesInPlace(size, Array.isArray(type));
     if (!fields.has(name as keyof AuditEvent)) continue;
     let value: unknown;
     let readOf = 0;
@@ -60,6 +64,27 @@ export function fieldReader(
     [start, into] = [itsStart, itsInto];
     datum += 1;
     return event;
+  };
+}
+
+/** Of a field that holds so many bytes, or nothing; undefined for any other. Every type is looked at, and where it has a name noted. */
+function fixedSizeOf(type: unknown, sizes: Map<string, number>): number | undefined {
+  const only = Array.isArray(type) && type.length === 2 && type[0] === 'null' ? (type[1] as unknown) : type;
+  if (typeof only === 'string') return sizes.get(only);
+  const { type: kind, name, size } = only as ComplexType;
+  if (kind === 'fixed') sizes.set(name, size);
+  return kind === 'fixed' ? size : undefined;
+}
+
+/** Ids and hashes are in every event and kept of few: one array of a field takes them all in turn. */
+function bytesInPlace(size: number, isNullable: boolean): Read {
+  const taken = new Uint8Array(size);
+  return (bytes, cursor) => {
+    // The branch of a union is one byte: 0 for null, 2 for the second.
+    if (isNullable && bytes[cursor.at++] === 0) return null;
+    const { at } = cursor;
+    for (let index = 0; index < size; index += 1) taken[index] = bytes[at + index]!;
+    return taken;
   };
 }
 
@@ -94,6 +119,8 @@ function complexReader(complex: ComplexType, named: Map<string, Read>, today: Co
     case 'enum': {
       const known = new Set(today?.symbols ?? complex.symbols);
       const symbols = complex.symbols.map((symbol) => (known.has(symbol) ? symbol : today?.default));
+      // One byte tells of 64 symbols.
+      if (symbols.length <= 64) return (bytes, cursor) => symbols[bytes[cursor.at++]! >> 1];
       return (bytes, cursor) => symbols[long(bytes, cursor)];
     }
     case 'fixed':

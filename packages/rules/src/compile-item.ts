@@ -1,15 +1,14 @@
 // One line of a selection: a field with its modifiers, and its values.
 import { networkTest } from './cidr.ts';
 import { allOf, anyOf } from './condition.ts';
+import { decidedBy, type EventCondition, type EventTest, undecided } from './event-condition.ts';
 import { type Field, fieldNamed, fieldNames, type Scalar, searchedFields } from './field.ts';
 import { didYouMean, RuleError } from './mistake.ts';
 import { type Compare, type Modifiers, modifiersOf, type TimeUnit } from './modifiers.ts';
 import { type Entry, itemsOf, type Node, scalarOf, startOf, type Value } from './node.ts';
 import { fold, literalOf, matcherOf, type Pattern, withAny } from './pattern.ts';
 import { searchFor } from './regular-expression.ts';
-import type { FieldName, RuleEvent } from './rule.ts';
-
-export type EventTest = (event: RuleEvent) => boolean;
+import type { FieldName } from './rule.ts';
 
 /** What a rule may ask of its surroundings while it is compiled. */
 export interface Surroundings {
@@ -24,22 +23,23 @@ type ScalarTest = (value: Scalar) => boolean;
 const VALUES_MAX = 10_000;
 
 /** @throws RuleError */
-export function compileItem({ key, offset, value }: Entry, around: Surroundings): EventTest {
+export function compileItem({ key, offset, value }: Entry, around: Surroundings): EventCondition {
   const [name = '', ...names] = key.split('|');
   const modifiers = modifiersOf(names, offset);
   const values = valuesOf(value, offset, modifiers, around);
   if (modifiers.all && values.length < 2)
     throw new RuleError(offset, 'all needs at least two values; leave it out, or write them as a list');
-  if (name === '') return keywordTest(values, modifiers, offset, around);
+  if (name === '') return undecided(keywordTest(values, modifiers, offset, around));
   const field = known(name, offset, around);
   const test = compileField(field, values, modifiers, around);
-  return modifiers.negated ? (event) => !test(event) : test;
+  const holds: EventTest = modifiers.negated ? (event) => !test(event) : test;
+  return field.form === 'enum' && modifiers.compare.how !== 'field' ? decidedBy(holds) : undecided(holds);
 }
 
 /** Values without a field: each is searched in every text of the event. @throws RuleError */
-export function compileKeywords(node: Node | null, offset: number, around: Surroundings): EventTest {
+export function compileKeywords(node: Node | null, offset: number, around: Surroundings): EventCondition {
   const modifiers = modifiersOf([], offset);
-  return keywordTest(valuesOf(node, offset, modifiers, around), modifiers, offset, around);
+  return undecided(keywordTest(valuesOf(node, offset, modifiers, around), modifiers, offset, around));
 }
 
 interface Given {

@@ -47,6 +47,13 @@ export function searchedFields(): Field[] {
   return [...fields.values()].filter(({ form, column }) => form !== 'number' && !BINARY.has(column));
 }
 
+/** Fields of the schema whose value is one of a few symbols. */
+export const ENUM_COLUMNS: ReadonlySet<FieldName> = new Set(
+  (releasedSchema(SCHEMAS.at(-1)?.id ?? 0).schema.fields as readonly { name: string; type: unknown }[])
+    .filter(({ type }) => (bare(type) as { readonly type?: string }).type === 'enum')
+    .map(({ name }) => name as FieldName),
+);
+
 const BINARY = new Set<string>();
 const fields = new Map<string, Field>();
 

@@ -1,7 +1,18 @@
-import { hourOfWeek } from './baseline.ts';
-import { closesNext } from './judge-window.ts';
-import type { Correlation, CorrelationSource, Detection, Micros, RuleEvent, RuleSet } from './rule.ts';
-import { type Cell, compareCells, type Firing, type WindowAddition, windowKey } from './window.ts';
+import { CallsOfBatch } from './calls-of-batch.ts';
+import { ENUM_COLUMNS } from './field.ts';
+import { additionOf, countIn, type GrowingWindow, isUnsettled, settlesAlone } from './growing-window.ts';
+import { type KnownWindow, KnownWindows, partOf } from './known-windows.ts';
+import type {
+  Correlation,
+  CorrelationSource,
+  Detection,
+  FieldName,
+  Micros,
+  RuleEvent,
+  RuleSet,
+} from './rule.ts';
+import { candidateFinder } from './select-detections.ts';
+import type { Firing, WindowAddition } from './window.ts';
 
 /** What is kept of an event for which a detection that alerts by itself holds. */
 export interface Match {
@@ -26,54 +37,116 @@ export interface Folding {
   folded(): FoldedBatch;
 }
 
-/** Evaluates every detection over each event and counts, for each window, what the batch adds to it. */
-export function startFolding({ detections, correlations }: RuleSet): Folding {
-  const fed = detections.map(({ id }) => feedsOf(correlations).get(id) ?? NO_FEEDS);
-  const matches: Match[] = [];
-  const windows = new GrowingWindows();
-  let index = 0;
+/** Folds the batches of one log, one after the other, and remembers between them what makes the next one cheaper. */
+export interface BatchFolder {
+  /** Begins a batch; the one before is over. */
+  begin(): Folding;
+  /** What the batch before added is in the store: cells that are full there are left out of later batches. */
+  counted(): void;
+}
+
+/** Evaluates every detection over each event and counts, for each window, what a batch adds to it. */
+export function createFolder({ detections, correlations }: RuleSet): BatchFolder {
+  const feeds = feedsOf(correlations);
+  const steps = detections.map((detection) => stepOf(detection, feeds.get(detection.id) ?? []));
+  const candidatesFor = candidateFinder(detections);
+  const windows = new KnownWindows();
+  const calls = new Map<Correlation, CallsOfBatch>();
+  for (const correlation of correlations)
+    if (isOfCalls(correlation)) calls.set(correlation, new CallsOfBatch());
+
+  /** @returns whether it is counted: a call has its place in the table, or a window like any other. */
+  const countCall = (
+    { correlation, source, place }: Feed,
+    event: RuleEvent,
+    tick: Micros,
+    index: number,
+  ): boolean => {
+    const { call_id: callId, org_id: org = '', event_id: eventId = NO_ID } = event;
+    if (callId === null || callId === undefined) return true;
+    const table = calls.get(correlation)!;
+    if (table.take(org, callId, tick, place, eventId, index)) return true;
+    const window = windows.of(correlation, source, event, tick);
+    for (const cell of table.handOver(org, callId))
+      if (window) windows.cellsFor(window, cell.tick, cell.label)?.push(cell);
+    return false;
+  };
+
   return {
-    take(event, time) {
-      for (let at = 0; at < detections.length; at += 1) {
-        const detection = detections[at] as Detection;
-        if (!detection.matches(event)) continue;
-        if (detection.alerts) matches.push({ detection, event: keptOf(event), time });
-        for (const { correlation, source, slot } of fed[at] as readonly Feed[]) {
-          const label = labelOf(correlation, source, slot, event);
-          if (label === undefined) continue;
-          const tick = tickOf(time, correlation);
-          const window = windows.of(correlation, source, event, tick);
-          if (window !== undefined) count(window, tick, label, event, index);
+    begin() {
+      windows.begin();
+      for (const table of calls.values()) table.clear();
+      const matches: Match[] = [];
+      let index = 0;
+      const take = (event: RuleEvent, time: Micros): void => {
+        const { places, isSure } = candidatesFor(event);
+        for (let at = 0; at < places.length; at += 1) {
+          const step = steps[places[at] as number] as Step;
+          const { detection, routed, others } = step;
+          if (isSure[at] !== true && !detection.matches(event)) continue;
+          if (detection.alerts) matches.push({ detection, event: keptOf(event), time });
+          if (routed.length > 0) {
+            const route = routeOf(step, windows, event);
+            for (let to = 0; to < routed.length; to += 1) {
+              const feed = routed[to] as Feed;
+              const label = labelOf(feed, event);
+              if (label === undefined) continue;
+              const tick = tickOf(time, feed.correlation);
+              if (route.fullTicks[to] === tick && route.fullLabels[to] === label) continue;
+              const window = windowOn(route, to, windows, feed, event, tick);
+              if (window === undefined) continue;
+              const cells = windows.cellsFor(window, tick, label);
+              if (cells !== undefined) countIn(cells, tick, label, event, index);
+              else {
+                route.fullTicks[to] = tick;
+                route.fullLabels[to] = label;
+              }
+            }
+          }
+          for (const feed of others) {
+            const label = labelOf(feed, event);
+            if (label === undefined) continue;
+            const tick = tickOf(time, feed.correlation);
+            if (feed.isOfCalls && countCall(feed, event, tick, index)) continue;
+            const window = windows.of(feed.correlation, feed.source, event, tick);
+            const cells = window && windows.cellsFor(window, tick, label);
+            if (cells !== undefined) countIn(cells, tick, label, event, index);
+          }
         }
-      }
-      index += 1;
+        index += 1;
+      };
+      const folded = (): FoldedBatch => {
+        const open: GrowingWindow[] = [...windows.touched];
+        for (const [correlation, table] of calls) {
+          const [source] = correlation.sources as [CorrelationSource];
+          for (const { org, callId, cells } of table.open(correlation.anchors, correlation.timespan)) {
+            const values = source.groupFields.map((field) => field({ call_id: callId }) ?? '');
+            open.push({ correlation, group: [org, ...values], part: '', cells });
+          }
+        }
+        return { matches, additions: open.map((window) => additionOf(window, 'add')).filter(isUnsettled) };
+      };
+      return { take, folded };
     },
-    folded() {
-      const additions = windows
-        .all()
-        .filter((window) => mayBeOpen(window))
-        .map((window) => additionOf(window, 'add'))
-        .filter(isUnsettled);
-      return { matches, additions };
-    },
+    counted: () => windows.counted(),
   };
 }
 
 function keptOf({ event_id, org_id, agent_id }: RuleEvent): Match['event'] {
   return {
-    ...(event_id === undefined ? {} : { event_id }),
+    ...(event_id === undefined ? {} : { event_id: event_id.slice() }),
     ...(org_id === undefined ? {} : { org_id }),
     ...(agent_id === undefined ? {} : { agent_id }),
   };
 }
 
-/** The same for events that are there. @param timeOf when each counts as having happened; default its own time. */
+/** The same for events that are there, of one batch alone. @param timeOf when each counts as having happened; default its own time. */
 export function foldBatch(
   rules: RuleSet,
   events: readonly RuleEvent[],
   timeOf: (event: RuleEvent, index: number) => Micros = ({ timestamp }) => timestamp ?? 0,
 ): FoldedBatch {
-  const folding = startFolding(rules);
+  const folding = createFolder(rules).begin();
   for (const [index, event] of events.entries()) folding.take(event, timeOf(event, index));
   return folding.folded();
 }
@@ -84,26 +157,33 @@ export function foldFirings(
   firings: readonly Firing[],
 ): readonly WindowAddition[] {
   const fed = feedsOf(correlations);
-  const windows = new GrowingWindows();
+  const windows = new KnownWindows();
+  windows.begin();
   firings.forEach((firing, index) => {
     for (const { correlation, source, slot } of fed.get(firing.correlation.id) ?? NO_FEEDS) {
       const group = (source.groupFrom ?? []).map((at) => firing.group[at] ?? '');
-      const window = windows.named(correlation, [firing.group[0] ?? '', ...group]);
-      const label = correlation.type === 'event_count' ? '' : String(slot);
-      const event = { event_id: firing.eventIds.at(-1) ?? NO_ID };
-      count(window, tickOf(firing.end, correlation), label, event, index);
+      const window = windows.named(correlation, [firing.group[0] ?? '', ...group], '');
+      const label = correlation.type === 'event_count' ? '' : slot;
+      const tick = tickOf(firing.end, correlation);
+      const cells = windows.cellsFor(window, tick, label);
+      if (cells !== undefined)
+        countIn(cells, tick, label, { event_id: firing.eventIds.at(-1) ?? NO_ID }, index);
     }
   });
-  return windows.all().map((window) => additionOf(window, 'set'));
+  return windows.touched.map((window) => additionOf(window, 'set'));
 }
 
 const NO_ID = new Uint8Array(16);
 const NO_FEEDS: readonly Feed[] = [];
 
+/** A correlation that counts a rule. */
 interface Feed {
   readonly correlation: Correlation;
   readonly source: CorrelationSource;
-  readonly slot: number;
+  /** Place of the source, and the same in decimal. */
+  readonly place: number;
+  readonly slot: string;
+  readonly isOfCalls: boolean;
 }
 
 /** Which correlations count a rule, by the rule's id. Made once for each list of correlations. */
@@ -112,10 +192,11 @@ function feedsOf(correlations: readonly Correlation[]): ReadonlyMap<string, read
   if (known !== undefined) return known;
   const made = new Map<string, Feed[]>();
   for (const correlation of correlations) {
-    correlation.sources.forEach((source, slot) => {
+    correlation.sources.forEach((source, place) => {
+      const feed = { correlation, source, place, slot: String(place), isOfCalls: isOfCalls(correlation) };
       const list = made.get(source.rule);
-      if (list === undefined) made.set(source.rule, [{ correlation, source, slot }]);
-      else list.push({ correlation, source, slot });
+      if (list === undefined) made.set(source.rule, [feed]);
+      else list.push(feed);
     });
   }
   feeds.set(correlations, made);
@@ -123,159 +204,111 @@ function feedsOf(correlations: readonly Correlation[]): ReadonlyMap<string, read
 }
 const feeds = new WeakMap<readonly Correlation[], ReadonlyMap<string, readonly Feed[]>>();
 
-function labelOf(
-  { type }: Correlation,
-  source: CorrelationSource,
-  slot: number,
+/** Its groups are calls, which `CallsOfBatch` finds by the bytes of their ids. */
+const isOfCalls = (correlation: Correlation): boolean =>
+  settlesAlone(correlation) &&
+  correlation.sources.length === 2 &&
+  correlation.sources.every(({ groupColumns }) => groupColumns.length === 1 && groupColumns[0] === 'call_id');
+
+/** What a match of one detection leads to. */
+interface Step {
+  readonly detection: Detection;
+  /** Those whose groups are put together of `columns`, which come again and again. */
+  readonly routed: readonly Feed[];
+  readonly columns: readonly FieldName[];
+  readonly others: readonly Feed[];
+  /** Where each combination of the columns leads. */
+  routes: Branch;
+  /** Of the windows that the routes hold. */
+  generation: number;
+}
+
+/** Where the routed feeds count, each at its place. */
+interface Route {
+  /** Absent until looked for, null where a value of the group is absent. */
+  readonly windows: (KnownWindow | null | undefined)[];
+  /** A cell that the store has in full: by its tick and its label. */
+  readonly fullTicks: Micros[];
+  readonly fullLabels: string[];
+}
+
+interface Branch {
+  readonly next: Map<unknown, Branch>;
+  route: Route | undefined;
+}
+
+const branch = (): Branch => ({ next: new Map(), route: undefined });
+
+/** Names of what acts and what is acted upon: fewer than events by far. Those come first of which there are least. */
+const RECURRING: readonly FieldName[] = [
+  ...ENUM_COLUMNS,
+  ...(['environment', 'gateway_version', 'protocol_version', 'method', 'gateway_id', 'service'] as const),
+  ...(['tool_name', 'client_name', 'client_version', 'agent_version', 'agent_id', 'user_id'] as const),
+];
+
+function stepOf(detection: Detection, fed: readonly Feed[]): Step {
+  const routed = fed.filter(({ source }) =>
+    source.groupColumns.every((column) => RECURRING.includes(column)),
+  );
+  const columns = new Set(routed.flatMap(({ source }) => [...source.groupColumns]));
+  return {
+    detection,
+    routed,
+    columns: RECURRING.filter((column) => columns.has(column)),
+    others: fed.filter((feed) => !routed.includes(feed)),
+    routes: branch(),
+    generation: 0,
+  };
+}
+
+/** Where an event with these values leads: one look-up for all correlations that count the detection. */
+function routeOf(step: Step, windows: KnownWindows, event: RuleEvent): Route {
+  if (step.generation !== windows.generation) {
+    step.routes = branch();
+    step.generation = windows.generation;
+  }
+  let at = next(step.routes, event.org_id);
+  for (const column of step.columns) at = next(at, event[column]);
+  if (at.route === undefined) {
+    at.route = {
+      windows: step.routed.map(() => undefined),
+      fullTicks: step.routed.map(() => Number.NaN),
+      fullLabels: step.routed.map(() => ''),
+    };
+    windows.grow();
+  }
+  return at.route;
+}
+
+function next(from: Branch, value: unknown): Branch {
+  let to = from.next.get(value);
+  if (to === undefined) {
+    to = branch();
+    from.next.set(value, to);
+  }
+  return to;
+}
+
+function windowOn(
+  route: Route,
+  place: number,
+  windows: KnownWindows,
+  { correlation, source }: Feed,
   event: RuleEvent,
-): string | undefined {
+  tick: Micros,
+): KnownWindow | undefined {
+  const known = route.windows[place];
+  if (known === null) return undefined;
+  if (known !== undefined && known.part === partOf(correlation, tick)) return known;
+  const window = windows.of(correlation, source, event, tick);
+  route.windows[place] = window ?? null;
+  return window;
+}
+
+function labelOf({ correlation: { type }, source, slot }: Feed, event: RuleEvent): string | undefined {
   if (type === 'event_count' || type === 'baseline') return '';
-  return type === 'value_count' ? source.valueOf?.(event) : String(slot);
+  return type === 'value_count' ? source.valueOf?.(event) : slot;
 }
 
 const tickOf = (time: Micros, { cellWidth }: Correlation): Micros =>
   cellWidth === 1 ? time : Math.floor(time / cellWidth) * cellWidth;
-
-/** The hours of a baseline are held against those a week apart, so each hour of the week is a window of its own. */
-const partOf = ({ baseline }: Correlation, tick: Micros): string =>
-  baseline === undefined ? '' : String(hourOfWeek(tick));
-
-/** A window as a batch fills it. Every call touches several, so what is done for each event is little. */
-interface GrowingWindow {
-  readonly correlation: Correlation;
-  readonly group: readonly string[];
-  /** Of the correlation's windows with this group; see `partOf`. */
-  readonly part: string;
-  /** As they came: mostly by tick, and equal ones mostly beside each other. */
-  readonly cells: GrowingCell[];
-}
-
-interface GrowingCell {
-  readonly tick: Micros;
-  readonly label: string;
-  count: number;
-  readonly eventId: Uint8Array;
-  /** Place in the batch of the event that was counted last. */
-  lastIndex: number;
-}
-
-/** Windows by the values of their group, one Map in another: a text whose hash is known is looked up faster than one is joined. */
-interface Branch {
-  /** Most branches are leaves. */
-  next: Map<string, Branch> | undefined;
-  window: GrowingWindow | undefined;
-}
-
-class GrowingWindows {
-  readonly #roots = new Map<Correlation, Branch>();
-  readonly #all: GrowingWindow[] = [];
-
-  /** The window that an event belongs to; undefined when a value of its group is absent. */
-  of(
-    correlation: Correlation,
-    { groupFields }: CorrelationSource,
-    event: RuleEvent,
-    tick: Micros,
-  ): GrowingWindow | undefined {
-    let branch = branchAt(this.#root(correlation), event.org_id ?? '');
-    for (const field of groupFields) {
-      const value = field(event);
-      if (value === undefined) return undefined;
-      branch = branchAt(branch, value);
-    }
-    const part = partOf(correlation, tick);
-    if (part !== '') branch = branchAt(branch, part);
-    if (branch.window !== undefined) return branch.window;
-    const values = groupFields.map((field) => field(event) ?? '');
-    return this.#made(branch, correlation, [event.org_id ?? '', ...values], part);
-  }
-
-  named(correlation: Correlation, group: readonly string[]): GrowingWindow {
-    const branch = group.reduce(branchAt, this.#root(correlation));
-    return branch.window ?? this.#made(branch, correlation, group, '');
-  }
-
-  all(): readonly GrowingWindow[] {
-    return this.#all;
-  }
-
-  #root(correlation: Correlation): Branch {
-    let root = this.#roots.get(correlation);
-    if (root === undefined) {
-      root = { next: undefined, window: undefined };
-      this.#roots.set(correlation, root);
-    }
-    return root;
-  }
-
-  #made(branch: Branch, correlation: Correlation, group: readonly string[], part: string): GrowingWindow {
-    const window: GrowingWindow = { correlation, group, part, cells: [] };
-    branch.window = window;
-    this.#all.push(window);
-    return window;
-  }
-}
-
-function branchAt(from: Branch, value: string): Branch {
-  from.next ??= new Map();
-  let branch = from.next.get(value);
-  if (branch === undefined) {
-    branch = { next: undefined, window: undefined };
-    from.next.set(value, branch);
-  }
-  return branch;
-}
-
-/** An event counts once in a cell, though several rules of the correlation may hold for it. */
-function count({ cells }: GrowingWindow, tick: Micros, label: string, event: RuleEvent, index: number): void {
-  const last = cells.at(-1);
-  if (last === undefined || last.tick !== tick || last.label !== label) {
-    cells.push({ tick, label, count: 1, eventId: event.event_id ?? NO_ID, lastIndex: index });
-  } else if (last.lastIndex !== index) {
-    last.count += 1;
-    last.lastIndex = index;
-  }
-}
-
-function additionOf(
-  { correlation, group, part, cells }: GrowingWindow,
-  merge: WindowAddition['merge'],
-): WindowAddition {
-  const merged: Cell[] = [];
-  for (const { tick, label, count: counted, eventId } of cells.sort(compareCells)) {
-    const last = merged.at(-1);
-    const isSame = last !== undefined && last.tick === tick && last.label === label;
-    const together = merge === 'set' ? 1 : counted + (isSame ? last.count : 0);
-    if (isSame) merged[merged.length - 1] = { ...last, count: together };
-    else merged.push({ tick, label, count: together, eventId });
-  }
-  return { window: windowKey(correlation, group, part), correlation, group, cells: merged, merge };
-}
-
-/** Whether a window may need to be told of: false only for the plainest of those that `isUnsettled` finds settled. */
-function mayBeOpen({ correlation, cells }: GrowingWindow): boolean {
-  const [begun, ended] = cells;
-  if (cells.length !== 2 || begun === undefined || ended === undefined || !settlesAlone(correlation))
-    return true;
-  const { anchors, timespan, sources } = correlation;
-  return !(
-    sources.length === 2 &&
-    anchors.has(Number(begun.label)) &&
-    !anchors.has(Number(ended.label)) &&
-    ended.tick >= begun.tick &&
-    ended.tick <= begun.tick + timespan
-  );
-}
-
-/** `call_id` is given once: nothing comes to such a group but the decision and the outcome of its call. */
-function settlesAlone({ judgedAt, groupBy }: Correlation): boolean {
-  return judgedAt === 'close' && groupBy.includes('call_id');
-}
-
-/** A call that was decided and ended inside one batch needs no window. Almost all calls are like that. */
-function isUnsettled(addition: WindowAddition): boolean {
-  const { correlation, cells } = addition;
-  if (!settlesAlone(correlation)) return true;
-  const begins = cells.some(({ label }) => correlation.anchors.has(Number(label)));
-  return !begins || closesNext(addition, Number.NEGATIVE_INFINITY) !== undefined;
-}

@@ -11,12 +11,13 @@ export { type BelievedTimes, believedTime } from './believed-time.ts';
 export { continueEpisode, episodeSpan, episodesOf } from './episode.ts';
 export { fieldNames } from './field.ts';
 export {
+  type BatchFolder,
+  createFolder,
   type FoldedBatch,
   type Folding,
   foldBatch,
   foldFirings,
   type Match,
-  startFolding,
 } from './fold-batch.ts';
 export {
   closesNext,

@@ -68,6 +68,7 @@ export function readCorrelation(
     return {
       rule: rule.id,
       groupFields: groups.map((field) => (event) => textFrom(field, event)),
+      groupColumns: groups.map(({ column }) => column),
       valueOf: counted && ((event) => textFrom(counted, event)),
       groupFrom: undefined,
     };
@@ -230,6 +231,7 @@ function chainedSource(
   return {
     rule: inner.id,
     groupFields: [],
+    groupColumns: [],
     valueOf: undefined,
     groupFrom: groupBy.map(placeOf),
   };

@@ -1,7 +1,15 @@
 import { KIND_SYMBOLS } from '@cairn/event';
 import { businessHoursTest } from './business-hours.ts';
-import { compileItem, compileKeywords, type EventTest, type Surroundings } from './compile-item.ts';
-import { allOf, anyOf, parseCondition, testOf } from './condition.ts';
+import { compileItem, compileKeywords, type Surroundings } from './compile-item.ts';
+import { parseCondition } from './condition.ts';
+import {
+  allConditions,
+  anyCondition,
+  conditionOver,
+  decidedBy,
+  type EventCondition,
+  undecided,
+} from './event-condition.ts';
 import { didYouMean, RuleError } from './mistake.ts';
 import {
   checkKeys,
@@ -16,7 +24,7 @@ import {
   textOf,
   textStart,
 } from './node.ts';
-import type { Detection, FieldName, RuleEvent, RuleHead } from './rule.ts';
+import type { Detection, FieldName, RuleHead } from './rule.ts';
 
 /** Compiles the `detection` of a rule. @throws RuleError at its first mistake. */
 export function readDetection(
@@ -27,21 +35,22 @@ export function readDetection(
 ): Omit<Detection, 'alerts'> {
   const fieldsRead = new Set<FieldName>();
   const around: Surroundings = { placeholders, reads: (column) => void fieldsRead.add(column) };
-  const tests: EventTest[] = [];
+  const parts: EventCondition[] = [];
 
   const kind = kindOf(entry(entries, 'logsource'), offset);
   if (kind !== undefined) {
     fieldsRead.add('kind');
-    tests.push((event) => event.kind === kind);
+    parts.push(decidedBy((event) => event.kind === kind));
   }
-  tests.push(detectionTest(entry(entries, 'detection'), offset, around));
+  parts.push(detectionCondition(entry(entries, 'detection'), offset, around));
   const hours = entry(entries, 'business_hours');
   if (hours !== undefined) {
     fieldsRead.add('timestamp');
     const open = businessHoursTest(hours);
-    tests.push((event) => event.timestamp !== undefined && open(event.timestamp));
+    parts.push(undecided((event) => event.timestamp !== undefined && open(event.timestamp)));
   }
-  return { ...head, kind: 'detection', fieldsRead, matches: allOf(tests) };
+  const { holds: matches, mayHold: mayMatch, isDecided } = allConditions(parts);
+  return { ...head, kind: 'detection', fieldsRead, matches, mayMatch, isDecided };
 }
 
 /** The kind of event that `category` narrows the rule to. */
@@ -77,7 +86,7 @@ function kindOf(logsource: Entry | undefined, offset: number): string | undefine
   );
 }
 
-function detectionTest(found: Entry | undefined, offset: number, around: Surroundings): EventTest {
+function detectionCondition(found: Entry | undefined, offset: number, around: Surroundings): EventCondition {
   if (found === undefined) throw new RuleError(offset, 'detection is missing');
   const entries = entriesOf(found.value, 'detection', found.offset);
   const twice = entries.find(({ key }, index) => entries.findIndex((other) => other.key === key) !== index);
@@ -93,37 +102,37 @@ function detectionTest(found: Entry | undefined, offset: number, around: Surroun
   const selections = new Map(
     entries
       .filter(({ key }) => key !== 'condition')
-      .map(({ key, value, offset: at }) => [key, selectionTest(value, at, around)]),
+      .map(({ key, value, offset: at }) => [key, selectionCondition(value, at, around)]),
   );
   if (selections.size === 0) throw new RuleError(found.offset, 'detection has no selection');
   // Several conditions are alternatives.
-  const tests = itemsOf(condition.value).map((item) => {
+  const alternatives = itemsOf(condition.value).map((item) => {
     const text = textOf(item, 'condition', condition.offset);
     const parsed = parseCondition(text, [...selections.keys()], textStart(item, condition.offset));
-    return testOf<RuleEvent>(parsed, (name) => selections.get(name) as EventTest);
+    return conditionOver(parsed, (name) => selections.get(name) as EventCondition);
   });
-  return anyOf(tests);
+  return anyCondition(alternatives);
 }
 
 /**
  * A map: all of its lines hold. A list of maps: any of them. A value, or a list of values: keywords, any of them. A list may
  * hold both.
  */
-function selectionTest(node: Node | null, offset: number, around: Surroundings): EventTest {
+function selectionCondition(node: Node | null, offset: number, around: Surroundings): EventCondition {
   if (isMap(node)) {
     const entries = entriesOf(node, 'a selection', offset);
     if (entries.length === 0)
       throw new RuleError(startOf(node, offset), 'an empty selection matches everything; write a field');
-    return allOf(entries.map((item) => compileItem(item, around)));
+    return allConditions(entries.map((item) => compileItem(item, around)));
   }
   if (!isSeq(node)) return compileKeywords(node, offset, around);
   const items = itemsOf(node);
   if (items.length === 0)
     throw new RuleError(startOf(node, offset), 'an empty list matches nothing; write a value');
-  return anyOf(
+  return anyCondition(
     items.map((item) =>
       isMap(item) || isSeq(item)
-        ? selectionTest(item, startOf(item, offset), around)
+        ? selectionCondition(item, startOf(item, offset), around)
         : compileKeywords(item, startOf(item, offset), around),
     ),
   );

@@ -257,6 +257,11 @@ describe('conditions', () => {
     return node.op === 'and' ? left === true && right === true : left === true || right === true;
   };
 
+  const namesOf = (node: Tree): Set<string> =>
+    node.op === 'name'
+      ? new Set([node.name])
+      : new Set((node.op === 'not' ? [node.of] : node.of).flatMap((part) => [...namesOf(part)]));
+
   test('not binds before and, and before or; parentheses before all', () => {
     fc.assert(
       fc.property(tree, fc.subarray(['a', 'b', 'c']), (node, letters) => {
@@ -266,6 +271,30 @@ describe('conditions', () => {
         const event = { agent_id: `-${letters.join('')}` };
         expect(rulesOf(text).detections[0]?.matches(event)).toBe(truthOf(node, event));
       }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('what the enums of an event say of them is never more than the whole event says', () => {
+    fc.assert(
+      fc.property(
+        tree,
+        fc.constantFrom('read' as const, 'create' as const, undefined),
+        fc.constantFrom('allow' as const, 'deny' as const),
+        fc.constantFrom('x', 'y'),
+        (node, action, decision, agent_id) => {
+          const text = detectionText(
+            `{a: {action: read}, b: {decision: [deny, unknown], action|exists: true}, c: {agent_id: x}, condition: "${textOf(node, 0)}"}`,
+          );
+          const [detection] = rulesOf(text).detections;
+          const event = { decision, agent_id, ...(action === undefined ? {} : { action }) };
+          const { agent_id: _, ...enums } = event;
+          const [whole, may] = [detection?.matches(event), detection?.mayMatch(enums)];
+          if (whole) expect(may).toBe(true);
+          if (detection?.isDecided) expect(may).toBe(whole);
+          expect(detection?.isDecided).toBe(!namesOf(node).has('c'));
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -34,6 +34,10 @@ export interface Detection extends RuleHead {
   readonly fieldsRead: ReadonlySet<FieldName>;
   /** Whether the rule holds for this event. Never throws, takes time linear in the event's size. */
   readonly matches: (event: RuleEvent) => boolean;
+  /** Reads enums alone. Where it is false the rule does not hold. */
+  readonly mayMatch: (event: RuleEvent) => boolean;
+  /** The rule reads enums alone: where `mayMatch` is true it holds. */
+  readonly isDecided: boolean;
 }
 
 /** A Sigma correlation, or one of the two extensions that count (`baseline`, and `temporal` with `not`). */
@@ -86,6 +90,8 @@ export interface CorrelationSource {
   readonly rule: string;
   /** Values of the group of an event that this rule matched, without `org_id`; where one is absent the event is not counted. */
   readonly groupFields: readonly ((event: RuleEvent) => string | undefined)[];
+  /** The same fields in the schema. */
+  readonly groupColumns: readonly FieldName[];
   /** For `value_count`: the value that is counted, lower case as Sigma compares; undefined when absent. */
   readonly valueOf: ((event: RuleEvent) => string | undefined) | undefined;
   /** When the source is a correlation: where in its group (`groupBy`) each value of this group stands. */

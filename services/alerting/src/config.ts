@@ -78,7 +78,7 @@ const schema = z.object({
     .number()
     .int()
     .min(65_536)
-    .default(32 * 1024 ** 2),
+    .default(64 * 1024 ** 2),
   health: z
     .object({
       host: z.string().default('127.0.0.1'),

@@ -5,6 +5,7 @@ import {
   FRAME_HEAD_BYTES,
   fieldReader,
   framedIdAt,
+  KIND_SYMBOLS,
   walkDatum,
 } from '@cairn/event';
 import { type BelievedTimes, believedTime, type Micros, type RuleEvent } from '@cairn/rules';
@@ -28,13 +29,18 @@ export interface ReadRecords {
 }
 
 /** Read of every event, whatever the rules ask for. */
-const ALWAYS = ['event_id', 'org_id', 'timestamp', 'kind', 'service', 'agent_id'] as const;
+const ALWAYS = ['event_id', 'org_id', 'timestamp', 'service', 'agent_id'] as const;
+const ALERT = KIND_SYMBOLS.indexOf('alert');
+/** Names of streams that are remembered. */
+const NAMES_MAX = 10_000;
 
 /** What reads records for one set of rules. */
 export class RecordReader {
   readonly #readers = new Map<number, FieldReader>();
   readonly #fields: ReadonlySet<keyof AuditEvent>;
   readonly #places = new Uint16Array(FIELDS_MAX);
+  /** Names of streams by organisation and gateway: a text that is joined anew is hashed anew. */
+  readonly #names = new Map<string, Map<string, string>>();
 
   constructor(fieldsRead: ReadonlySet<keyof AuditEvent>) {
     this.#fields = new Set([...fieldsRead, ...ALWAYS]);
@@ -53,7 +59,7 @@ export class RecordReader {
     bounds: BelievedTimes,
     onEvent: (event: RuleEvent, time: Micros) => void,
   ): ReadRecords {
-    const streams = new Map<string, Position>();
+    const streams = new Map<string, Moving>();
     let [events, duplicates, others, skewed] = [0, 0, 0, 0];
     let oldest = Number.POSITIVE_INFINITY;
     for (const { bytes, start: frameAt, end, appendedAtMs } of records) {
@@ -66,15 +72,20 @@ export class RecordReader {
         others += 1;
         continue;
       }
-      const stream = `${walked.orgId}\u0000${walked.gatewayId}`;
-      const position = streams.get(stream) ?? known(stream);
+      const stream = this.#nameOf(walked.orgId, walked.gatewayId);
+      const moving = streams.get(stream);
+      const position = moving ?? known(stream);
       if (position !== undefined && !goesOn(position, walked)) {
         duplicates += 1;
         continue;
       }
-      streams.set(stream, { epoch: walked.epoch, seq: walked.seq });
+      if (moving === undefined) streams.set(stream, { epoch: walked.epoch, seq: walked.seq });
+      else {
+        moving.epoch = walked.epoch;
+        moving.seq = walked.seq;
+      }
       const event = this.#readerOf(schemaId)(bytes, start, this.#places);
-      if (event.kind === 'alert' && event.service === 'alerting') continue;
+      if (walked.kind === ALERT && event.service === 'alerting') continue;
       const appended = appendedAtMs * 1_000;
       const { timestampMicros } = walked;
       const isBelieved = believedTime(timestampMicros, appended, bounds);
@@ -87,6 +98,22 @@ export class RecordReader {
     return { events, oldest, streams, duplicates, others, skewed };
   }
 
+  #nameOf(org: string, gateway: string): string {
+    let ofOrg = this.#names.get(org);
+    if (ofOrg === undefined) {
+      if (this.#names.size >= NAMES_MAX) this.#names.clear();
+      ofOrg = new Map();
+      this.#names.set(org, ofOrg);
+    }
+    let name = ofOrg.get(gateway);
+    if (name === undefined) {
+      if (ofOrg.size >= NAMES_MAX) ofOrg.clear();
+      name = `${org}\u0000${gateway}`;
+      ofOrg.set(gateway, name);
+    }
+    return name;
+  }
+
   #readerOf(schemaId: number): FieldReader {
     let reader = this.#readers.get(schemaId);
     if (reader === undefined) {
@@ -95,6 +122,12 @@ export class RecordReader {
     }
     return reader;
   }
+}
+
+/** A stream's position while its events are read. */
+interface Moving {
+  epoch: number;
+  seq: number;
 }
 
 const goesOn = ({ epoch, seq }: Position, next: Position): boolean =>

@@ -1,8 +1,8 @@
 import {
+  type BatchFolder,
   type BelievedTimes,
+  createFolder,
   type RuleSet,
-  startFolding,
-  type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
 import type { AssignedPartition, Chunk, KeptRecords, LogRecord } from '@cairn/runtime';
@@ -63,27 +63,26 @@ export async function watchChunk(
   const watched = { events: 0, duplicates: 0, others: 0, skewed: 0, firings: 0, ended: 0 };
   for (const { records, last, isCounted, isTold } of partsOf(chunk, open)) {
     const known = (stream: string): Position | undefined => open.streams.known(stream, isCounted);
-    const folding = startFolding(rules);
+    // What is looked at again was counted by whoever came before, so nothing of it is left out.
+    const folder = isCounted ? createFolder(rules) : folderOf(open, rules);
+    const folding = folder.begin();
     const read = reader.read(records, known, releasedIdOf, bounds, folding.take);
     const { matches, additions } = folding.folded();
     const { streams } = read;
     open.oldest = Math.min(open.oldest, read.oldest);
-    let counted: readonly WindowAddition[];
     let views: readonly WindowView[];
     if (isCounted) {
-      counted = additions;
       views = await windows.look(additions);
       open.streams.lookedAt(streams);
     } else {
       const marks = open.streams.textsOf(streams, last, open.committed);
       const { counted: expected, oldest } = open;
-      counted = open.fullCells.notFull(additions);
-      views = await windows.add({ expected, last, oldest, streams: marks, additions: counted });
+      views = await windows.add({ expected, last, oldest, streams: marks, additions });
       open.counted = last;
-      open.fullCells.counted(counted);
+      folder.counted();
       open.streams.counted(streams, last, open.committed);
     }
-    const judged = await judgeAdditions(windows, rules, counted, views);
+    const judged = await judgeAdditions(windows, rules, additions, views);
     const firings: EpisodeFirings[] = [
       ...matches.map((match) => matchFiring(match, quiet, isTold)),
       ...judged
@@ -114,6 +113,12 @@ export async function watchChunk(
   await windows.close(ended);
   watched.ended = ended.length;
   return watched;
+}
+
+/** What folds the records of a partition; made anew for other rules. */
+function folderOf(open: OpenPartition, rules: RuleSet): BatchFolder {
+  if (open.folding?.rules !== rules) open.folding = { rules, folder: createFolder(rules) };
+  return open.folding.folder;
 }
 
 interface Part {

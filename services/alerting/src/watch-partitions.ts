@@ -39,6 +39,9 @@ export interface WatchPartitionsOptions extends WatchOptions, OpenOptions {
   readonly onTrouble: (partition: AssignedPartition | undefined, error: unknown) => void;
 }
 
+/** Most of a load is waiting: for Redis, for the disk, for Kafka. */
+const LOADS_AT_ONCE = 4;
+
 /** Whether a partition's time passes by the clock. */
 interface Passing {
   readonly partition: AssignedPartition;
@@ -88,6 +91,7 @@ export async function watchPartitions(options: WatchPartitionsOptions): Promise<
     open,
     limits: options.limits,
     bufferBytesMax: options.bufferBytesMax,
+    loadsAtOnce: LOADS_AT_ONCE,
     onTrouble: options.onTrouble,
     ...(options.retry ? { retry: options.retry } : {}),
     clock,

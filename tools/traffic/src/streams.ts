@@ -23,6 +23,8 @@ export interface StreamsOptions {
   readonly sessions?: number;
   /** Every agent calls each of its tools once before anything else happens. */
   readonly rollCall?: boolean;
+  /** Little happens that is worth telling. */
+  readonly calm?: boolean;
   /** Signs for a gateway: then its stream is opened, and its signatures verify. */
   readonly signerOf?: (org: string, gateway: string) => DatumSigner;
 }
@@ -60,6 +62,7 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
       ...(options.agents === undefined ? {} : { agents: options.agents }),
       ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
       ...(options.rollCall === undefined ? {} : { rollCall: options.rollCall }),
+      ...(options.calm === undefined ? {} : { calm: options.calm }),
     });
     stream.signer ??= options.signerOf?.(org, gateway);
     const { signer } = stream;

@@ -18,7 +18,27 @@ export interface TrafficOptions {
   readonly eventsPerSecond?: number;
   /** Every agent calls each of its tools once before anything else happens. */
   readonly rollCall?: boolean;
+  /** Denials, failures, time-outs and secrets are as rare as where agents keep to what they may; default: often enough to see. */
+  readonly calm?: boolean;
 }
+
+/** How likely what is worth telling is, for each call. */
+interface Troubles {
+  readonly denied: number;
+  readonly deletionDenied: number;
+  readonly found: number;
+  readonly failed: number;
+  readonly timedOut: number;
+}
+
+const USUAL: Troubles = { denied: 0.01, deletionDenied: 0.5, found: 0.03, failed: 0.04, timedOut: 0.004 };
+const CALM: Troubles = {
+  denied: 0.001,
+  deletionDenied: 0.001,
+  found: 0.002,
+  failed: 0.002,
+  timedOut: 0.000_2,
+};
 
 interface Session {
   readonly agent: Agent;
@@ -53,6 +73,7 @@ export function* trafficOf(options: TrafficOptions): Generator<TrafficEvent, nev
   let now = options.startMicros ?? 1_795_000_000_000_000;
 
   const called = options.rollCall ? rollCallOf(agents) : [];
+  const troubles = options.calm ? CALM : USUAL;
 
   for (;;) {
     now += Math.round(random.lognormal(stepMicros, 1.5));
@@ -68,10 +89,10 @@ export function* trafficOf(options: TrafficOptions): Generator<TrafficEvent, nev
     session.left -= 1;
     session.step += 1;
     const tool = first?.tool ?? session.agent.tools[random.skewed(session.agent.tools.length)]!;
-    const decision = decisionOf(options, session, tool, now, policyHash, random);
+    const decision = decisionOf(options, session, tool, now, policyHash, troubles, random);
     yield decision;
     if (decision.phase === 'single') continue;
-    const outcome = outcomeOf(decision, tool, now, random);
+    const outcome = outcomeOf(decision, tool, now, troubles, random);
     const later = pending.findIndex(({ atMicros }) => atMicros > outcome.timestamp);
     pending.splice(later < 0 ? pending.length : later, 0, { atMicros: outcome.timestamp, event: outcome });
   }
@@ -99,12 +120,13 @@ function decisionOf(
   tool: Tool,
   timestamp: number,
   policyHash: Uint8Array,
+  troubles: Troubles,
   random: Random,
 ): TrafficEvent {
   const { agent } = session;
-  const denied = random.chance(tool.action === 'delete' ? 0.5 : 0.01);
+  const denied = random.chance(tool.action === 'delete' ? troubles.deletionDenied : troubles.denied);
   const kept = random.chance(0.15);
-  const found = random.chance(0.03);
+  const found = random.chance(troubles.found);
   return {
     event_id: uuidV7(random.bytes(16), timestamp / 1_000),
     org_id: org,
@@ -176,9 +198,15 @@ function decisionOf(
   };
 }
 
-function outcomeOf(decision: TrafficEvent, tool: Tool, calledAt: number, random: Random): TrafficEvent {
-  const failed = random.chance(0.04);
-  const timedOut = random.chance(0.004);
+function outcomeOf(
+  decision: TrafficEvent,
+  tool: Tool,
+  calledAt: number,
+  troubles: Troubles,
+  random: Random,
+): TrafficEvent {
+  const failed = random.chance(troubles.failed);
+  const timedOut = random.chance(troubles.timedOut);
   const upstreamMs = timedOut ? 30_000 : Math.round(random.lognormal(tool.latencyMs, 1.8));
   const latencyMs = upstreamMs + 1 + random.skewed(4);
   const timestamp = calledAt + latencyMs * 1_000 + random.below(1_000);

@@ -27,7 +27,7 @@ const redis = new Redis(REDIS_URL);
 const kafka = new Kafka({ brokers: KAFKA_BROKERS.split(','), clientId: 'peer', logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({
   groupId: BENCH_GROUP,
-  sessionTimeout: 60_000,
+  sessionTimeout: 300_000,
   maxBytesPerPartition: 16 * 1024 ** 2,
   maxBytes: 64 * 1024 ** 2,
 });
@@ -84,7 +84,7 @@ await consumer.run({
     for (const [index, correlation] of asked.entries())
       if (correlation.holds(Number(answers[4 * index + 2]?.[1]))) alerts += 1;
     watched += batch.messages.length;
-    process.send?.({ watched, alerts });
+    process.send?.({ events: watched, alerts });
     await heartbeat();
   },
 });

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouse, migrate, openClickHouse } from '@cairn/adapters';
 import { PARKED_TOPIC } from '@cairn/event';
 import { freePort, REPOSITORY, startServiceProcess } from '@cairn/local';
-import type { AlertingStage } from './stage.ts';
+import type { AlertingStage, Hours } from './stage.ts';
 
 export interface Comparison {
   /** Alerts by the events. */
@@ -30,6 +30,7 @@ interface AlertRow {
 export async function compareWithClickHouse(
   stage: AlertingStage,
   topic: string,
+  hours: Hours,
   instance: string,
 ): Promise<Comparison> {
   await using clickhouse = openClickHouse({
@@ -38,14 +39,15 @@ export async function compareWithClickHouse(
   });
   await load(stage, clickhouse, topic);
   const expected: AlertRow[] = [];
-  for (const firings of FIRINGS) expected.push(...(await clickhouse.query<AlertRow>(episodesOf(firings))));
+  const all = [...FIRINGS, afterHours(hours)];
+  for (const firings of all) expected.push(...(await clickhouse.query<AlertRow>(episodesOf(firings))));
   const found = await clickhouse.query<AlertRow>(`
     -- One alert has one id; it may be recorded more than once.
     SELECT DISTINCT JSONExtractString(detail, 'rule') AS rule,
       arrayConcat([org_id], JSONExtractKeysAndValues(detail, 'group', 'String').2) AS group,
       toString(JSONExtractInt(detail, 'since')) AS since
     FROM cairn.events WHERE kind = 'alert' AND method = 'alert/opened' AND gateway_id = '${instance}'
-      AND rule IN (${FIRINGS.map(({ rule }) => `'${rule}'`).join(', ')})`);
+      AND rule IN (${all.map(({ rule }) => `'${rule}'`).join(', ')})`);
   return compare(expected, found);
 }
 
@@ -230,15 +232,16 @@ const FIRINGS: readonly Firings[] = [
     sql: `SELECT ${groupOf('agent_id')} AS group, ${T} AS t FROM cairn.events
       WHERE ${CALLED} AND arrayExists(found -> startsWith(lower(found.1), 'secret.'), redactions)`,
   },
-  {
-    rule: '8729511e-2fc6-4933-bfb7-c2485bb2352a',
-    apart: HOUR,
-    sql: `SELECT ${groupOf('agent_id')} AS group, ${T} AS t FROM cairn.events
-      WHERE ${CALLED} AND sensitivity IN ('sensitive', 'restricted') AND decision != 'deny'
-        AND NOT (toDayOfWeek(toTimeZone(timestamp, 'Europe/Berlin')) <= 5
-          AND toHour(toTimeZone(timestamp, 'Europe/Berlin')) BETWEEN 7 AND 19)`,
-  },
 ];
+
+const afterHours = ({ timeZone, allWeek }: Hours): Firings => ({
+  rule: '8729511e-2fc6-4933-bfb7-c2485bb2352a',
+  apart: HOUR,
+  sql: `SELECT ${groupOf('agent_id')} AS group, ${T} AS t FROM cairn.events
+    WHERE ${CALLED} AND sensitivity IN ('sensitive', 'restricted') AND decision != 'deny'
+      AND NOT (toDayOfWeek(toTimeZone(timestamp, '${timeZone}')) <= ${allWeek ? 7 : 5}
+        AND toHour(toTimeZone(timestamp, '${timeZone}')) BETWEEN 7 AND 19)`,
+});
 
 /** Where firings begin that follow none of their group closely. */
 function episodesOf({ rule, apart, sql }: Firings): string {

@@ -1,28 +1,33 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import type { AlertingStage } from './stage.ts';
-import { SHIPPED_RULES, type Watcher } from './watch-topic.ts';
+import type { AlertingStage, RulesOfStage } from './stage.ts';
+import type { Done, Watcher } from './watch-topic.ts';
 
 /** The peer, as a process of its own. */
-export async function startPeer({ parts }: AlertingStage, topic: string, group: string): Promise<Watcher> {
+export async function startPeer(
+  { parts }: AlertingStage,
+  topic: string,
+  rules: RulesOfStage,
+  group: string,
+): Promise<Watcher> {
   const child = fork(join(import.meta.dirname, 'peer.ts'), {
     env: {
       PATH: process.env['PATH'] ?? '',
       ...parts.env(),
       BENCH_TOPIC: topic,
       BENCH_GROUP: group,
-      CAIRN_RULES: SHIPPED_RULES,
+      CAIRN_RULES: rules.directory,
     },
   });
-  let done = 0;
-  child.on('message', ({ watched }: { readonly watched: number }) => {
-    done = watched;
+  let done: Done = { events: 0, alerts: 0 };
+  child.on('message', (told: Done) => {
+    done = told;
   });
   const ended = once(child, 'exit');
   return {
     pid: child.pid ?? 0,
-    async watched() {
+    async done() {
       if (child.exitCode !== null) throw new Error(`the peer ended with ${child.exitCode}`);
       return done;
     },

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRedis } from '@cairn/adapters';
 import { freePort, REPOSITORY, type ServiceProcess, startServiceProcess } from '@cairn/local';
-import type { Preloaded } from '../ingest/stage.ts';
 import { cpuSecondsOf, peakMemoryMib, threadSecondsOf } from '../process-cost.ts';
-import type { AlertingStage } from './stage.ts';
+import type { AlertingStage, RulesOfStage } from './stage.ts';
 
 /** Of one event, after those with which the process and the windows have warmed up. */
 export interface WatchCost {
@@ -18,19 +17,28 @@ export interface WatchCost {
   readonly redis_us: number;
   readonly broker_us: number;
   readonly peak_mib: number;
+  /** Alerts that were opened, of a thousand events. */
+  readonly alerts: number;
+}
+
+/** What a process that watches is done with. */
+export interface Done {
+  readonly events: number;
+  /** Alerts that it opened. */
+  readonly alerts: number;
 }
 
 /** A process that holds events against the rules. */
 export interface Watcher extends AsyncDisposable {
   readonly pid: number;
-  /** Events that it is done with. */
-  watched(): Promise<number>;
+  done(): Promise<Done>;
 }
 
 /** The service as it runs in production, with the rules that ship. */
 export async function startAlerting(
   { directory, parts }: AlertingStage,
   topic: string,
+  rules: RulesOfStage,
   name: string,
   more: Readonly<Record<string, string>> = {},
 ): Promise<Watcher & ServiceProcess> {
@@ -50,7 +58,9 @@ export async function startAlerting(
       CAIRN_ALERTING_HEALTH_PORT: String(healthPort),
       CAIRN_ALERTING_BACKLOG_MS_MAX: String(86_400_000),
       CAIRN_ALERTING_LATENESS_MS_MAX: String(LATENESS_MS),
-      CAIRN_RULES: SHIPPED_RULES,
+      // It is stopped for a while: see standStill.
+      CAIRN_ALERTING_SESSION_MS_MAX: String(300_000),
+      CAIRN_RULES: rules.directory,
       CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
       CAIRN_LOG_LEVEL: 'warn',
       // For profiles: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=/tmp/profiles'.
@@ -59,51 +69,77 @@ export async function startAlerting(
     },
   });
   return Object.assign(service, {
-    async watched() {
+    async done() {
       if (cpuSecondsOf(service.pid) === undefined) throw new Error(`alerting ended: ${logOf(service)}`);
       // On a machine that is full an answer may not come.
       const text = await fetch(`${service.healthUrl}/metrics`)
         .then((answer) => answer.text())
         .catch(() => '');
-      return Number(/^cairn_alerting_events_watched_total (\d+)/m.exec(text)?.[1] ?? 0);
+      const opened = text.matchAll(/^cairn_alerting_alerts_total\{.*what="opened".*\} (\d+)/gm);
+      return {
+        events: Number(/^cairn_alerting_events_watched_total (\d+)/m.exec(text)?.[1] ?? 0),
+        alerts: [...opened].reduce((sum, [, count]) => sum + Number(count), 0),
+      };
     },
   });
 }
 
-export const SHIPPED_RULES = join(REPOSITORY, 'deploy', 'config', 'rules');
 /** The topic is filled before it is watched, which may take longer than the fifteen minutes of production on a busy machine. */
 export const LATENESS_MS = 3_600_000;
 
-/** Reads what each process has used when so many events are done and when all are. */
+/**
+ * Waits until a watcher has done what its topic holds, alerts of its own included, and stops the process where it stands. So the topic
+ * can be filled further, and what is measured then is that and nothing of before.
+ *
+ * @returns what it had done.
+ */
+export async function standStill(watcher: Watcher, events: number, secondsMax: number): Promise<Done> {
+  const givenUpMs = performance.now() + secondsMax * 1_000;
+  let last: Done = { events: 0, alerts: 0 };
+  for (let idle = 0, before = -1; idle < 8; ) {
+    last = await watcher.done();
+    if (performance.now() > givenUpMs) throw new Error(`${last.events} of ${events} after ${secondsMax} s`);
+    const used = cpuSecondsOf(watcher.pid) ?? 0;
+    // Tells of itself and looks for rules and for ends all the time.
+    idle = last.events >= events && used - before < 0.1 ? idle + 1 : 0;
+    before = used;
+    await sleep(250);
+  }
+  process.kill(watcher.pid, 'SIGSTOP');
+  return last;
+}
+
+/**
+ * What each process uses while a watcher does what came to its topic since it was stopped: from the moment at which it goes on until it
+ * is done with so many events more. What it had fetched by then is nothing.
+ */
 export async function watchTopic(
   { parts }: AlertingStage,
-  { events }: Preloaded,
   watcher: Watcher,
-  warm: number,
-  secondsMax: number,
+  { before, more, secondsMax }: { readonly before: Done; readonly more: number; readonly secondsMax: number },
 ): Promise<WatchCost> {
   const redis = parts.part('redis').pid ?? 0;
   const broker = parts.part('kafka').pid ?? 0;
-  const readingAt = async (least: number) => {
-    const givenUpMs = performance.now() + secondsMax * 1_000;
-    for (;;) {
-      const watched = await watcher.watched();
-      if (watched >= least)
-        return {
-          watched: Math.min(watched, events),
-          atMs: performance.now(),
-          watcher: cpuSecondsOf(watcher.pid) ?? NaN,
-          main: threadSecondsOf(watcher.pid, (_, thread) => thread === watcher.pid),
-          redis: cpuSecondsOf(redis) ?? NaN,
-          broker: cpuSecondsOf(broker) ?? NaN,
-        };
-      if (performance.now() > givenUpMs) throw new Error(`${watched} of ${events} after ${secondsMax} s`);
-      await sleep(250);
-    }
-  };
-  const from = await readingAt(warm);
-  const to = await readingAt(events);
-  const count = to.watched - from.watched;
+  const reading = ({ events, alerts }: Done) => ({
+    events,
+    alerts,
+    atMs: performance.now(),
+    watcher: cpuSecondsOf(watcher.pid) ?? NaN,
+    main: threadSecondsOf(watcher.pid, (_, thread) => thread === watcher.pid),
+    redis: cpuSecondsOf(redis) ?? NaN,
+    broker: cpuSecondsOf(broker) ?? NaN,
+  });
+  const from = reading(before);
+  process.kill(watcher.pid, 'SIGCONT');
+  let done = before;
+  while (done.events < before.events + more) {
+    if (performance.now() > from.atMs + secondsMax * 1_000)
+      throw new Error(`${done.events - before.events} of ${more} after ${secondsMax} s`);
+    await sleep(100);
+    done = await watcher.done();
+  }
+  const to = reading(done);
+  const count = to.events - from.events;
   const each = (name: 'watcher' | 'main' | 'redis' | 'broker') => ((to[name] - from[name]) / count) * 1e6;
   return {
     events_s: count / ((to.atMs - from.atMs) / 1_000),
@@ -113,6 +149,7 @@ export async function watchTopic(
     redis_us: each('redis'),
     broker_us: each('broker'),
     peak_mib: peakMemoryMib(watcher.pid),
+    alerts: ((to.alerts - from.alerts) / count) * 1_000,
   };
 }
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openKafka } from '@cairn/adapters';
 import { AUDIT_EVENT_SCHEMA_ID, frame, partitionOf } from '@cairn/event';
 import { openRecorder } from '@cairn/recorder';
-import { streamsOf } from '@cairn/traffic';
+import { streamsOf, type TrafficEvent, trafficOf } from '@cairn/traffic';
 import { arriveRoughly, monotonicMs } from '../arrivals.ts';
 import { sampleDrafts } from '../subjects/encode.ts';
 import { makeRequest, openSender } from './send-batches.ts';
@@ -23,7 +23,10 @@ export interface ProduceTask {
   readonly partitions: number;
   readonly eventsPerSecond: number;
   readonly seconds: number;
-  /** From the recorder: each so many-th event is of an agent of its own, `marked-<index>`, and has a secret in its parameters. */
+  /**
+   * From the recorder: calls of a few agents, each with its own id, of which little is worth telling; and each so many-th event is of
+   * an agent of its own, `marked-<index>`, and has a secret in its parameters.
+   */
   readonly markEvery?: number;
 }
 
@@ -85,12 +88,15 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
     partitions,
   });
   try {
-    const drafts = sampleDrafts(256).map(({ timestamp: _, ...draft }, index) => ({
-      ...draft,
-      gateway_id: 'gw-0',
-      org_id: `org-${index % ORGS}`,
-    }));
     const count = eventsPerSecond * seconds;
+    const drafts =
+      markEvery === undefined
+        ? sampleDrafts(256).map(({ timestamp: _, ...draft }, index) => ({
+            ...draft,
+            gateway_id: 'gw-0',
+            org_id: `org-${index % ORGS}`,
+          }))
+        : callsOf(count, eventsPerSecond);
     const dueMs = Float64Array.from({ length: count }, (_, index) => (index * 1000) / eventsPerSecond);
     const seqs = new Float64Array(count);
     const startMs = monotonicMs() + 100;
@@ -136,6 +142,27 @@ async function recordPaced(task: ProduceTask): Promise<Produced> {
     rmSync(directory, { recursive: true, force: true });
   }
 }
+
+/** What gateways of a few organisations record where agents keep to what they may: every agent uses its tools from the beginning. */
+function callsOf(count: number, eventsPerSecond: number): Omit<TrafficEvent, 'timestamp' | 'event_id'>[] {
+  const gateways = Array.from({ length: ORGS }, (_, at) =>
+    trafficOf({
+      seed: at,
+      org: `org-${at}`,
+      gateway: 'gw-0',
+      agents: AGENTS_OF_ORG,
+      rollCall: true,
+      calm: true,
+      eventsPerSecond: eventsPerSecond / ORGS,
+    }),
+  );
+  return Array.from({ length: count }, (_, index) => {
+    const { timestamp: _timestamp, event_id: _id, ...draft } = gateways[index % ORGS]!.next().value;
+    return draft;
+  });
+}
+
+const AGENTS_OF_ORG = 100;
 
 const markOf = (index: number) => ({
   kind: 'tool_call' as const,

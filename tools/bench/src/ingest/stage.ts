@@ -75,34 +75,55 @@ export interface Preloaded {
 
 /** Fills a new topic with realistic traffic of many gateways, each stream in its own partition and whole. */
 export async function preload(
-  { kafka }: Pick<Stage, 'kafka'>,
+  stage: Pick<Stage, 'kafka'>,
   topic: string,
   events: number,
+  traffic: { readonly partitions?: number } & Partial<Omit<StreamsOptions, 'seed'>> = {},
+): Promise<Preloaded> {
+  return (await openFilling(stage, topic, traffic)).fill(events);
+}
+
+/** A topic that is filled in several goes. */
+export interface Filling {
+  /** The next so many events. @returns what this brought. */
+  fill(events: number): Promise<Preloaded>;
+}
+
+/** As `preload`, bit by bit. */
+export async function openFilling(
+  { kafka }: Pick<Stage, 'kafka'>,
+  topic: string,
   {
     partitions = 4,
     ...traffic
   }: { readonly partitions?: number } & Partial<Omit<StreamsOptions, 'seed'>> = {},
-): Promise<Preloaded> {
+): Promise<Filling> {
   await kafka.ensureTopics([{ name: topic, partitions }]);
-  const waiting: Uint8Array[][] = Array.from({ length: partitions }, () => []);
-  const sizes = new Array<number>(partitions).fill(0);
-  let bytes = 0;
-  const send = async (partition: number): Promise<void> => {
-    const values = waiting[partition]!;
-    waiting[partition] = [];
-    sizes[partition] = 0;
-    if (values.length > 0) await kafka.log.append(topic, partition, values);
-  };
+  const streams = streamsOf({ seed: 1, gateways: 32, ...traffic });
   const places = new Map<string, number>();
-  for (const { org, gateway, datum } of streamsOf({ seed: 1, gateways: 32, ...traffic }).take(events)) {
-    const partition = places.get(gateway) ?? partitionOf(org, gateway, partitions);
-    places.set(gateway, partition);
-    const value = frame(AUDIT_EVENT_SCHEMA_ID, datum);
-    waiting[partition]!.push(value);
-    sizes[partition]! += value.length + 20;
-    bytes += datum.length;
-    if (sizes[partition]! > 400_000) await send(partition);
-  }
-  for (let partition = 0; partition < partitions; partition += 1) await send(partition);
-  return { topic, events, bytes };
+  return {
+    async fill(events) {
+      const waiting: Uint8Array[][] = Array.from({ length: partitions }, () => []);
+      const sizes = new Array<number>(partitions).fill(0);
+      let bytes = 0;
+      const send = async (partition: number): Promise<void> => {
+        const values = waiting[partition]!;
+        waiting[partition] = [];
+        sizes[partition] = 0;
+        if (values.length > 0) await kafka.log.append(topic, partition, values);
+      };
+      for (let event = 0; event < events; event += 1) {
+        const { org, gateway, datum } = streams.next().value;
+        const partition = places.get(gateway) ?? partitionOf(org, gateway, partitions);
+        places.set(gateway, partition);
+        const value = frame(AUDIT_EVENT_SCHEMA_ID, datum);
+        waiting[partition]!.push(value);
+        sizes[partition]! += value.length + 20;
+        bytes += datum.length;
+        if (sizes[partition]! > 400_000) await send(partition);
+      }
+      for (let partition = 0; partition < partitions; partition += 1) await send(partition);
+      return { topic, events, bytes };
+    },
+  };
 }
