@@ -225,10 +225,11 @@ async function send(
   if (filename !== undefined) response.setHeader('Content-Disposition', `attachment; filename="${filename}"`);
   if (start !== undefined) response.setHeader('Cairn-Start', start);
   response.flushHeaders();
+  const gone = closed(response);
   try {
     for await (const piece of stream) {
       if (response.destroyed) return;
-      if (!response.write(piece)) await Promise.race([drained(response), closed(response)]);
+      if (!response.write(piece)) await Promise.race([drained(response), gone]);
     }
     response.end();
   } catch (error) {
