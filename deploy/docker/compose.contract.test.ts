@@ -260,7 +260,12 @@ describe('docker-compose.yml', () => {
     expect(portOf('importer')).toBe(String(importer.health.port));
     expect(portOf('forwarder')).toBe(String(forwarder.health.port));
     const query = readQueryConfig(environmentOf('query'));
-    expect(query).toMatchObject({ deployment: gateway.deployment, host: '0.0.0.0', port: 18_250 });
+    expect(query).toMatchObject({
+      deployment: gateway.deployment,
+      host: '0.0.0.0',
+      port: 18_250,
+      s3: { endpoint: archival.s3.endpoint, bucket: archival.s3.bucket, secretKey: 'planted-two' },
+    });
     expect(portOf('query')).toBe(String(query.health.port));
     expect(readAllConfig(environmentOf('all'))).toEqual({
       gateway,

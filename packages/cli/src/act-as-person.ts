@@ -1,13 +1,10 @@
 import { readHolds } from '@cairn/adapters';
+import { deploymentOf, openEvidence, readSigner, readWholeKeys } from '@cairn/archive';
 import { type KeyHistory, type NoteSigner, personKeyName } from '@cairn/ledger';
 import { type LegalHold, withHolds } from '@cairn/retention';
 import { readRetention } from '@cairn/runtime';
-import { keysOf } from './command-holds.ts';
 import type { CliConfig } from './config.ts';
-import { openEvidence } from './evidence.ts';
-import { readSigner } from './private-key.ts';
 import { readTrusted } from './trusted.ts';
-import { deploymentOf } from './verify-archive.ts';
 
 /** What a command line says of who acts, and why. */
 export interface PersonOptions {
@@ -50,7 +47,7 @@ export async function openPerson(
   const signer = await readSigner(key, personKeyName(deployment, by));
   const evidence = await openEvidence(archive, config.s3);
   try {
-    const history = await keysOf(evidence, rootKey);
+    const history = await readWholeKeys(evidence, rootKey);
     return {
       deployment,
       signer,

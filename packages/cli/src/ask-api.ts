@@ -22,12 +22,15 @@ export function apiAccessOf({ api: { url, key } }: Pick<CliConfig, 'api'>): ApiA
  * Asks the query API.
  *
  * @param path with its query.
+ * @param body what is posted, as JSON; without one it is read.
  * @throws Failure `api.refused` (no, or later where it may pass), `api.unreachable` (later)
  */
-export async function askApi({ url, key }: ApiAccess, path: string): Promise<Response> {
+export async function askApi({ url, key }: ApiAccess, path: string, body?: object): Promise<Response> {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const posted = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
   let answer: Response;
   try {
-    answer = await fetch(`${url.replace(/\/$/, '')}${path}`, { headers: { authorization: `Bearer ${key}` } });
+    answer = await fetch(`${url.replace(/\/$/, '')}${path}`, { headers, ...posted });
   } catch (error) {
     throw new Failure({
       code: 'api.unreachable',

@@ -1,4 +1,5 @@
 // The trail asked where it lies: ClickHouse, segments in S3, query copies, and days that were loaded back. Real parts.
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import {
   openKafka,
   openObjectStore,
 } from '@cairn/adapters';
+import { openEvidence, placeFound, readArchive, readKeys } from '@cairn/archive';
 import { walkDatum } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
 import { segmentName, tombstoneName } from '@cairn/ledger';
@@ -35,16 +37,12 @@ import { dropRestoredDays, restoredDaysIn } from '../../../services/archival/src
 import { derivedIn } from '../../../services/archival/src/forget-derived.ts';
 import { hotTableIn } from '../../../services/archival/src/hot-table.ts';
 import { nativeEncoder, tableIn } from '../../../services/ingest/src/index.ts';
-import { readArchive } from './archive-segments.ts';
 import { MIGRATIONS } from './config.ts';
-import { openEvidence } from './evidence.ts';
-import { placeFound } from './prove-found.ts';
 import { restoreDays } from './restore-days.ts';
 import { restoredTableIn } from './restored-table.ts';
 import { Folder, ORIGIN } from './testing/archive-on-disk.ts';
 import { coldWorldOf, TOPIC } from './testing/cold-world.ts';
 import { cairn } from './testing/run-cairn.ts';
-import { readKeys } from './verify-archive.ts';
 
 const BUCKET = 'cold-archive';
 const COPIES = 'cold-copies';

@@ -1,14 +1,11 @@
 import { basename } from 'node:path';
+import { buildBundle, openEvidence, readKeys, readSigner } from '@cairn/archive';
 import { archiveKeyName } from '@cairn/ledger';
 import { visible } from '@cairn/session';
-import { buildBundle } from './build-bundle.ts';
 import type { CliConfig } from './config.ts';
-import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import { readSigner } from './private-key.ts';
 import { readNamed, readTrusted } from './trusted.ts';
-import { readKeys } from './verify-archive.ts';
 
 export interface BundleOptions {
   readonly org: string;

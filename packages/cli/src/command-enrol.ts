@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openEvidence, readSigner } from '@cairn/archive';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import { keyName, type NoteKey, parseVkey, rootKeyName } from '@cairn/ledger';
 import { visible } from '@cairn/session';
@@ -7,10 +8,8 @@ import type { Command } from 'commander';
 import { type Does, examples } from './command.ts';
 import type { CliConfig } from './config.ts';
 import { enrolKeys } from './enrol-keys.ts';
-import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import { readSigner } from './private-key.ts';
 import { readNamed } from './trusted.ts';
 
 interface EnrolOptions {

@@ -1,16 +1,13 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { openEvidence, originsOf, readKeys, readLeaves, walkLog } from '@cairn/archive';
 import { entryOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { type TileFile, TileWriter } from '@cairn/ledger';
 import type { CliConfig } from './config.ts';
-import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import { originsOf } from './prove.ts';
 import { readTrusted } from './trusted.ts';
-import { readKeys } from './verify-archive.ts';
-import { readLeaves, walkLog } from './walk-log.ts';
 
 export interface ExportOptions {
   readonly from: string;

@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addHold, readHolds } from '@cairn/adapters';
+import { openEvidence } from '@cairn/archive';
 import { HoldHistory, type HoldWords, holdName, KeyHistory, personKeyName } from '@cairn/ledger';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { seedFrom, signerOf } from '../../ledger/test/deployment.ts';
-import { openEvidence } from './evidence.ts';
 import { DEPLOYMENT, Folder, Keys } from './testing/archive-on-disk.ts';
 import { cairn } from './testing/run-cairn.ts';
 

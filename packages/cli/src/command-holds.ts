@@ -1,9 +1,9 @@
 import { addHold, readHolds } from '@cairn/adapters';
-import { Failure, isFailure } from '@cairn/failure';
+import { deploymentOf, openEvidence, readSigner, readWholeKeys } from '@cairn/archive';
+import { isFailure } from '@cairn/failure';
 import {
   type HoldStatement,
   type HoldWords,
-  type NoteKey,
   personKeyName,
   RELEASES_NEEDED,
   type SignedHold,
@@ -12,12 +12,10 @@ import { visible } from '@cairn/session';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Does, examples } from './command.ts';
 import type { CliConfig } from './config.ts';
-import { type Evidence, openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
+import { isApi, listOverApi, STATES, stateOverApi } from './holds-over-api.ts';
 import { type Output, tableOf } from './output.ts';
-import { readSigner } from './private-key.ts';
 import { readTrusted } from './trusted.ts';
-import { deploymentOf, readKeys } from './verify-archive.ts';
 
 interface SignOptions {
   readonly key: string;
@@ -66,7 +64,7 @@ export function addHoldCommands(program: Command, does: Does, lockMs: number): v
         'Places a hold on what fits every part that is named. A segment knows no sessions and agents, so a hold on one keeps ' +
           'every segment of its organisation in its time.',
       )
-      .argument('<archive>', 'directory or s3://bucket')
+      .argument('<archive>', 'directory, s3://bucket, or the URL of the query API')
       .argument('<id>', 'name of the hold, of a-z, 0-9 and -')
       .option('--org <name>', 'organisation')
       .option('--session <id>', 'session')
@@ -91,7 +89,7 @@ export function addHoldCommands(program: Command, does: Does, lockMs: number): v
       .command('release')
       .summary('sign the release of a hold; the second person ends it')
       .description('Signs the release of a hold. It stands until two different persons have done so.')
-      .argument('<archive>', 'directory or s3://bucket')
+      .argument('<archive>', 'directory, s3://bucket, or the URL of the query API')
       .argument('<id>', 'name of the hold'),
   ).action(
     does(({ output, config }, archive: string, id: string, options: SignOptions) => {
@@ -106,7 +104,7 @@ export function addHoldCommands(program: Command, does: Does, lockMs: number): v
       'Lists every hold that was ever placed, with who signed what. Exit code 1 when a statement does not count; then ' +
         'archival deletes nothing.',
     )
-    .argument('<archive>', 'directory or s3://bucket')
+    .argument('<archive>', 'directory, s3://bucket, or the URL of the query API')
     .option('--root <key>', 'verifier key of the root, or its file; default CAIRN_ROOT_KEY')
     .action(
       does(({ output, config }, archive: string, options: { readonly root?: string }) =>
@@ -128,9 +126,15 @@ async function state(
 ): Promise<number> {
   const { rootKey } = await readTrusted(root === undefined ? {} : { root }, config.rootKey);
   const signer = await readSigner(key, personKeyName(deploymentOf(rootKey), by));
+  if (isApi(archive)) {
+    const stated = await stateOverApi(config, archive, { ...said, by, reason, at: Date.now() }, signer);
+    output.value(stated);
+    output.line(visible(`${stated.id} ${STATES[stated.state]}`));
+    return EXIT.ok;
+  }
   await using evidence = await openEvidence(archive, config.s3);
   const words: HoldWords = { ...said, by, reason, at: Date.now() };
-  const keys = await keysOf(evidence, rootKey);
+  const keys = await readWholeKeys(evidence, rootKey);
   const sign = async (): Promise<Uint8Array> => (await readHolds(evidence, keys)).sign(words, signer);
   let statement: HoldStatement | undefined;
   for (let tries = 1; statement === undefined; tries += 1) {
@@ -146,27 +150,27 @@ async function state(
   return EXIT.ok;
 }
 
-export async function keysOf(evidence: Evidence, rootKey: NoteKey) {
-  const { history, verdict } = await readKeys(evidence, rootKey);
-  if (verdict.verdict === 'intact') return history;
-  const [damage] = verdict.findings;
-  throw new Failure({
-    code: 'key-history.broken',
-    retry: 'no',
-    message: `the key history does not hold at ${damage?.object}: ${damage?.detail}`,
-    mend: 'Run: cairn keys show.',
-  });
-}
-
 async function listHolds(
   output: Output,
   config: CliConfig,
   archive: string,
   options: { readonly root?: string },
 ): Promise<number> {
+  if (isApi(archive)) {
+    const held = await listOverApi(config, archive);
+    for (const hold of held) output.value(hold);
+    const shown = held.map(({ id, state: of, placed_by: by, reason }) =>
+      [id, STATES[of], by, reason].map(visible),
+    );
+    for (const line of shown.length === 0
+      ? ['There is no hold.']
+      : tableOf(['HOLD', 'STATE', 'PLACED BY', 'REASON'], shown))
+      output.line(line);
+    return EXIT.ok;
+  }
   const { rootKey } = await readTrusted(options, config.rootKey);
   await using evidence = await openEvidence(archive, config.s3);
-  const { holds } = await readHolds(evidence, await keysOf(evidence, rootKey));
+  const { holds } = await readHolds(evidence, await readWholeKeys(evidence, rootKey));
   for (const hold of holds) output.value(hold);
   const rows = holds.map((hold) =>
     [hold.id, stateOf(hold), coverOf(hold), whoOf(hold), hold.reason].map(visible),

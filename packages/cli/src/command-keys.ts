@@ -1,5 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import {
+  deploymentOf,
+  NOTE_BYTES_MAX,
+  openEvidence,
+  publicBytes,
+  readKeys,
+  readSigner,
+} from '@cairn/archive';
 import { Failure, messageOf } from '@cairn/failure';
 import {
   anchorOrigin,
@@ -14,13 +22,10 @@ import {
   rootKeyName,
 } from '@cairn/ledger';
 import type { CliConfig } from './config.ts';
-import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
-import { publicBytes, readSigner } from './private-key.ts';
 import { putStatement } from './put-statement.ts';
 import { readKey, readTrusted } from './trusted.ts';
-import { deploymentOf, NOTE_BYTES_MAX, readKeys } from './verify-archive.ts';
 
 /** `cairn keys show`: the key history as far as it holds. */
 export async function showKeys(

@@ -1,5 +1,15 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import {
+  anchorOf,
+  type Evidence,
+  findEvent,
+  openEvidence,
+  originsOf,
+  proofOfEvent,
+  readAnchors,
+  readKeys,
+} from '@cairn/archive';
 import { decodeDatum, formatUuid, hexOf, parseUuid, SCHEMAS } from '@cairn/event';
 import { isFailure } from '@cairn/failure';
 import {
@@ -14,13 +24,10 @@ import {
 } from '@cairn/ledger';
 import { visible } from '@cairn/session';
 import type { CliConfig } from './config.ts';
-import { type Evidence, openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import { anchorOf, findEvent, originsOf, proofOfEvent, readAnchors } from './prove.ts';
 import type { OpenTrail } from './trail.ts';
 import { readKey, readNamed, readTrusted } from './trusted.ts';
-import { readKeys } from './verify-archive.ts';
 
 export interface ProofOptions {
   readonly from: string;

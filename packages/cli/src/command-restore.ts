@@ -1,17 +1,22 @@
 import { randomUUIDv7 } from 'node:crypto';
+import {
+  deploymentOf,
+  openEvidence,
+  readArchive,
+  readKeys,
+  SEGMENT_BYTES_MAX,
+  tombstonesOf,
+} from '@cairn/archive';
 import { parseUuid } from '@cairn/event';
 import { Failure, isFailure } from '@cairn/failure';
 import { DAY_MS, readHotDays } from '@cairn/query';
 import type { RecordDraft } from '@cairn/recorder';
 import { visible } from '@cairn/session';
-import { readArchive, tombstonesOf } from './archive-segments.ts';
 import type { Run } from './command.ts';
-import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import { restoreDays } from './restore-days.ts';
 import { restoredTableIn } from './restored-table.ts';
 import { readTrusted } from './trusted.ts';
-import { deploymentOf, readKeys, SEGMENT_BYTES_MAX } from './verify-archive.ts';
 
 export interface RestoreCommandOptions {
   /** UTC days; `to` is exclusive. */

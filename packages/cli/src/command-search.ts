@@ -1,3 +1,4 @@
+import { type ArchivedSegment, openEvidence, placeFound, readArchive, readKeys } from '@cairn/archive';
 import { Failure } from '@cairn/failure';
 import {
   type Answer,
@@ -8,15 +9,11 @@ import {
   searchEvents,
 } from '@cairn/query';
 import { conditionOf, necessaryOf, readSearch } from '@cairn/search';
-import { type ArchivedSegment, readArchive } from './archive-segments.ts';
 import type { CliConfig } from './config.ts';
-import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
-import { placeFound } from './prove-found.ts';
 import type { OpenTrail } from './trail.ts';
 import { readTrusted } from './trusted.ts';
-import { readKeys } from './verify-archive.ts';
 
 export interface SearchOptions {
   readonly over: Over;

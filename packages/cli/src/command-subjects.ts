@@ -1,3 +1,4 @@
+import { openEvidence, readWholeKeys } from '@cairn/archive';
 import { Failure } from '@cairn/failure';
 import { openErasure, parseErasure } from '@cairn/ledger';
 import {
@@ -7,20 +8,19 @@ import {
   openKeyRing,
   readKeyEncryptionKey,
   SubjectKeys,
+  type Unsealed,
 } from '@cairn/privacy';
 import { visible } from '@cairn/session';
 import { type Command, InvalidArgumentError } from 'commander';
 import { openPerson, type PersonOptions } from './act-as-person.ts';
 import { eventIdOf, rootOption } from './arguments.ts';
 import { type Does, examples, type Run } from './command.ts';
-import { keysOf } from './command-holds.ts';
 import type { CliConfig } from './config.ts';
 import { type Erased, eraseSubjects } from './erase-subjects.ts';
-import { openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
 import { readNamed, readTrusted } from './trusted.ts';
-import { readSealed, type Unsealed, unsealEvent } from './unseal-event.ts';
+import { readSealed, unsealEvent } from './unseal-event.ts';
 
 interface StoreOptions {
   /** Directory of the keys of subjects. */
@@ -275,7 +275,7 @@ async function checkErasures(
 ): Promise<number> {
   const { rootKey } = await readTrusted(options, config.rootKey);
   await using evidence = await openEvidence(options.archive, config.s3);
-  const history = await keysOf(evidence, rootKey);
+  const history = await readWholeKeys(evidence, rootKey);
   let isWhole = true;
   for (const file of notes) {
     try {

@@ -1,13 +1,12 @@
 import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
+import { openEvidence, verifyArchive } from '@cairn/archive';
 import type { EvidenceVerdict, LogVerdict, VerdictFinding } from '@cairn/ledger';
 import { visible } from '@cairn/session';
 import type { CliConfig } from './config.ts';
-import { openEvidence } from './evidence.ts';
 import { type Output, tableOf } from './output.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { readTrusted, type TrustedOptions } from './trusted.ts';
-import { verifyArchive } from './verify-archive.ts';
 import { verifyBundleFile } from './verify-bundle-file.ts';
 
 /** What the exit code of `cairn verify` means. */

@@ -1,3 +1,4 @@
+import { type Evidence, NOTE_BYTES_MAX, readKeys, SEGMENT_BYTES_MAX } from '@cairn/archive';
 import { Failure } from '@cairn/failure';
 import {
   anchorOrigin,
@@ -17,9 +18,7 @@ import {
   rootKeyName,
   splitNote,
 } from '@cairn/ledger';
-import type { Evidence } from './evidence.ts';
 import { putStatement } from './put-statement.ts';
-import { NOTE_BYTES_MAX, readKeys, SEGMENT_BYTES_MAX } from './verify-archive.ts';
 
 export interface Enrolment {
   readonly root: NoteSigner;

@@ -1,6 +1,8 @@
 // What `cairn proof`, `cairn bundle`, `cairn export` and `cairn keys` write, and what becomes of it when it is changed.
+
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { publicBytes, readSigner } from '@cairn/archive';
 import { decodeDatum, formatUuid } from '@cairn/event';
 import {
   bundleEventsName,
@@ -18,7 +20,6 @@ import {
   ustarPadding,
 } from '@cairn/ledger';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { publicBytes, readSigner } from './private-key.ts';
 import { DEPLOYMENT, Folder, ORIGIN, type World, worldOf } from './testing/archive-on-disk.ts';
 import { cairn } from './testing/run-cairn.ts';
 

@@ -1,18 +1,22 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import {
+  type ArchivedSegment,
+  differenceOf,
+  type Evidence,
+  openEvidence,
+  readArchive,
+  readKeys,
+  readLeaves,
+} from '@cairn/archive';
 import { Failure } from '@cairn/failure';
 import { hexOfHash, type Leaf, originOf } from '@cairn/ledger';
 import type { FoundEvent } from '@cairn/query';
 import { visible } from '@cairn/session';
-import { type ArchivedSegment, readArchive } from './archive-segments.ts';
 import type { CliConfig } from './config.ts';
-import { type Evidence, openEvidence } from './evidence.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import { differenceOf } from './prove-found.ts';
 import { readTrusted } from './trusted.ts';
-import { readKeys } from './verify-archive.ts';
-import { readLeaves } from './walk-log.ts';
 
 export interface RowsOptions {
   readonly from: string;

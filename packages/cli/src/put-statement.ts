@@ -1,3 +1,4 @@
+import type { Evidence } from '@cairn/archive';
 import {
   type KeyHistory,
   type KeyStatement,
@@ -5,7 +6,6 @@ import {
   type NoteSigner,
   signKeyStatement,
 } from '@cairn/ledger';
-import type { Evidence } from './evidence.ts';
 
 /** What is said about a key; its place in the history is given by the history. */
 export type SaidOfKey = Pick<KeyStatement, 'from' | 'reason' | 'role' | 'subject' | 'until' | 'vkey'>;

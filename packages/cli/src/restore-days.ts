@@ -1,3 +1,4 @@
+import type { ArchivedSegment } from '@cairn/archive';
 import { Failure } from '@cairn/failure';
 import {
   DAY_MS,
@@ -9,7 +10,6 @@ import {
   StreamHeads,
   startOf,
 } from '@cairn/query';
-import type { ArchivedSegment } from './archive-segments.ts';
 import { digestOf, type RestoredTable } from './restored-table.ts';
 
 export interface RestoreOptions {

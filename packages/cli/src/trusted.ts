@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import type { Trusted } from '@cairn/archive';
 import { Failure, messageOf } from '@cairn/failure';
 import { type NoteKey, parseVkey } from '@cairn/ledger';
-import type { Trusted } from './verify-archive.ts';
 
 /** What a command line names of what an auditor brings. */
 export interface TrustedOptions {

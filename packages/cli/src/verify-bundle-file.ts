@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { type OnProgress, type Trusted, timestampIn } from '@cairn/archive';
 import { isFailure, messageOf } from '@cairn/failure';
 import {
   BundleVerifier,
@@ -10,7 +11,6 @@ import {
   type UstarMember,
   ustarPadding,
 } from '@cairn/ledger';
-import { type OnProgress, type Trusted, timestampIn } from './verify-archive.ts';
 
 /** More than any member has: the leaves of a segment are 2 MiB, its events at most 128 MiB before they are compressed. */
 const MEMBER_BYTES_MAX = 256 * 1024 ** 2;

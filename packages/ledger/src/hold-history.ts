@@ -35,6 +35,18 @@ export const holdStatementForm = z.strictObject({
 });
 export type HoldStatement = z.infer<typeof holdStatementForm>;
 
+/** The note of a statement behind those that somebody else has read. @param next what their history says of the next one. */
+export const signHold = (
+  words: HoldWords,
+  next: HoldHistory['next'],
+  signer: NoteSigner,
+): Uint8Array<ArrayBuffer> =>
+  signStatement({ ...words, ...next, kind: 'cairn/hold', v: 1 } satisfies HoldStatement, signer);
+
+/** What a note says whose signature nobody has looked at, and no more. @throws Failure `statement.invalid`, or of a `NoteReason`. */
+export const parseHold = (note: Uint8Array): HoldStatement =>
+  parseStatement(splitNote(note).text, holdStatementForm);
+
 /** What a person says; number and link are those of the history. */
 export type HoldWords = Omit<HoldStatement, 'kind' | 'number' | 'previous' | 'v'>;
 
@@ -92,10 +104,7 @@ export class HoldHistory {
 
   /** The note of the next statement. It counts once `add` has taken it. */
   sign(words: HoldWords, signer: NoteSigner): Uint8Array<ArrayBuffer> {
-    return signStatement(
-      { ...words, ...this.next, kind: 'cairn/hold', v: 1 } satisfies HoldStatement,
-      signer,
-    );
+    return signHold(words, this.next, signer);
   }
 
   /**

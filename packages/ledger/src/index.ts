@@ -50,8 +50,10 @@ export {
   type HoldStatement,
   type HoldWords,
   isHoldRefusal,
+  parseHold,
   RELEASES_NEEDED,
   type SignedHold,
+  signHold,
 } from './hold-history.ts';
 export {
   gatewaySubject,

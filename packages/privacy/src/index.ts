@@ -14,6 +14,7 @@ export {
 export { keyMadeEvent } from './key-events.ts';
 export { type KeyPurpose, type KeyRing, keyRingOf, openKeyRing } from './key-ring.ts';
 export { canonicalJson } from './keyed.ts';
+export { openSealed, type SealedEvent, type Unsealed } from './open-sealed.ts';
 export {
   matches,
   type PrivacyRules,

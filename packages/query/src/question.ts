@@ -50,6 +50,8 @@ export interface Question {
   readonly after?: EventPlace | undefined;
   /** At most so many, 1 to 10,000. */
   readonly limit: number;
+  /** Segments that may be read for it; default any number. */
+  readonly segmentsMax?: number | undefined;
   /**
    * Microseconds since 1970 at which it is asked. It changes nothing of the answer, only where the hot table is looked through
    * first (search-windows.ts); left out, the table is asked once for everything, which is right for what few events match anywhere.

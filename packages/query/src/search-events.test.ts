@@ -155,6 +155,17 @@ describe('a search over both stores', () => {
     expect(offsetsOf(oldest)).toEqual([0, 1, 2, 3, 4]);
   });
 
+  test('reads no more segments than it may: what is not full by then is refused, and not cut short', async () => {
+    expect((await ask(new Fake(), { limit: 3, segmentsMax: 2 })).segments.read).toBe(2);
+    expect((await ask(new Fake(), { segmentsMax: SEGMENTS.length })).segments.read).toBe(SEGMENTS.length);
+    const database = new Fake();
+    await expect(ask(database, { segmentsMax: SEGMENTS.length - 1 })).rejects.toMatchObject({
+      code: 'question.too-large',
+      retry: 'no',
+    });
+    expect(database.keysRead.length).toBeLessThan(SEGMENTS.length);
+  });
+
   test('begins again when a day leaves the hot store while it looks, and loses nothing', async () => {
     const database = new Fake();
     for (const day of ['2026-01-03', '2026-01-04']) database.hot.add(day);

@@ -74,7 +74,8 @@ const ATTEMPTS = 3;
  * manifests do not rule out. So both stores give an event once; if they should not, it is taken once by partition and offset.
  *
  * @param archive undefined when hot alone is asked.
- * @throws Failure `question.invalid`, `question.unsettled` (later) when days kept leaving the hot store; of the stores.
+ * @throws Failure `question.invalid`; `question.too-large` (no) when more segments would have to be read than it allows;
+ *   `question.unsettled` (later) when days kept leaving the hot store; of the stores.
  */
 export async function searchEvents(
   database: Database,
@@ -151,6 +152,8 @@ async function readSegments(
     const last = full.length === question.limit ? full.at(-1) : undefined;
     if (last !== undefined && isBehind(segments[read]!, last.timestamp, question.order)) break;
     const some = segments.slice(read, read + count);
+    if (read + some.length > (question.segmentsMax ?? Number.MAX_SAFE_INTEGER))
+      throw tooLarge(segments.length);
     const { collections } = archiveOf(archive);
     for (const { store, source } of sourcesOf(collections, some))
       await gather(cold, database, store, eventsIn(source, question, { notOn: served }));
@@ -252,6 +255,15 @@ const placeOf = ({ timestamp, topic, partition, offset }: FoundEvent): EventPlac
 function archiveOf(archive: Archive | undefined): Archive {
   if (archive !== undefined) return archive;
   throw new TypeError('the archive is asked, and none is given');
+}
+
+function tooLarge(segments: number): Failure {
+  return new Failure({
+    code: 'question.too-large',
+    retry: 'no',
+    message: `it may take ${segments} segments of the archive, which is more than are read for one answer`,
+    mend: 'Ask for a shorter time: segments are chosen by the time of their events.',
+  });
 }
 
 function unsettled(): Failure {

@@ -21,6 +21,9 @@ export interface VerifiedSegments {
   readonly leaves: number;
   readonly deleted: number;
   readonly found: number;
+  /** Names of the first and the last manifest, of those that follow each other in the order of all names; empty when there is none. */
+  readonly from: string;
+  readonly to: string;
 }
 
 /** Where the next run goes on: name of the manifest that was verified last. */
@@ -66,7 +69,8 @@ export async function verifySegments(
   }
   // The end was reached: the next run begins anew.
   if (names.length < count) place.after = '';
-  return { verified: names.length, leaves, deleted, found };
+  const [from = '', to = ''] = [names[0]?.key, names.at(-1)?.key];
+  return { verified: names.length, leaves, deleted, found, from, to };
 }
 
 type Find = (reason: Finding['reason'], at: number, detail: string) => void;

@@ -8,6 +8,8 @@ const list = (text: string): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
+const collection = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/);
+
 const schema = z.object({
   host: z.string().default('127.0.0.1'),
   port: port.default(18_250),
@@ -60,6 +62,35 @@ const schema = z.object({
       streamsMax: z.coerce.number().int().min(1).default(8),
     })
     .prefault({}),
+  /** The archive: where both are named, cold events, proofs and bundles are served as well. */
+  s3: z
+    .object({
+      endpoint: z.url(),
+      bucket: z.string().min(3).max(63).default('cairn-archive'),
+      /** Bucket of the query copies, where there is one. */
+      copies: z.string().min(3).max(63).optional(),
+      region: z.string().default('us-east-1'),
+      accessKey: z.string().min(1),
+      secretKey: z.string().min(1),
+    })
+    .optional(),
+  /** Verifier key of the root, `<deployment>/root+…`: what of the archive is believed. */
+  rootVkey: z.string().optional(),
+  /** Names under which ClickHouse keeps the buckets (`cairn attach`). */
+  collections: z
+    .object({ archive: collection.default('cairn_archive'), copies: collection.default('cairn_copies') })
+    .prefault({}),
+  /** Private key of the archive, PEM: signs evidence bundles. Without it none is made. */
+  bundleKeyFile: z.string().optional(),
+  /** Keys of sealed values; without them nothing is unsealed. */
+  unsealing: z
+    .object({
+      /** Directory of the keys of subjects: that of the gateway. */
+      store: z.string().min(1),
+      /** Files of the key-encryption keys. */
+      keyEncryptionKeys: z.string().transform(list).pipe(z.array(z.string()).min(1)),
+    })
+    .optional(),
   /** How long a key that was looked up counts; so long a revocation may take. */
   keyAgeMsMax: z.coerce.number().int().min(0).max(60_000).default(2_000),
   health: z.object({ host: z.string().default('127.0.0.1'), port: port.default(18_251) }).prefault({}),
@@ -100,6 +131,18 @@ export function readQueryConfig(
       CAIRN_QUERY_REQUESTS_PER_ADDRESS: 'limits.perAddressAMinute',
       CAIRN_QUERY_STREAMS_MAX: 'limits.streamsMax',
       CAIRN_QUERY_KEY_AGE_MS_MAX: 'keyAgeMsMax',
+      S3_ENDPOINT: 's3.endpoint',
+      S3_BUCKET: 's3.bucket',
+      S3_COPY_BUCKET: 's3.copies',
+      S3_REGION: 's3.region',
+      S3_ACCESS_KEY: 's3.accessKey',
+      S3_SECRET_KEY: 's3.secretKey',
+      CAIRN_ROOT_KEY: 'rootVkey',
+      CAIRN_ARCHIVE_COLLECTION: 'collections.archive',
+      CAIRN_COPIES_COLLECTION: 'collections.copies',
+      CAIRN_QUERY_BUNDLE_KEY: 'bundleKeyFile',
+      CAIRN_QUERY_SUBJECT_STORE: 'unsealing.store',
+      CAIRN_QUERY_KEY_ENCRYPTION_KEYS: 'unsealing.keyEncryptionKeys',
       CAIRN_QUERY_HEALTH_HOST: 'health.host',
       CAIRN_QUERY_HEALTH_PORT: 'health.port',
     },

@@ -28,11 +28,15 @@ export const PROBLEMS = {
   'sql.refused': [400, 'The statement is not one that is run here'],
   'sql.failed': [400, 'The statement failed'],
   'access.invalid': [400, 'Such a key is not made'],
+  'hold.invalid': [400, 'The statement about a hold does not count'],
   'access.unauthenticated': [401, 'A valid credential is needed'],
   'access.forbidden': [403, 'This role or key may not do that'],
   'not-found': [404, 'There is no such thing'],
   'method.not-allowed': [405, 'This method is not served here'],
   'format.not-acceptable': [406, 'This format is not written here'],
+  'not-configured': [409, 'This installation does not have what that needs'],
+  'hold.raced': [409, 'Another statement came first'],
+  'archive.deleted': [410, 'It was deleted when its retention ended'],
   'idempotency.running': [409, 'The first request with this key is not answered yet'],
   'precondition.failed': [412, 'It was changed meanwhile'],
   'body.too-large': [413, 'The body is too large'],
@@ -41,6 +45,7 @@ export const PROBLEMS = {
   'idempotency.different': [422, 'This key was sent with another request'],
   'precondition.required': [428, 'Say which version is to be changed'],
   'rate.exceeded': [429, 'Too many requests'],
+  'archive.broken': [500, 'The archive is not what was signed'],
   internal: [500, 'The service failed'],
   unavailable: [503, 'Something that this needs does not answer'],
 } as const satisfies Record<string, readonly [number, string]>;
@@ -73,6 +78,9 @@ export function problemOf(error: unknown, requestId: string): Problem {
   };
 }
 
+/** What the archive's own judgement ended with. */
+const BROKEN: ReadonlySet<string> = new Set(['archive.broken', 'answer.unproven', 'key-history.broken']);
+
 function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   if (error instanceof SearchMistake) {
@@ -81,6 +89,15 @@ function refusalOf(error: unknown): Refusal {
   }
   if (isFailure(error, 'access.invalid'))
     return new Refusal('access.invalid', error.publicMessage ?? error.message);
+  if (isFailure(error) && BROKEN.has(error.code))
+    return new Refusal(
+      'archive.broken',
+      'Nothing of it is shown. Run `cairn verify`, which names what is wrong.',
+    );
+  if (isFailure(error, 'archive.deleted'))
+    return new Refusal('archive.deleted', 'What was signed of it stays: its leaf hash and its checkpoint.');
+  if (isFailure(error, 'question.too-large') || isFailure(error, 'question.invalid'))
+    return new Refusal('answer.too-large', `${error.message}. ${error.mend ?? ''}`);
   if (isFailure(error, 'clickhouse.busy'))
     return new Refusal(
       'unavailable',

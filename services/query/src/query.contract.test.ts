@@ -66,6 +66,10 @@ const samplePath = (route: Route): string => {
     session_id: 'none',
     what: 'agents',
     report: 'slow-tools',
+    topic: 'audit.events.standard',
+    partition: '0',
+    first: '0',
+    size: '150',
     id: route.path.includes('keys') ? '0123456789abcdef' : '018f0000-0000-4000-8000-000000000001',
   };
   return route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name]!);
@@ -75,6 +79,8 @@ const sampleBody = (route: Route): unknown =>
     runSql: { query: 'SELECT 1' },
     createKey: { name: 'x', role: 'viewer' },
     createSavedSearch: { name: 'x', search: 'kind:alert' },
+    unsealEvent: { reason: 'a test' },
+    createHoldStatement: { note: 'none' },
     changeSavedSearch: { name: 'x', search: 'kind:alert' },
   })[route.id];
 

@@ -11,6 +11,8 @@ import { ownTopic } from '@cairn/retention';
 import { listen, owning, readRetention, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
 import { openAuthenticator } from './authenticate.ts';
 import type { QueryConfig } from './config.ts';
+import { openArchive } from './open-archive.ts';
+import { openSubjectKeys } from './open-subject-keys.ts';
 import { serveApi } from './serve-api.ts';
 import { claimsIn, claimsInMemory, countingAlone } from './shared-claims.ts';
 
@@ -58,6 +60,15 @@ async function startQuery(
             password: config.analyst.password,
           }),
         );
+  const archive = await openArchive(config, Date.now, (error) =>
+    log.warn({ reason: messageOf(error) }, 'the archive could not be looked at'),
+  );
+  if (archive === undefined)
+    log.info(
+      'no archive: proofs, bundles, holds and cold events are not served (S3_ENDPOINT, CAIRN_ROOT_KEY)',
+    );
+  else own.use(archive);
+  const subjectKeys = await openSubjectKeys(config.unsealing);
   const partitions = await kafka.partitionsOf(topics[0]!);
   if (partitions === undefined)
     throw new Failure({
@@ -111,6 +122,8 @@ async function startQuery(
     config,
     clickhouse,
     analyst,
+    archive,
+    subjectKeys,
     authenticator: openAuthenticator(clickhouse, config, readTokenKey(config.dataDirectory)),
     recorder,
     claims,

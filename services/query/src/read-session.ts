@@ -3,6 +3,7 @@ import { reconstructSession, type SessionEvent } from '@cairn/session';
 import { z } from 'zod';
 import { hiddenFrom } from './event-schema.ts';
 import { Refusal } from './problem.ts';
+import { archivedStates, leastOf, PROOF_STATES, type ProofState } from './proof-states.ts';
 import { type Asked, route } from './route.ts';
 
 const EVENTS_MAX = 50_000;
@@ -35,10 +36,11 @@ const stepSchema = z
     response_size: z.int().nullable(),
     redactions: z.array(z.object({ rule: z.string(), count: z.int() })),
     event_ids: z.array(z.string()).describe('The events that this step is made of, in order.'),
-    signed: z
-      .boolean()
+    signed: z.boolean().describe('A signature of the gateway covers all of its events.'),
+    proof: z
+      .enum(PROOF_STATES)
       .describe(
-        'A signature of the gateway covers all of its events. `cairn proof` shows that the archive holds them.',
+        'The least of its events: `recorded` in ClickHouse, `signed` by the gateway, `archived` under a signed root, `anchored` in the anchor log.',
       ),
   })
   .meta({ id: 'SessionStep' });
@@ -61,6 +63,12 @@ const sessionSchema = z
     steps: z
       .array(stepSchema)
       .describe('In the order in which they were asked, each decision beside its outcome.'),
+    proof_as_of: z
+      .int()
+      .nullable()
+      .describe(
+        'When the archive was read, milliseconds since 1970; null where none is configured or it was not read yet: then no step is told to be archived.',
+      ),
     findings: z.array(
       z.object({ finding: z.string(), event_id: z.string(), call_id: z.string().nullable() }),
     ),
@@ -100,7 +108,7 @@ export const readSessionRoute = route({
   recorded: ['audit_access', 'sessions/read'],
   parameters: z.strictObject({ session_id: z.string().min(1).max(512) }),
   response: sessionSchema,
-  async answer({ caller, path, clickhouse }) {
+  async answer({ caller, path, clickhouse, archive }) {
     const bound = { org: caller.orgId, session: path.session_id };
     const events = await clickhouse.query<SessionEvent>(
       `SELECT ${SESSION_COLUMNS} FROM cairn.events
@@ -146,14 +154,28 @@ export const readSessionRoute = route({
         seq <= (signedTo.get(`${gateway}\0${epoch}`) ?? -1),
       ]),
     );
+    const proof = archivedStates(archive, events);
+    const stateOf = new Map<string, ProofState>(
+      events.map((event) => [
+        event.event_id,
+        proof.stateOf(event) ?? (isSigned.get(event.event_id) === true ? 'signed' : 'recorded'),
+      ]),
+    );
     const hidden = hiddenFrom(caller.role).includes('parameters_kept');
     const steps = session.steps.map((step) => ({
       ...step,
       parameters_kept: hidden ? [] : step.parameters_kept,
       signed: step.event_ids.every((id) => isSigned.get(id) === true),
+      proof: leastOf(step.event_ids.map((id) => stateOf.get(id) ?? 'recorded')),
     }));
     // The reconstruction's lists are read-only and the schema's are not.
-    const body: unknown = { ...session, steps, gaps: gaps.filter((gap) => touches(gap, events)), handoffs };
+    const body: unknown = {
+      ...session,
+      steps,
+      proof_as_of: proof.asOf,
+      gaps: gaps.filter((gap) => touches(gap, events)),
+      handoffs,
+    };
     return {
       body: body as z.input<typeof sessionSchema>,
       facts: { session: session.session_id, rows: events.length },

@@ -1,7 +1,9 @@
 import type { Role, Scope } from '@cairn/access';
 import type { ClickHouse } from '@cairn/adapters';
+import type { SubjectKeys } from '@cairn/privacy';
 import type { z } from 'zod';
 import type { Caller } from './authenticate.ts';
+import type { ApiArchive } from './open-archive.ts';
 import type { SharedClaims } from './shared-claims.ts';
 
 /** What every handler gets. */
@@ -15,6 +17,12 @@ export interface Asked<Path, Search, Body> {
   readonly clickhouse: ClickHouse;
   /** For analysts' statements. */
   readonly analyst: ClickHouse;
+  /** The installation's own organisation, which its jobs are recorded in. */
+  readonly installationOrg: string;
+  /** Undefined where none is configured. */
+  readonly archive: ApiArchive | undefined;
+  /** Keys of sealed values; undefined where none are configured. */
+  readonly subjectKeys: Pick<SubjectKeys, 'openKey'> | undefined;
   /** What processes of this service know together. */
   readonly claims: SharedClaims;
   /** Versions that the caller names with `If-Match`, without quotes; undefined without the header. */

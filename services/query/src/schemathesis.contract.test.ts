@@ -63,7 +63,7 @@ test.each([
   // A tail never ends, and Schemathesis waits for whole answers.
   ['auditor', ['--exclude-operation-id', 'tailEvents', '--exclude-tag', 'keys', '--exclude-tag', 'sql']],
   ['analyst', ['--include-tag', 'sql', '--include-tag', 'reports']],
-  ['admin', ['--include-tag', 'keys']],
+  ['admin', ['--include-tag', 'keys', '--include-tag', 'holds']],
 ] as const)(
   'asked by Schemathesis as an %s, no answer is a 5xx or outside its description',
   async (role, chosen) => {

@@ -30,6 +30,8 @@ async function serving(parts: Partial<ApiParts>): Promise<string> {
     config: { org: 'cairn', limits: { perKeyAMinute: 100, perAddressAMinute: 1_000, streamsMax: 1 } },
     clickhouse,
     analyst: clickhouse,
+    archive: undefined,
+    subjectKeys: undefined,
     authenticator: {
       callerOf: async (authorization) => (authorization === 'Bearer right' ? CALLER : undefined),
     },
@@ -131,4 +133,55 @@ test('what a part says of its failure is not told, and its log has the id of the
   expect(answer.status).toBe(500);
   expect(await answer.text()).not.toContain('secret-of-another');
   expect(lines.join('')).toContain(answer.headers.get('x-request-id'));
+});
+
+test('what needs an archive or keys that are not configured says so, and what would name them', async () => {
+  const url = await serving({});
+  const id = '018f0000-0000-7000-8000-000000000001';
+  for (const path of [
+    '/v1/events?store=cold',
+    '/v1/events?store=both',
+    `/v1/events/${id}/proof`,
+    '/v1/segments',
+    '/v1/segments/audit.events.standard/0/0',
+    '/v1/checkpoints',
+    '/v1/checkpoints/audit.events.standard/0/1',
+    '/v1/exports/bundle?from=0&to=1',
+    '/v1/holds',
+  ]) {
+    const answer = await ask(url, path);
+    expect([path, answer.status]).toEqual([path, 409]);
+    expect(await answer.json()).toMatchObject({
+      code: 'not-configured',
+      detail: expect.stringContaining('S3_ENDPOINT'),
+    });
+  }
+  const completeness = (await (await ask(url, '/v1/completeness')).json()) as {
+    counts: Record<string, object>;
+  };
+  expect(completeness.counts['archived']).toMatchObject({ as_of: null });
+});
+
+test('no value is unsealed when that cannot be recorded', async () => {
+  const opened: string[] = [];
+  const url = await serving({
+    authenticator: { callerOf: async () => ({ ...CALLER, scopes: ['unseal'] }) },
+    recorder: { record: async () => Promise.reject(new Error('the disk is full')) },
+    clickhouse: {
+      query: async () => [{ parameters_sealed: '0100', response_sealed: '' }],
+    } as unknown as ClickHouse,
+    subjectKeys: {
+      openKey: async (_, keyId) => {
+        opened.push(keyId);
+        return { state: 'unknown' };
+      },
+    },
+  });
+  const answer = await fetch(`${url}/v1/events/018f0000-0000-7000-8000-000000000001/unseal`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer right', 'content-type': 'application/json' },
+    body: JSON.stringify({ reason: 'Case 12' }),
+  });
+  expect(answer.status).toBe(503);
+  expect(await answer.text()).not.toContain('parts');
 });

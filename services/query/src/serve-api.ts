@@ -12,7 +12,7 @@ import type { QueryConfig } from './config.ts';
 import { openApiOf, referencePage } from './describe-api.ts';
 import { problemOf, Refusal } from './problem.ts';
 import { type AccessRecorder, accessEvent } from './record-access.ts';
-import type { Facts, Route, Streamed } from './route.ts';
+import type { Asked, Facts, Route, Streamed } from './route.ts';
 import { ROUTES } from './routes.ts';
 import { claimsInMemory, type SharedClaims } from './shared-claims.ts';
 
@@ -20,6 +20,8 @@ export interface ApiParts {
   readonly config: Pick<QueryConfig, 'org' | 'limits'>;
   readonly clickhouse: ClickHouse;
   readonly analyst: ClickHouse;
+  readonly archive: Asked<unknown, unknown, unknown>['archive'];
+  readonly subjectKeys: Asked<unknown, unknown, unknown>['subjectKeys'];
   readonly authenticator: Authenticator;
   readonly recorder: AccessRecorder;
   /** Default this process's own. */
@@ -154,6 +156,9 @@ async function answerWith(parts: Parts, route: Route, request: Request, response
     now: parts.nowMs() * 1_000,
     clickhouse: parts.clickhouse,
     analyst: parts.analyst,
+    installationOrg: parts.config.org,
+    archive: parts.archive,
+    subjectKeys: parts.subjectKeys,
     claims: parts.claims,
     ifMatch: versionsIn(route, request.get('if-match')),
     signal: AbortSignal.any([gone.signal, parts.stopping]),
@@ -287,8 +292,9 @@ async function refuse(parts: Parts, error: unknown, request: Request, response: 
   parts.onAnswered(route?.id ?? 'none', problem.status, performance.now() - startedAtMs);
   if (response.headersSent) return void response.destroy();
   if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
-  if (problem.status === 409) response.setHeader('Retry-After', '1');
-  if (problem.status === 503 && !response.hasHeader('Retry-After')) response.setHeader('Retry-After', '5');
+  const isLater = problem.status === 429 || problem.status === 503;
+  if (problem.code === 'idempotency.running') response.setHeader('Retry-After', '1');
+  if (isLater && !response.hasHeader('Retry-After')) response.setHeader('Retry-After', '5');
   response.status(problem.status).setHeader('Content-Type', 'application/problem+json');
   response.end(JSON.stringify(problem));
 }

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { createKey, type Role, type Scope } from '@cairn/access';
 import { type ClickHouse, type Kafka, migrate, openClickHouse } from '@cairn/adapters';
 import { REPOSITORY, startParts } from '@cairn/local';
+import { makeKeyEncryptionKey, SubjectKeys } from '@cairn/privacy';
 import { createLog, createMetrics } from '@cairn/runtime';
 import { fillTable } from '../../../tools/bench/src/table/fill-table.ts';
 import { createQuery, type QueryConfig, readQueryConfig } from '../src/index.ts';
+import { type ArchivedWorld, archivedWorld, loadWorld } from './archived-world.ts';
 
 export interface ApiRig extends AsyncDisposable {
   readonly url: string;
@@ -14,6 +16,11 @@ export interface ApiRig extends AsyncDisposable {
   /** Values that the service appended to the log. */
   readonly appended: readonly Uint8Array[];
   readonly lines: readonly string[];
+  readonly world: ArchivedWorld;
+  /** Where the service makes bundles. */
+  readonly bundles: string;
+  /** Where gateways would keep the keys of sealed values. */
+  readonly subjects: SubjectKeys;
   /** Text of a new key. */
   key(role: Role, more?: { orgId?: string; scopes?: readonly Scope[]; days?: number }): Promise<string>;
   ask(
@@ -25,19 +32,36 @@ export interface ApiRig extends AsyncDisposable {
 export const ORG = 'org-1';
 
 /** The service over a real ClickHouse with realistic events. Its log is here, so that what it records can be looked at. */
-export async function startApi(options: { events: number; env?: Record<string, string> }): Promise<ApiRig> {
+export async function startApi(options: {
+  events: number;
+  /** Events in the archive; default some of January, which the table does not have. */
+  archived?: number;
+  /** Into the table as well. */
+  isLoaded?: boolean;
+  env?: Record<string, string>;
+}): Promise<ApiRig> {
   const own = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'cairn-api-'));
   own.defer(() => rmSync(directory, { recursive: true, force: true }));
-  const parts = own.use(await startParts({ directory, parts: ['clickhouse'], ports: 'any' }));
+  const parts = own.use(await startParts({ directory, parts: ['clickhouse', 's3'], ports: 'any' }));
   const clickhouse = own.use(openClickHouse({ url: parts.part('clickhouse').address }));
   await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
-  await fillTable(clickhouse, {
-    events: options.events,
-    rowsMax: 20_000,
-    gateways: 8,
-    partitions: 2,
-    eventsPerSecond: 20,
+  if (options.events > 0)
+    await fillTable(clickhouse, {
+      events: options.events,
+      rowsMax: 20_000,
+      gateways: 8,
+      partitions: 2,
+      eventsPerSecond: 20,
+    });
+  const endpoint = parts.part('s3').address;
+  const world = await archivedWorld(clickhouse, endpoint, directory, options.archived ?? 600);
+  if (options.isLoaded === true) await loadWorld(clickhouse, world);
+  const kek = join(directory, 'kek.key');
+  const subjects = new SubjectKeys({
+    directory: join(directory, 'subjects'),
+    keyEncryptionKeys: [await makeKeyEncryptionKey(kek)],
+    onMade: async () => {},
   });
 
   const appended: Uint8Array[] = [];
@@ -52,13 +76,15 @@ export async function startApi(options: { events: number; env?: Record<string, s
   const config: QueryConfig = readQueryConfig({
     ...parts.env(),
     KAFKA_BROKERS: 'none:1',
-    CAIRN_DEPLOYMENT: 'test',
     CAIRN_QUERY_PORT: '0',
     CAIRN_QUERY_HEALTH_PORT: '0',
     CAIRN_QUERY_DATA_DIRECTORY: join(directory, 'query'),
     CAIRN_QUERY_REQUESTS_PER_KEY: '100000',
     CAIRN_QUERY_REQUESTS_PER_ADDRESS: '100000',
     CAIRN_RETENTION_CONFIG: join(REPOSITORY, 'deploy', 'config', 'retention.yaml'),
+    ...world.env,
+    CAIRN_QUERY_SUBJECT_STORE: join(directory, 'subjects'),
+    CAIRN_QUERY_KEY_ENCRYPTION_KEYS: kek,
     ...options.env,
   });
   const log = createLog({
@@ -79,6 +105,9 @@ export async function startApi(options: { events: number; env?: Record<string, s
     clickhouse,
     appended,
     lines,
+    world,
+    bundles: join(directory, 'query', 'bundles'),
+    subjects,
     async key(role, { orgId = ORG, scopes, days = 1 } = {}) {
       const { text } = await createKey(
         clickhouse,

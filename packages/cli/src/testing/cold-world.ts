@@ -1,9 +1,18 @@
 import { AUDIT_EVENT_SCHEMA_ID } from '@cairn/event';
-import { type Leaf, type Manifest, manifestName, openManifest, parseObjectName } from '@cairn/ledger';
+import {
+  gatewayKeyName,
+  keyName,
+  type Leaf,
+  type Manifest,
+  manifestName,
+  openManifest,
+  parseObjectName,
+  signDatum,
+} from '@cairn/ledger';
 import type { EventRow, EventRows } from '@cairn/native';
-import { streamsOf } from '../../../../tools/traffic/src/index.ts';
-import { recordOf } from '../../../ledger/test/deployment.ts';
-import { Archive, Keys, ORIGIN } from './archive-on-disk.ts';
+import { type DatumSigner, streamsOf } from '../../../../tools/traffic/src/index.ts';
+import { recordOf, seedFrom, signerOf } from '../../../ledger/test/deployment.ts';
+import { Archive, DEPLOYMENT, Keys, ORIGIN } from './archive-on-disk.ts';
 
 export const TOPIC = 'audit.events.standard';
 const DAY_MS = 86_400_000;
@@ -26,12 +35,27 @@ export function coldWorldOf(options: {
   readonly days: number;
   readonly events: number;
   readonly segmentLeaves: number;
+  /** Gateways open their streams and sign, with keys that the history has: all of it verifies. */
+  readonly isSigned?: boolean;
 }): ColdWorld {
-  const { firstDay, days, events, segmentLeaves } = options;
+  const { firstDay, days, events, segmentLeaves, isSigned = false } = options;
   const begin = Date.parse(`${firstDay}T00:00:00Z`);
   const archive = new Archive(new Keys());
   const byDay = new Map<number, EventRow[]>();
-  const traffic = streamsOf({ seed: 11, gateways: 6, startMicros: begin * 1_000, eventsPerSecond: 0.004 });
+  const { keys } = archive;
+  const signerFor = (org: string, gateway: string): DatumSigner => {
+    const seed = seedFrom(100 + Number(gateway.slice('gw-'.length)));
+    const { key, privateKey } = signerOf(gatewayKeyName(DEPLOYMENT, org, gateway), seed);
+    keys.add('gateway', `${org}/${gateway}`, key);
+    return { keyId: key.keyId, sign: (datum) => signDatum(privateKey, AUDIT_EVENT_SCHEMA_ID, datum) };
+  };
+  const traffic = streamsOf({
+    seed: 11,
+    gateways: 6,
+    startMicros: begin * 1_000,
+    eventsPerSecond: 0.004,
+    ...(isSigned && { signerOf: signerFor }),
+  });
   let offset = 0;
   for (const { seq, datum } of traffic.take(events)) {
     const receivedAtMs = begin + Math.floor((offset * days * DAY_MS) / events);
@@ -44,6 +68,7 @@ export function coldWorldOf(options: {
     if (offset % segmentLeaves === 0) archive.cut();
   }
   if (offset % segmentLeaves !== 0) archive.cut();
+  for (const [number, note] of keys.notes.entries()) archive.bucket.set(keyName(number), note);
   const manifests = [...archive.bucket]
     .filter(([name]) => parseObjectName(name)?.kind === 'manifest')
     .map(([, note]) => openManifest(note, [archive.keys.archive.key]));

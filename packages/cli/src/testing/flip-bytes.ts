@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { buildBundle, openEvidence, readKeys } from '@cairn/archive';
 import { sha256Hex } from '@cairn/ledger';
-import { buildBundle } from '../build-bundle.ts';
-import { openEvidence } from '../evidence.ts';
-import { readKeys } from '../verify-archive.ts';
 import { verifyBundle } from '../verify-bundle-file.ts';
 import { Archive, Folder, Gateway, Keys } from './archive-on-disk.ts';
 import type { FlipShare, FlipsDone } from './flip-worker.ts';

@@ -1,10 +1,11 @@
 // A thread of flip-bytes.ts: its share of the positions. Nothing of the verifier is kept from one verification for the next;
 // the answer of Ed25519 to the very same key, bytes and signature is, which was a quarter of the time.
+
 import crypto, { type KeyObject } from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import type { Trusted } from '@cairn/archive';
 import { parseVkey } from '@cairn/ledger';
-import type { Trusted } from '../verify-archive.ts';
 import { verifyBundle } from '../verify-bundle-file.ts';
 
 export interface FlipShare {

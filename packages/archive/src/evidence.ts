@@ -8,7 +8,6 @@ import {
   openObjectStore,
 } from '@cairn/adapters';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
-import type { CliConfig } from './config.ts';
 
 /** An archive as an auditor reads it: a bucket, or a directory with the same names (schemas/ledger.md). Nothing is trusted. */
 export interface Evidence extends AsyncDisposable {
@@ -42,16 +41,25 @@ export interface EvidenceObject {
   readonly disturbed: FirstVersion['disturbed'];
 }
 
+/** The store that has the archive's bucket. */
+export interface ArchiveAddress {
+  readonly endpoint: string;
+  readonly region?: string;
+  /** Default those that the AWS libraries find. */
+  readonly accessKey?: string | undefined;
+  readonly secretKey?: string | undefined;
+}
+
 /**
  * @param where a directory, or `s3://bucket` at the endpoint that the environment names.
  * @throws Failure `evidence.unreadable` when the directory is not there.
  */
-export async function openEvidence(where: string, s3: CliConfig['s3']): Promise<Evidence> {
+export async function openEvidence(where: string, s3: ArchiveAddress): Promise<Evidence> {
   const [, bucket] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,62})\/?$/.exec(where) ?? [];
   return bucket === undefined ? openDirectory(where) : openBucket(bucket, s3);
 }
 
-async function openBucket(bucket: string, s3: CliConfig['s3']): Promise<Evidence> {
+async function openBucket(bucket: string, s3: ArchiveAddress): Promise<Evidence> {
   return evidenceIn(await openObjectStore({ ...s3, bucket }), `s3://${bucket} at ${s3.endpoint}`);
 }
 

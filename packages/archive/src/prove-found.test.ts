@@ -2,10 +2,10 @@ import { decodeDatum, hexOf, leafHash } from '@cairn/event';
 import { segmentName } from '@cairn/ledger';
 import { ANSWER_FIELDS, type FoundEvent } from '@cairn/query';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DEPLOYMENT, Folder, ORIGIN, worldOf } from '../../cli/src/testing/archive-on-disk.ts';
 import { readArchive } from './archive-segments.ts';
 import { openEvidence } from './evidence.ts';
 import { placeFound } from './prove-found.ts';
-import { DEPLOYMENT, Folder, ORIGIN, worldOf } from './testing/archive-on-disk.ts';
 import { readKeys } from './verify-archive.ts';
 
 const folder = new Folder();

@@ -1,8 +1,8 @@
 import { checkpointName, keyName, segmentName } from '@cairn/ledger';
 import { describe, expect, test } from '@jest/globals';
 import { ObjectStoreInMemory } from '../../adapters/test/object-store-in-memory.ts';
+import { ORIGIN, worldOf } from '../../cli/src/testing/archive-on-disk.ts';
 import { evidenceIn } from './evidence.ts';
-import { ORIGIN, worldOf } from './testing/archive-on-disk.ts';
 import { verifyArchive } from './verify-archive.ts';
 
 /** What is said of a bucket that somebody who may write to it has meddled with, every object of it locked. */

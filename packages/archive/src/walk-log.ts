@@ -24,24 +24,36 @@ export interface PlacedSegment {
   readonly before: readonly HashText[];
   /** Note of the checkpoint at its end. */
   readonly checkpoint: Uint8Array;
+  /** SHA-256 of its manifest's note, hex: what the next manifest names. */
+  readonly note: string;
 }
 
 /**
  * The segments of a log, in order, as far as its checkpoints go: what evidence is made of must hold itself.
  *
+ * @param behind the last one of an earlier walk, to go on from there: nothing before it is read again.
  * @throws Failure `archive.broken` (no)
  */
 export async function* walkLog(
   evidence: Evidence,
   history: KeyHistory,
   origin: string,
+  behind?: PlacedSegment,
 ): AsyncGenerator<PlacedSegment> {
   const folder = origin.slice(origin.indexOf('/') + 1);
-  const tree = new CompactRange();
-  let previous = '0'.repeat(64);
-  for await (const { name, bytes: note } of readAhead(evidence, `manifest/${folder}/`, NOTE_BYTES_MAX)) {
+  const tree = behind === undefined ? new CompactRange() : treeAt(behind);
+  let previous = behind?.note ?? '0'.repeat(64);
+  const known = tree.end;
+  const isNew = (name: string): boolean => {
     const parsed = parseObjectName(name);
-    if (parsed?.kind !== 'manifest') continue;
+    return parsed?.kind === 'manifest' && parsed.first >= known;
+  };
+  for await (const { name, bytes: note } of readAhead(
+    evidence,
+    `manifest/${folder}/`,
+    NOTE_BYTES_MAX,
+    isNew,
+  )) {
     const manifest = opened(note, history, origin);
     const checkpoint = await evidence.read(checkpointName(origin, manifest.end), NOTE_BYTES_MAX);
     // A segment whose checkpoint is not written yet is not committed.
@@ -50,10 +62,17 @@ export async function* walkLog(
     const before = tree.nodes();
     const isNext = manifest.first === tree.end && manifest.previous === previous;
     if (!isNext || !tree.join(manifest.end, manifest.nodes.map(hashOfHex)) || tree.root() !== root)
-      throw broken(origin, `the manifest of leaf ${parsed.first} does not lead to the signed root`);
-    yield { manifest, before, checkpoint };
+      throw broken(origin, `${name} does not lead to the signed root`);
     previous = sha256Hex(note);
+    yield { manifest, before, checkpoint, note: previous };
   }
+}
+
+/** The log as it was at the end of a segment. */
+function treeAt({ manifest, before }: PlacedSegment): CompactRange {
+  const tree = CompactRange.of(manifest.first, before);
+  tree.join(manifest.end, manifest.nodes.map(hashOfHex));
+  return tree;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { verifyTimestamp } from '@cairn/adapters';
-import { isFailure, messageOf } from '@cairn/failure';
+import { Failure, isFailure, messageOf } from '@cairn/failure';
 import {
   type AnchorsReport,
   type AnchorsVerdict,
@@ -122,6 +122,22 @@ export async function readKeys(
       verdict,
     },
   };
+}
+
+/** The key history, where all of it holds. @throws Failure `key-history.broken` (no); of the store. */
+export async function readWholeKeys(
+  evidence: Pick<Evidence, 'list' | 'read'>,
+  rootKey: NoteKey,
+): Promise<KeyHistory> {
+  const { history, verdict } = await readKeys(evidence, rootKey);
+  if (verdict.verdict === 'intact') return history;
+  const [damage] = verdict.findings;
+  throw new Failure({
+    code: 'key-history.broken',
+    retry: 'no',
+    message: `the key history does not hold at ${damage?.object}: ${damage?.detail}`,
+    mend: 'Run: cairn keys show.',
+  });
 }
 
 /** Somebody put a version in front of an object, or hid it. The one that was put first is judged, and this is told. */
@@ -418,11 +434,16 @@ interface ReadObject extends Pick<EvidenceObject, 'name' | 'disturbed'> {
   readonly bytes: Uint8Array;
 }
 
-/** Objects under a prefix, in order, some of them read ahead. One that vanished meanwhile is passed over. */
+/**
+ * Objects under a prefix, in order, some of them read ahead. One that vanished meanwhile is passed over.
+ *
+ * @param wants those that are read; default all.
+ */
 export async function* readAhead(
   evidence: Pick<Evidence, 'list' | 'read'>,
   prefix: string,
   bytesMax: number,
+  wants: (name: string) => boolean = () => true,
 ): AsyncGenerator<ReadObject> {
   const ahead: (Omit<ReadObject, 'bytes'> & { readonly bytes: Promise<Uint8Array | undefined> })[] = [];
   async function* take() {
@@ -431,6 +452,7 @@ export async function* readAhead(
     if (bytes !== undefined) yield { ...object, bytes };
   }
   for await (const { name, version, disturbed } of evidence.list(prefix)) {
+    if (!wants(name)) continue;
     const bytes = readOr(evidence, name, bytesMax, version);
     // It is awaited in its turn.
     bytes.catch(() => {});

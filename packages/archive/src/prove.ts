@@ -46,24 +46,34 @@ export async function findEvent(
     for await (const segment of walkLog(evidence, history, origin)) {
       const { offsets } = segment.manifest;
       if (offset !== undefined && (offset < offsets.first || offset > offsets.last)) continue;
-      const hashes: HashText[] = [];
-      let found: { index: number; entry: Uint8Array } | undefined;
       try {
-        await readLeaves(evidence, segment, (leaf, index) => {
-          hashes.push(leaf.hash);
-          const datum = leaf.bytes.subarray(leaf.start, leaf.end);
-          if (found === undefined && isEvent(leaf.schemaId, datum, eventId))
-            found = { index, entry: entryOf(leaf.schemaId, datum) };
-        });
+        const found = await findInSegment(evidence, segment, eventId);
+        if (found !== undefined) return found;
       } catch (error) {
         // It may lie in a segment that is there.
         if (offset === undefined && error instanceof Failure && error.code === 'archive.deleted') continue;
         throw error;
       }
-      if (found !== undefined) return { origin, segment, hashes, ...found };
     }
   }
   return undefined;
+}
+
+/** An event of a segment, by its id. @throws Failure as `readLeaves`. */
+export async function findInSegment(
+  evidence: Evidence,
+  segment: PlacedSegment,
+  eventId: Uint8Array,
+): Promise<FoundEvent | undefined> {
+  const hashes: HashText[] = [];
+  let found: { index: number; entry: Uint8Array } | undefined;
+  await readLeaves(evidence, segment, (leaf, index) => {
+    hashes.push(leaf.hash);
+    const datum = leaf.bytes.subarray(leaf.start, leaf.end);
+    if (found === undefined && isEvent(leaf.schemaId, datum, eventId))
+      found = { index, entry: entryOf(leaf.schemaId, datum) };
+  });
+  return found === undefined ? undefined : { origin: segment.manifest.origin, segment, hashes, ...found };
 }
 
 /** Its id is looked for as bytes first: few events hold them by chance. */

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { Failure, messageOf } from '@cairn/failure';
 import { type NoteSigner, noteKeyOf } from '@cairn/ledger';
-import { readNamed } from './trusted.ts';
 
 /**
  * A private key of a file (PKCS #8, PEM, Ed25519) under the name that its role has.
@@ -9,8 +9,8 @@ import { readNamed } from './trusted.ts';
  * @throws Failure `config.invalid`
  */
 export async function readSigner(path: string, name: string): Promise<NoteSigner> {
-  const pem = await readNamed(path);
   try {
+    const pem = await readFile(path);
     const privateKey = createPrivateKey(pem);
     if (privateKey.asymmetricKeyType !== 'ed25519')
       throw new Error(`it is a key of ${privateKey.asymmetricKeyType}`);

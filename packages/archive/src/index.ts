@@ -1,0 +1,36 @@
+export { type ArchivedSegment, readArchive, tombstonesOf } from './archive-segments.ts';
+export { type BuiltBundle, type BundleQuery, buildBundle } from './build-bundle.ts';
+export {
+  type ArchiveAddress,
+  type Evidence,
+  type EvidenceObject,
+  evidenceIn,
+  openEvidence,
+  readFileWhole,
+} from './evidence.ts';
+export { type ArchiveState, type KeptArchive, keepArchive } from './keep-archive.ts';
+export { publicBytes, readSigner } from './private-key.ts';
+export {
+  type AnchorEvidence,
+  type AnchorLog,
+  anchorOf,
+  type FoundEvent,
+  findEvent,
+  findInSegment,
+  originsOf,
+  proofOfEvent,
+  readAnchors,
+} from './prove.ts';
+export { differenceOf, type Placed, type PlacedEvent, placeFound } from './prove-found.ts';
+export {
+  deploymentOf,
+  NOTE_BYTES_MAX,
+  type OnProgress,
+  readKeys,
+  readWholeKeys,
+  SEGMENT_BYTES_MAX,
+  type Trusted,
+  timestampIn,
+  verifyArchive,
+} from './verify-archive.ts';
+export { type PlacedSegment, readLeaves, walkLog } from './walk-log.ts';
