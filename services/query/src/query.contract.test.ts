@@ -537,12 +537,14 @@ describe('the reports of what is granted and not used', () => {
     ).toEqual([
       ['auditor', 'export', 'used otherwise'],
       ['auditor', 'reports', 'used otherwise'],
+      ['auditor', 'unseal', 'used otherwise'],
     ]);
     const other = rows.filter((one) => one['key'] !== id);
     expect(other.map((one) => [one['scope'], one['key_use']])).toEqual([
       ['export', 'never used'],
       ['reports', 'never used'],
       ['trail', 'never used'],
+      ['unseal', 'never used'],
     ]);
   });
 });
