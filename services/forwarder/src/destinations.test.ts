@@ -45,6 +45,7 @@ function configOf(destination: object, network: object = NETWORK): ForwarderConf
     file,
     JSON.stringify({
       kafka: { brokers: 'localhost:9092' },
+      deployment: 'test',
       dataDirectory: directory,
       network,
       destinations: [{ name: 'here', ...destination }],

@@ -203,6 +203,8 @@ async function serve(clickhouse: ClickHouse, nowMs: number) {
     analyst: clickhouse,
     authenticator: openAuthenticator(clickhouse, { oidc: undefined, keyAgeMsMax: 60_000 }, randomBytes(32)),
     recorder: { record: async () => {} },
+    archive: undefined,
+    subjectKeys: undefined,
     log: createLog({ name: 'query', level: 'silent' }),
     nowMs: () => nowMs,
     onAnswered: () => {},
