@@ -36,7 +36,13 @@ function laneTo(destination: object) {
   const destinations = [{ name: 'here', ...destination }];
   writeFileSync(
     file,
-    JSON.stringify({ kafka: { brokers: 'localhost:9092' }, dataDirectory: directory, network, destinations }),
+    JSON.stringify({
+      deployment: 'test',
+      kafka: { brokers: 'localhost:9092' },
+      dataDirectory: directory,
+      network,
+      destinations,
+    }),
   );
   const config = readForwarderConfig({ CAIRN_FORWARDER_CONFIG: file });
   const opened = openDestination(config.destinations[0]!, config.network, realClock, Date.now);

@@ -7,7 +7,7 @@ import {
   type ZodOpenApiPathsObject,
 } from 'zod-openapi';
 import { PROBLEMS, problemSchema } from './problem.ts';
-import type { Route } from './route.ts';
+import { IF_MATCH_MAX, type Route } from './route.ts';
 import { ROUTES } from './routes.ts';
 
 type Document = ReturnType<typeof createDocument>;
@@ -55,6 +55,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
   );
   if (parameters !== undefined) codes.add(404);
   if (route.creates === true) codes.add(409);
+  if (route.mayLack === true) for (const number of [404, 409]) codes.add(number);
   if (route.ifMatch !== undefined) codes.add(412);
   if (route.ifMatch === 'required') codes.add(428);
   const header = headersOf(route);
@@ -102,7 +103,7 @@ function headersOf({ creates, ifMatch }: Route): z.ZodObject | undefined {
         .describe('Sent again with the same one, a request is answered as it was and creates nothing again.'),
     });
   if (ifMatch === undefined) return undefined;
-  const version = z.string().max(1_024).describe('ETag of the version that is changed.');
+  const version = z.string().max(IF_MATCH_MAX).describe('ETag of the version that is changed.');
   return z.object({ 'If-Match': ifMatch === 'required' ? version : version.optional() });
 }
 

@@ -22,6 +22,7 @@ export const exportBundleRoute = route({
   roles: ['auditor'],
   scope: 'export',
   recorded: ['export', 'export/bundle'],
+  mayLack: true,
   isHeavy: true,
   query: z.strictObject({
     from: time.describe('Received from then on; microseconds since 1970.'),

@@ -58,6 +58,7 @@ export const listSegmentsRoute = route({
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'segments/list'],
+  mayLack: true,
   query: z.strictObject({
     after: z
       .string()
@@ -100,6 +101,7 @@ export const readSegmentRoute = route({
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'segments/read'],
+  mayLack: true,
   parameters: z.strictObject({ topic, partition, first: leaf }),
   response: segmentSchema,
   async answer({ caller, path, archive: configured }) {
@@ -124,6 +126,7 @@ export const listCheckpointsRoute = route({
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'checkpoints/list'],
+  mayLack: true,
   response: z
     .object({
       checkpoints: z.array(
@@ -156,6 +159,7 @@ export const readCheckpointRoute = route({
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'checkpoints/read'],
+  mayLack: true,
   parameters: z.strictObject({ topic, partition, size: leaf }),
   response: checkpointSchema
     .extend({ anchor: anchorSchema.nullable().describe('Null while nothing anchors it.') })

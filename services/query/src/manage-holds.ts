@@ -38,6 +38,7 @@ export const listHoldsRoute = route({
   roles: ['auditor', 'admin'],
   scope: 'trail',
   recorded: ['admin', 'holds/list'],
+  mayLack: true,
   response: z.object({ holds: z.array(holdSchema), next: nextSchema }).meta({ id: 'Holds' }),
   async answer({ caller, archive: configured }) {
     const archive = archiveOf(configured);
@@ -57,6 +58,7 @@ export const createHoldStatementRoute = route({
   roles: ['admin'],
   scope: 'holds',
   recorded: ['admin', 'holds/state'],
+  mayLack: true,
   body: z.strictObject({
     note: z
       .string()

@@ -28,6 +28,7 @@ export const proveEventRoute = route({
   roles: ['auditor'],
   scope: 'trail',
   recorded: ['audit_access', 'events/prove'],
+  mayLack: true,
   parameters: z.strictObject({ event_id: z.uuid() }),
   response: z
     .object({

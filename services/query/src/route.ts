@@ -79,6 +79,8 @@ export interface Route<
   readonly creates?: boolean;
   /** `If-Match` has to name the version that is changed, or may. */
   readonly ifMatch?: 'required' | 'optional';
+  /** Asks what an installation may be without, an archive or keys (`not-configured`), or what they may not hold (`not-found`). */
+  readonly mayLack?: boolean;
   /** Takes one of the few places for what runs long; a stream does so as well. */
   readonly isHeavy?: boolean;
   /** Where pieces are sent: their content types. */
@@ -87,6 +89,9 @@ export interface Route<
     asked: Asked<z.infer<Path>, z.infer<Search>, z.infer<Body>>,
   ): Promise<Answered<z.input<Response>> | Streamed>;
 }
+
+/** Characters of an `If-Match` header. */
+export const IF_MATCH_MAX = 1_024;
 
 /** Keeps the types of a route's parts together. */
 export function route<P extends z.ZodObject, S extends z.ZodObject, B extends z.ZodType, R extends z.ZodType>(

@@ -12,7 +12,7 @@ import type { QueryConfig } from './config.ts';
 import { openApiOf, referencePage } from './describe-api.ts';
 import { problemOf, Refusal } from './problem.ts';
 import { type AccessRecorder, accessEvent } from './record-access.ts';
-import type { Asked, Facts, Route, Streamed } from './route.ts';
+import { type Asked, type Facts, IF_MATCH_MAX, type Route, type Streamed } from './route.ts';
 import { ROUTES } from './routes.ts';
 import { claimsInMemory, type SharedClaims } from './shared-claims.ts';
 
@@ -202,6 +202,8 @@ function versionsIn(route: Route, header: string | undefined): readonly string[]
   if (route.ifMatch === undefined) return undefined;
   if (header === undefined && route.ifMatch === 'required')
     throw new Refusal('precondition.required', 'Send If-Match with the ETag of what you saw.');
+  if (header !== undefined && header.length > IF_MATCH_MAX)
+    throw new Refusal('request.invalid', `If-Match has at most ${IF_MATCH_MAX} characters.`);
   return header?.split(',').map((one) => one.trim().replace(/^"(.*)"$/, '$1'));
 }
 

@@ -18,6 +18,7 @@ export const unsealEventRoute = route({
   roles: ['auditor'],
   scope: 'unseal',
   recorded: ['audit_access', 'event/unseal'],
+  mayLack: true,
   isHeavy: true,
   parameters: z.strictObject({ event_id: z.uuid() }),
   body: z.strictObject({

@@ -31,6 +31,9 @@ beforeAll(async () => {
         CAIRN_QUERY_PORT: String(port),
         CAIRN_QUERY_HEALTH_PORT: String(healthPort),
         CAIRN_QUERY_DATA_DIRECTORY: join(rig.directory, 'query'),
+        S3_BUCKET: BUCKET,
+        S3_ACCESS_KEY,
+        S3_SECRET_KEY,
       },
     }),
   );
