@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AuditEvent, decodeDatum, parseUuid, unframe } from '@cairn/event';
+import { decodeDatum, parseUuid } from '@cairn/event';
 import { HoldHistory, manifestName, openCheckpoint, parseTlogProof, verifyTlogProof } from '@cairn/ledger';
 import { joinBlocks, sealBlock } from '@cairn/privacy';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -39,28 +39,13 @@ async function json<T = Record<string, never>>(
   key = keys['auditor']!,
   options: Parameters<ApiRig['ask']>[1] = {},
 ): Promise<T> {
-  const answer = await api.ask(path, { key, ...options });
-  const text = await answer.text();
-  if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${text}`);
-  return JSON.parse(text) as T;
+  return api.json<T>(path, { key, ...options });
 }
 
 const codeOf = async (answer: Response): Promise<[number, string]> => [
   answer.status,
   ((await answer.json()) as { code: string }).code,
 ];
-
-async function recordedOf(requestId: string): Promise<AuditEvent[]> {
-  for (let wait = 0; wait < 200; wait += 1) {
-    const found = api.appended
-      .map((value) => unframe(value))
-      .flatMap((framed) => ('datum' in framed ? [decodeDatum(framed.datum, framed.schemaId)] : []))
-      .filter(({ detail }) => detail.includes(requestId));
-    if (found.length > 0) return found;
-    await sleep(25);
-  }
-  return [];
-}
 
 interface Page {
   readonly events: (Record<string, unknown> & {
@@ -195,7 +180,7 @@ describe('a search over both stores', () => {
     const answer = await api.ask(`/v1/events?${WHEN}&store=cold&limit=100`, { key: keys['viewer']! });
     const { events } = (await answer.json()) as Page;
     expect(events.every((event) => (event['parameters_kept'] as unknown[]).length === 0)).toBe(true);
-    const [event] = await recordedOf(answer.headers.get('x-request-id')!);
+    const [event] = await api.recordedOf(answer.headers.get('x-request-id')!);
     expect(JSON.parse(event!.detail)).toMatchObject({
       store: 'cold',
       rows: 100,
@@ -254,7 +239,7 @@ describe('a proof of one event', () => {
     for (const role of ['viewer', 'analyst', 'admin'])
       expect((await api.ask(`/v1/events/${id}/proof`, { key: keys[role]! })).status).toBe(403);
     const answer = await api.ask(`/v1/events/${id}/proof`, { key: keys['auditor']! });
-    expect((await recordedOf(answer.headers.get('x-request-id')!))[0]).toMatchObject({
+    expect((await api.recordedOf(answer.headers.get('x-request-id')!))[0]).toMatchObject({
       method: 'events/prove',
     });
   });
@@ -340,7 +325,7 @@ describe('an evidence bundle', () => {
     );
     expect(new Set(events.map(({ org }) => org))).toEqual(new Set([ORG]));
     await sleep(300);
-    const told = await recordedOf(answer.headers.get('x-request-id')!);
+    const told = await api.recordedOf(answer.headers.get('x-request-id')!);
     expect(told.map(({ kind, method }) => [kind, method])).toEqual([
       ['export', 'export/bundle'],
       ['export', 'export/bundle'],
@@ -409,7 +394,7 @@ describe('a legal hold', () => {
       201,
       { hold: { id: 'acme-1', state: 'stands' } },
     ]);
-    expect((await recordedOf(placed.headers.get('x-request-id')!))[0]).toMatchObject({
+    expect((await api.recordedOf(placed.headers.get('x-request-id')!))[0]).toMatchObject({
       kind: 'admin',
       method: 'holds/state',
     });
@@ -522,7 +507,7 @@ describe('what is sealed', () => {
         },
       ],
     });
-    const [event] = await recordedOf(answer.headers.get('x-request-id')!);
+    const [event] = await api.recordedOf(answer.headers.get('x-request-id')!);
     expect(event).toMatchObject({
       org_id: ORG,
       kind: 'audit_access',
@@ -548,7 +533,9 @@ describe('what is sealed', () => {
       body: { reason: 'Case 12' },
     });
     expect(answer.status).toBe(403);
-    expect((await recordedOf(answer.headers.get('x-request-id')!))[0]).toMatchObject({ decision: 'deny' });
+    expect((await api.recordedOf(answer.headers.get('x-request-id')!))[0]).toMatchObject({
+      decision: 'deny',
+    });
   });
 });
 

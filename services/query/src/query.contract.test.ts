@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROLES, SCOPES_OF } from '@cairn/access';
-import { type AuditEvent, decodeDatum, unframe } from '@cairn/event';
 import { type Question, searchEvents } from '@cairn/query';
 import { conditionOf, readSearch } from '@cairn/search';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -34,10 +33,7 @@ async function json<T = Record<string, never>>(
   key = keys['auditor']!,
   options: Parameters<ApiRig['ask']>[1] = {},
 ): Promise<T> {
-  const answer = await api.ask(path, { key, ...options });
-  const text = await answer.text();
-  if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${text}`);
-  return JSON.parse(text) as T;
+  return api.json<T>(path, { key, ...options });
 }
 
 async function one<T>(sql: string, parameters = {}): Promise<T> {
@@ -45,19 +41,6 @@ async function one<T>(sql: string, parameters = {}): Promise<T> {
     output_format_json_quote_64bit_integers: 0,
   });
   return row!;
-}
-
-/** What was recorded of a request, once it was shipped. */
-async function recordedOf(requestId: string): Promise<AuditEvent[]> {
-  for (let wait = 0; wait < 200; wait += 1) {
-    const found = api.appended
-      .map((value) => unframe(value))
-      .flatMap((framed) => ('datum' in framed ? [decodeDatum(framed.datum, framed.schemaId)] : []))
-      .filter(({ detail }) => detail.includes(requestId));
-    if (found.length > 0) return found;
-    await sleep(25);
-  }
-  return [];
 }
 
 const samplePath = (route: Route): string => {
@@ -240,7 +223,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await again.json()).toEqual(made);
     expect((await api.ask('/v1/me', { key: made.text })).status).toBe(200);
     expect(await named('once')).toEqual({ n: 1 });
-    const [event] = await recordedOf(again.headers.get('x-request-id')!);
+    const [event] = await api.recordedOf(again.headers.get('x-request-id')!);
     expect(JSON.parse(event!.detail)).toMatchObject({ repeated: true });
   });
 
@@ -266,7 +249,7 @@ describe('what is recorded', () => {
   test('each answer is an event of the asker’s organisation: who, what, how many', async () => {
     const answer = await api.ask('/v1/events?search=decision:deny&limit=5', { key: keys['viewer']! });
     const { events } = (await answer.json()) as { events: unknown[] };
-    const [event] = await recordedOf(answer.headers.get('x-request-id')!);
+    const [event] = await api.recordedOf(answer.headers.get('x-request-id')!);
     expect(event).toMatchObject({
       org_id: ORG,
       kind: 'audit_access',
@@ -286,14 +269,14 @@ describe('what is recorded', () => {
 
   test('each refusal is one, too: of a role in its organisation, of nobody in the installation’s', async () => {
     const forbidden = await api.ask('/v1/keys', { key: keys['viewer']! });
-    expect((await recordedOf(forbidden.headers.get('x-request-id')!))[0]).toMatchObject({
+    expect((await api.recordedOf(forbidden.headers.get('x-request-id')!))[0]).toMatchObject({
       org_id: ORG,
       decision: 'deny',
       result_status: 'denied',
       error_code: 'access.forbidden',
     });
     const nobody = await api.ask('/v1/events', { key: 'cairn_guess' });
-    expect((await recordedOf(nobody.headers.get('x-request-id')!))[0]).toMatchObject({
+    expect((await api.recordedOf(nobody.headers.get('x-request-id')!))[0]).toMatchObject({
       org_id: 'cairn',
       decision: 'deny',
       user_id: '',
@@ -304,7 +287,7 @@ describe('what is recorded', () => {
     const answer = await api.ask('/v1/exports/events?search=decision:deny', { key: keys['auditor']! });
     await answer.text();
     await sleep(300);
-    const events = await recordedOf(answer.headers.get('x-request-id')!);
+    const events = await api.recordedOf(answer.headers.get('x-request-id')!);
     expect(events.map(({ kind, detail }) => [kind, JSON.parse(detail).ended ?? false])).toEqual([
       ['export', false],
       ['export', true],
@@ -523,7 +506,7 @@ describe('the reports of what is granted and not used', () => {
   test('name the scopes of keys that nobody used, from the events of their requests', async () => {
     const mine = await api.key('auditor', { orgId: org });
     const answer = await api.ask('/v1/events', { key: mine });
-    const [recorded] = await recordedOf(answer.headers.get('x-request-id')!);
+    const [recorded] = await api.recordedOf(answer.headers.get('x-request-id')!);
     const id = recorded!.user_id.slice('key:'.length);
     const { user_id, auth_method, detail, service, decision: allowed, kind } = recorded!;
     const now = new Date().toISOString().slice(0, 19).replace('T', ' ');
@@ -568,7 +551,7 @@ describe('one event and one session', () => {
       headers: { 'if-none-match': etag },
     });
     expect([again.status, await again.text()]).toEqual([304, '']);
-    expect(await recordedOf(again.headers.get('x-request-id')!)).toHaveLength(1);
+    expect(await api.recordedOf(again.headers.get('x-request-id')!)).toHaveLength(1);
   });
 
   test('a session has its steps in order, each decision beside its outcome, and says what is signed', async () => {

@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createKey, type Role, type Scope } from '@cairn/access';
 import { type ClickHouse, type Kafka, migrate, openClickHouse } from '@cairn/adapters';
+import { type AuditEvent, decodeDatum, unframe } from '@cairn/event';
 import { REPOSITORY, startParts } from '@cairn/local';
 import { makeKeyEncryptionKey, SubjectKeys } from '@cairn/privacy';
 import { createLog, createMetrics } from '@cairn/runtime';
@@ -27,6 +29,10 @@ export interface ApiRig extends AsyncDisposable {
     path: string,
     options?: { key?: string; method?: string; body?: unknown; headers?: Record<string, string> },
   ): Promise<Response>;
+  /** The body of an answer. @throws Error when it is a problem. */
+  json<T>(path: string, options?: Parameters<ApiRig['ask']>[1]): Promise<T>;
+  /** What was recorded of a request, once it was shipped; empty when nothing came in some seconds. */
+  recordedOf(requestId: string): Promise<AuditEvent[]>;
 }
 
 export const ORG = 'org-1';
@@ -100,6 +106,17 @@ export async function startApi(options: {
     ),
   );
   const url = `http://127.0.0.1:${query.port}`;
+  const ask: ApiRig['ask'] = (path, { key, method = 'GET', body, headers = {} } = {}) => {
+    return fetch(`${url}${path}`, {
+      method,
+      headers: {
+        ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  };
   return {
     url,
     clickhouse,
@@ -116,16 +133,23 @@ export async function startApi(options: {
       );
       return text;
     },
-    ask(path, { key, method = 'GET', body, headers = {} } = {}) {
-      return fetch(`${url}${path}`, {
-        method,
-        headers: {
-          ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...headers,
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
+    ask,
+    async json<T>(path: string, options?: Parameters<ApiRig['ask']>[1]) {
+      const answer = await ask(path, options);
+      const text = await answer.text();
+      if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${text}`);
+      return JSON.parse(text) as T;
+    },
+    async recordedOf(requestId) {
+      for (let wait = 0; wait < 200; wait += 1) {
+        const found = appended
+          .map((value) => unframe(value))
+          .flatMap((framed) => ('datum' in framed ? [decodeDatum(framed.datum, framed.schemaId)] : []))
+          .filter(({ detail }) => detail.includes(requestId));
+        if (found.length > 0) return found;
+        await sleep(25);
+      }
+      return [];
     },
     [Symbol.asyncDispose]: () => own.disposeAsync(),
   };
