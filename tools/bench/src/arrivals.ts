@@ -47,17 +47,13 @@ export async function arriveHere(
 ): Promise<void> {
   // The same clock, read without an allocation.
   const start = performance.now() + startMs - monotonicMs();
-  await new Promise<void>((resolve, reject) => {
-    let next = 0;
-    const look = (): void => {
-      let now = performance.now() - start;
-      const until = Math.min(now + LOOK_MS, dueMs[next]!);
-      while (now < until) now = performance.now() - start;
-      while (next < dueMs.length && dueMs[next]! <= now) onDue(next++, resolve, reject);
-      if (next < dueMs.length) setImmediate(look);
-    };
-    look();
-  });
+  const spinFor = (nextMs: number): number => {
+    let now = performance.now() - start;
+    const until = Math.min(now + LOOK_MS, nextMs);
+    while (now < until) now = performance.now() - start;
+    return now;
+  };
+  await lookAgain(dueMs, onDue, spinFor, (look) => void setImmediate(look));
 }
 
 /** A write that has ended is noticed later by so much at most. */
@@ -71,12 +67,28 @@ export async function arriveRoughly(
   dueMs: ArrayLike<number>,
   onDue: (index: number, done: () => void, fail: (error: unknown) => void) => void,
 ): Promise<void> {
+  const nowMs = (): number => monotonicMs() - startMs;
+  await lookAgain(dueMs, onDue, nowMs, (look) => void setTimeout(look, 1));
+}
+
+/**
+ * Looks what is due until nothing is left.
+ *
+ * @param nowMs from the start, asked once for each look with the next moment that is due.
+ * @param rest has it look again later.
+ */
+async function lookAgain(
+  dueMs: ArrayLike<number>,
+  onDue: (index: number, done: () => void, fail: (error: unknown) => void) => void,
+  nowMs: (nextMs: number) => number,
+  rest: (look: () => void) => void,
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     let next = 0;
     const look = (): void => {
-      const nowMs = monotonicMs() - startMs;
-      while (next < dueMs.length && dueMs[next]! <= nowMs) onDue(next++, resolve, reject);
-      if (next < dueMs.length) setTimeout(look, 1);
+      const now = nowMs(dueMs[next]!);
+      while (next < dueMs.length && dueMs[next]! <= now) onDue(next++, resolve, reject);
+      if (next < dueMs.length) rest(look);
     };
     look();
   });
