@@ -244,7 +244,10 @@ describe('when what was loaded is lost again', () => {
     );
     expect(gaps).toEqual([]);
     const states = await verifyLedger(rig.clickhouse, [TOPIC]);
-    expect(states.find((state) => state.partition === partition)?.missing).toBe(end - 10 - from);
+    // A fetch that waited at the broker when ingest was stopped may have brought the first of them.
+    const lost = await lostOf(recorded);
+    expect(lost.length).toBeGreaterThan(0);
+    expect(states.find((state) => state.partition === partition)?.missing).toBe(lost.length);
   }, 120_000);
 
   test('events of a topic that was created again are loaded or named', async () => {
