@@ -5,6 +5,7 @@ declare module 'node:crypto' {
   export interface KeyObject {
     readonly type: 'secret' | 'public' | 'private';
     readonly asymmetricKeyType?: string;
+    export(options: { readonly format: 'der'; readonly type: 'spki' }): Uint8Array<ArrayBuffer>;
   }
   /** One-shot digest. */
   export function hash(algorithm: 'sha256', data: Uint8Array, encoding: 'buffer'): Uint8Array<ArrayBuffer>;
@@ -17,6 +18,7 @@ declare module 'node:crypto' {
     readonly key: { readonly kty: 'OKP'; readonly crv: 'Ed25519'; readonly x: string };
     readonly format: 'jwk';
   }): KeyObject;
+  export function createPublicKey(privateKey: KeyObject): KeyObject;
 }
 
 declare module 'node:zlib' {

@@ -43,6 +43,7 @@ export { openRedis, type Redis, type RedisOptions, type RedisScript } from './re
 export { type ObjectStoreOptions, openObjectStore } from './s3.ts';
 export {
   checkSchemaIds,
+  logUnderRegistry,
   type SchemaIds,
   type SchemaRegistryOptions,
   underRegistryIds,

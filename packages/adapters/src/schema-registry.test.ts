@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { type ReleasedSchema, SCHEMAS } from '@cairn/event';
 import { isFailure } from '@cairn/failure';
 import { describe, expect, test } from '@jest/globals';
-import { checkSchemaIds } from './schema-registry.ts';
+import { checkSchemaIds, logUnderRegistry } from './schema-registry.ts';
 
 const released = SCHEMAS[0] as ReleasedSchema;
 const other = { type: 'record', name: 'Other', namespace: 'cairn', fields: [] };
@@ -63,6 +63,23 @@ describe('schema ids of a registry outside', () => {
     const ids = await checkSchemaIds({ url: registry.url }, SCHEMAS);
     expect(ids.schemaIdOf(released.id)).toBe(91);
     expect(() => ids.schemaIdOf(77)).toThrow(/77/);
+  });
+
+  test('a writer puts the registry’s id before a datum that it does not touch, and ours where there is no registry', async () => {
+    const versions = [{ id: 0x01020304, schema: released.schema }];
+    await using registry = await registryOf({ [released.subject]: versions });
+    const written: number[][] = [];
+    const log = {
+      append: async (_topic: string, _partition: number, values: readonly Uint8Array[]) =>
+        void written.push(...values.map((value) => [...value])),
+    };
+    const frame = Uint8Array.of(0, 0, 0, 0, released.id, 7, 8, 9);
+    for (const url of [registry.url, undefined])
+      await (await logUnderRegistry(log, url, SCHEMAS)).append('t', 0, [frame]);
+    expect(written).toEqual([
+      [0, 1, 2, 3, 4, 7, 8, 9],
+      [0, 0, 0, 0, released.id, 7, 8, 9],
+    ]);
   });
 
   test('a schema without its documentation and with another order of keys is the same', async () => {

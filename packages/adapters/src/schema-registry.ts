@@ -47,6 +47,20 @@ export function underRegistryIds(log: FrameLog, ids: SchemaIds): FrameLog {
 }
 
 /**
+ * The log for a writer that reads nothing: under the ids of the registry at `url`, or as it is where there is none. The
+ * registry must answer now, and is not asked again.
+ *
+ * @throws Failure as `checkSchemaIds`
+ */
+export async function logUnderRegistry(
+  log: FrameLog,
+  url: string | undefined,
+  schemas: readonly ReleasedSchema[],
+): Promise<FrameLog> {
+  return url === undefined ? log : underRegistryIds(log, await checkSchemaIds({ url }, schemas));
+}
+
+/**
  * Finds that the registry holds each of our schemas, and under which id.
  *
  * Schemas are compared in parsing canonical form: that is what decides which bytes are written, while a registry may

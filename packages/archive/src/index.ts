@@ -9,7 +9,7 @@ export {
   readFileWhole,
 } from './evidence.ts';
 export { type ArchiveState, type KeptArchive, keepArchive } from './keep-archive.ts';
-export { publicBytes, readSigner } from './private-key.ts';
+export { readSigner } from './private-key.ts';
 export {
   type AnchorEvidence,
   type AnchorLog,

@@ -1,7 +1,7 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Failure, messageOf } from '@cairn/failure';
-import { type NoteSigner, noteKeyOf } from '@cairn/ledger';
+import { type NoteSigner, noteSignerOf } from '@cairn/ledger';
 
 /**
  * A private key of a file (PKCS #8, PEM, Ed25519) under the name that its role has.
@@ -14,7 +14,7 @@ export async function readSigner(path: string, name: string): Promise<NoteSigner
     const privateKey = createPrivateKey(pem);
     if (privateKey.asymmetricKeyType !== 'ed25519')
       throw new Error(`it is a key of ${privateKey.asymmetricKeyType}`);
-    return { key: noteKeyOf(name, publicBytes(privateKey)), privateKey };
+    return noteSignerOf(name, privateKey);
   } catch (cause) {
     throw new Failure({
       code: 'config.invalid',
@@ -24,10 +24,4 @@ export async function readSigner(path: string, name: string): Promise<NoteSigner
       cause,
     });
   }
-}
-
-/** The public half, 32 bytes. */
-export function publicBytes(privateKey: KeyObject): Uint8Array {
-  const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
-  return new Uint8Array(Buffer.from(x, 'base64url'));
 }

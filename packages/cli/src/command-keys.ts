@@ -1,13 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import {
-  deploymentOf,
-  NOTE_BYTES_MAX,
-  openEvidence,
-  publicBytes,
-  readKeys,
-  readSigner,
-} from '@cairn/archive';
+import { deploymentOf, NOTE_BYTES_MAX, openEvidence, readKeys, readSigner } from '@cairn/archive';
 import { Failure, messageOf } from '@cairn/failure';
 import {
   anchorOrigin,
@@ -15,7 +8,7 @@ import {
   type KeyRole,
   keyName,
   keyStatementForm,
-  noteKeyOf,
+  noteSignerOf,
   openStatement,
   parseVkey,
   personKeyName,
@@ -84,7 +77,7 @@ export async function createKey(
 ): Promise<number> {
   const { role, deployment, subject } = options;
   const { privateKey } = generateKeyPairSync('ed25519');
-  const key = noteKeyOf(nameOf(role, deployment, subject), publicBytes(privateKey));
+  const { key } = noteSignerOf(nameOf(role, deployment, subject), privateKey);
   const file = await open(path, 'wx', 0o600).catch((cause: unknown) => {
     throw invalid(`${path} cannot be made: ${messageOf(cause)}`, cause);
   });

@@ -13,6 +13,8 @@ const schema = z.object({
     password: z.string().optional(),
   }),
   kafkaBrokers: z.string().min(1),
+  /** Absent: the ids of schemas/registry.json stand in the frames of what is recorded here. */
+  schemaRegistryUrl: z.url().optional(),
   redisUrl: z.string().min(1),
   s3: z.object({
     endpoint: z.string().min(1),
@@ -108,6 +110,7 @@ export function readCliConfig(env: Environment): CliConfig {
       CLICKHOUSE_USER: 'clickhouse.user',
       CLICKHOUSE_PASSWORD: 'clickhouse.password',
       KAFKA_BROKERS: 'kafkaBrokers',
+      SCHEMA_REGISTRY_URL: 'schemaRegistryUrl',
       REDIS_URL: 'redisUrl',
       S3_ENDPOINT: 's3.endpoint',
       S3_REGION: 's3.region',

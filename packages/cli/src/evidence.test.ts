@@ -2,13 +2,13 @@
 
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { publicBytes, readSigner } from '@cairn/archive';
+import { readSigner } from '@cairn/archive';
 import { decodeDatum, formatUuid } from '@cairn/event';
 import {
   bundleEventsName,
   bundleForm,
   type EvidenceVerdict,
-  noteKeyOf,
+  noteSignerOf,
   ProvenEventsWriter,
   parseStatement,
   readProvenEvents,
@@ -322,7 +322,7 @@ describe('cairn keys', () => {
     const said = await cairn(['keys', 'vkey', at('root.pem'), '--role', 'root', '--deployment', DEPLOYMENT]);
     expect(said.stdout.trim()).toBe(vkey);
     const { key, privateKey } = await readSigner(at('root.pem'), `${DEPLOYMENT}/root`);
-    expect(key.vkey).toBe(noteKeyOf(`${DEPLOYMENT}/root`, publicBytes(privateKey)).vkey);
+    expect(key.vkey).toBe(noteSignerOf(`${DEPLOYMENT}/root`, privateKey).key.vkey);
   });
 
   test('states keys one after the other, and a rotation leaves what is older as it was', async () => {

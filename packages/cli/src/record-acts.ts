@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { openKafka } from '@cairn/adapters';
-import { topicOf } from '@cairn/event';
+import { logUnderRegistry, openKafka } from '@cairn/adapters';
+import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { openRecorder, type RecordDraft } from '@cairn/recorder';
 import { classOf } from '@cairn/retention';
@@ -40,7 +40,7 @@ export function actsOf(config: CliConfig): OpenActs {
           gatewayVersion: VERSION,
           environment: '',
           capture: 'system',
-          log: kafka.log,
+          log: await logUnderRegistry(kafka.log, config.schemaRegistryUrl, SCHEMAS),
           topicOf: () => topic,
           partitions,
         }),

@@ -146,6 +146,7 @@ export {
   type NoteLine,
   type NoteReason,
   type NoteSigner,
+  noteSignerOf,
   type OpenedNote,
   openNote,
   signNote,

@@ -8,16 +8,27 @@
  * A cosignature (C2SP tlog-cosignature, v1) is a line whose signature is `time, u64 BE ‖ Ed25519`, over
  * `"cosignature/v1\ntime <decimal>\n" ‖ text`.
  */
-import { type KeyObject, sign, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { bytesOfHex, hexOf, textOf, utf8 } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { base64Of, bytesOfBase64 } from './base64.ts';
-import { type NoteKey, publicKeyOf } from './note-key.ts';
+import { type NoteKey, noteKeyOf, publicKeyOf, type SignatureType } from './note-key.ts';
 
 /** A key of one's own. */
 export interface NoteSigner {
   readonly key: NoteKey;
   readonly privateKey: KeyObject;
+}
+
+/**
+ * An Ed25519 key under a name.
+ *
+ * @throws Failure `key.invalid`
+ */
+export function noteSignerOf(name: string, privateKey: KeyObject, type?: SignatureType): NoteSigner {
+  // RFC 8410: a SubjectPublicKeyInfo ends with the 32 bytes of the key.
+  const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32);
+  return { key: noteKeyOf(name, publicKey, type), privateKey };
 }
 
 export interface OpenedNote {

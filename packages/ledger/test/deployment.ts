@@ -1,6 +1,6 @@
 // A deployment in memory: keys, gateways that record, partitions' logs as archival writes them into a bucket, and an auditor
 // who reads that bucket.
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { AUDIT_EVENT_SCHEMA_ID, completeEvent, encodeDatum, frame, type Kind, leafHash } from '@cairn/event';
 import {
   Acceptance,
@@ -25,8 +25,8 @@ import {
   manifestName,
   manifestOf,
   type NoteKey,
-  noteKeyOf,
   noteLeafHash,
+  noteSignerOf,
   type PartitionRecord,
   parseObjectName,
   parseStatement,
@@ -56,8 +56,7 @@ export interface Signer {
 export function signerOf(name: string, seed: Uint8Array, type: 0x01 | 0x04 = 0x01): Signer {
   const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]);
   const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-  const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
-  return { key: noteKeyOf(name, new Uint8Array(Buffer.from(x, 'base64url')), type), privateKey };
+  return noteSignerOf(name, privateKey, type);
 }
 
 export const seedFrom = (from: number): Uint8Array =>

@@ -7,5 +7,6 @@ export {
   type RecorderOptions,
   type RecorderStats,
 } from './recorder.ts';
+export { openServiceRecorder, type ServiceIdentity } from './service-recorder.ts';
 export type { EventLog } from './shipper.ts';
 export type { Recorded } from './writer.ts';

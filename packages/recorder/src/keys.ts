@@ -1,7 +1,7 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { Failure } from '@cairn/failure';
-import { noteKeyOf } from '@cairn/ledger';
+import { noteSignerOf } from '@cairn/ledger';
 import type { Disk } from './disk.ts';
 import { replaceFile } from './replace-file.ts';
 
@@ -91,9 +91,8 @@ export class StreamKeys {
   }
 
   #keyOf(orgId: string, privateKey: KeyObject): StreamKey {
-    const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
-    const name = `${this.#deployment}/${orgId}/gw/${this.#gatewayId}`;
-    return { ...noteKeyOf(name, Buffer.from(x!, 'base64url')), privateKey };
+    const { key } = noteSignerOf(`${this.#deployment}/${orgId}/gw/${this.#gatewayId}`, privateKey);
+    return { ...key, privateKey };
   }
 }
 

@@ -12,7 +12,7 @@ import {
 } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
-import { openRecorder, type RecordDraft } from '@cairn/recorder';
+import { openServiceRecorder, type RecordDraft } from '@cairn/recorder';
 import { ownTopic } from '@cairn/retention';
 import { ruleMistakeText } from '@cairn/rules';
 import {
@@ -80,17 +80,11 @@ async function startAlerting(
   await awaitTopics(kafka, topics, log);
 
   const recorder = own.use(
-    await openRecorder({
-      directory: join(config.dataDirectory, 'recorder'),
-      deployment: config.deployment,
-      gatewayId: config.instance,
+    await openServiceRecorder(config, {
       gatewayVersion: VERSION,
-      environment: config.environment,
-      capture: 'system',
       log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
       topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
       partitions: (await kafka.partitionsOf(topics[0]!)) ?? 1,
-      seal: { heartbeatMs: HEARTBEAT_MS },
       onEvent: (event) => log.warn({ ...event }, 'the recorder of alerting’s own events'),
     }),
   );
@@ -240,8 +234,6 @@ async function startAlerting(
   return { healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
 }
 
-/** Alerting says little of its own; a sign of life each half minute is enough. */
-const HEARTBEAT_MS = 30_000;
 /** How long topics keep what they hold; deploy/kafka/topic-settings.json. */
 const LOG_KEPT_MS = 7 * 86_400_000;
 const FORGET_EVERY_MS = 3_600_000;

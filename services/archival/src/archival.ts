@@ -14,7 +14,7 @@ import {
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import { anchorOrigin, originOf, parseVkey } from '@cairn/ledger';
-import { openRecorder } from '@cairn/recorder';
+import { openServiceRecorder } from '@cairn/recorder';
 import { classNamed, ownTopic, type RetentionPolicy } from '@cairn/retention';
 import {
   type AssignedPartition,
@@ -121,17 +121,11 @@ async function startArchival(
   );
   await handOutVkeys(keyDirectory, signing, origins);
 
-  const recorder = await openRecorder({
-    directory: join(config.dataDirectory, 'recorder'),
-    deployment,
-    gatewayId: config.instance,
+  const recorder = await openServiceRecorder(config, {
     gatewayVersion: VERSION,
-    environment: config.environment,
-    capture: 'system',
     log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
     topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
     partitions: partitions[0]?.partitions ?? 1,
-    seal: { heartbeatMs: HEARTBEAT_MS },
     onEvent: (event) => log.warn({ ...event }, 'the recorder of archival’s own events'),
   });
   own.use(recorder);
@@ -272,8 +266,6 @@ async function startArchival(
 }
 
 const DAY_MS = 86_400_000;
-/** Archival says little of its own; a sign of life each half minute is enough. */
-const HEARTBEAT_MS = 30_000;
 /** What a recorder seals at the latest. */
 const UNSEALED_MAX = 256;
 

@@ -1,14 +1,8 @@
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Failure, messageOf } from '@cairn/failure';
-import { anchorOrigin, archiveKeyName, type NoteKey, type NoteSigner, noteKeyOf } from '@cairn/ledger';
+import { anchorOrigin, archiveKeyName, type NoteSigner, noteSignerOf } from '@cairn/ledger';
 
 /** The keys that archival signs with. Their public halves are stated in the key history by the root key, which is not here. */
 export interface SigningKeys {
@@ -53,18 +47,10 @@ export function signingKeysOf(
   keys: Readonly<Record<(typeof ROLES)[number], KeyObject>>,
   deployment: string,
 ): SigningKeys {
-  const { x: logKey = '' } = createPublicKey(keys.log).export({ format: 'jwk' });
-  const signer = (name: string, privateKey: KeyObject): NoteSigner => {
-    const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
-    return { key: noteKeyOf(name, Buffer.from(x, 'base64url')), privateKey };
-  };
   return {
-    log: (origin) => ({
-      key: noteKeyOf(origin, Buffer.from(logKey, 'base64url')) satisfies NoteKey,
-      privateKey: keys.log,
-    }),
-    archive: signer(archiveKeyName(deployment), keys.archive),
-    anchor: signer(anchorOrigin(deployment), keys.anchor),
+    log: (origin) => noteSignerOf(origin, keys.log),
+    archive: noteSignerOf(archiveKeyName(deployment), keys.archive),
+    anchor: noteSignerOf(anchorOrigin(deployment), keys.anchor),
   };
 }
 

@@ -1,5 +1,5 @@
 // The keys of a deployment under test, and the history that states them, signed by a root key.
-import { createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:crypto';
+import { createPrivateKey, hash, type KeyObject } from 'node:crypto';
 import type { ObjectStore } from '@cairn/adapters';
 import {
   anchorOrigin,
@@ -8,7 +8,7 @@ import {
   keyName,
   type NoteKey,
   type NoteSigner,
-  noteKeyOf,
+  noteSignerOf,
   rootKeyName,
   signKeyStatement,
 } from '@cairn/ledger';
@@ -21,9 +21,7 @@ export function privateKeyOf(word: string): KeyObject {
 }
 
 export function signerOf(name: string, word = name): NoteSigner {
-  const privateKey = privateKeyOf(word);
-  const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
-  return { key: noteKeyOf(name, Buffer.from(x, 'base64url')), privateKey };
+  return noteSignerOf(name, privateKeyOf(word));
 }
 
 export class DeploymentKeys {

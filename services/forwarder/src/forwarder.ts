@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { checkSchemaIds, type Kafka, openKafka, ParkedRecords, underRegistryIds } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
-import { openRecorder, type RecordDraft } from '@cairn/recorder';
+import { openServiceRecorder, type RecordDraft } from '@cairn/recorder';
 import { ownTopic } from '@cairn/retention';
 import {
   awaitTopics,
@@ -80,17 +80,11 @@ async function startForwarder(
   const lanes = new Map<string, Lane>();
   const policy = readRetention(config.retentionFile);
   const recorder = own.use(
-    await openRecorder({
-      directory: join(config.dataDirectory, 'recorder'),
-      deployment: config.deployment,
-      gatewayId: config.instance,
+    await openServiceRecorder(config, {
       gatewayVersion: VERSION,
-      environment: config.environment,
-      capture: 'system',
       log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
       topicOf: (orgId) => ownTopic(policy, orgId, topics, nowMs()),
       partitions: (await kafka.partitionsOf(topics[0]!)) ?? 1,
-      seal: { heartbeatMs: HEARTBEAT_MS },
       onEvent: (event) => log.warn({ ...event }, 'the recorder of the forwarder’s own events'),
     }),
   );
@@ -196,9 +190,6 @@ async function startForwarder(
   );
   return { healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
 }
-
-/** The forwarder says little of its own; a sign of life each half minute is enough. */
-const HEARTBEAT_MS = 30_000;
 
 /** A chunk is what is read for one batch: as many records at most, and less memory than they take in any format. */
 const chunkOf = ({ batch }: DestinationConfig) => ({

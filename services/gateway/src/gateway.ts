@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { checkSchemaIds, openKafka, underRegistryIds } from '@cairn/adapters';
+import { logUnderRegistry, openKafka } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing } from '@cairn/privacy';
@@ -149,7 +149,11 @@ export async function openCore(
     gatewayVersion: VERSION,
     environment: config.environment,
     capture: 'gateway',
-    log: await logOf(config, parts.log ?? kafka?.log ?? unreachable()),
+    log: await logUnderRegistry(
+      parts.log ?? kafka?.log ?? unreachable(),
+      config.schema_registry_url,
+      SCHEMAS,
+    ),
     topicOf: (orgId) => topicOf(classOf(orgId)),
     partitions: config.kafka.partitions,
     orgIds: orgIdsOf(config),
@@ -176,11 +180,6 @@ export async function openCore(
     metrics,
     log,
   };
-}
-
-/** With a registry outside, its ids stand in the frames. It must answer at the start, and is not asked again. */
-async function logOf({ schema_registry_url: url }: GatewayConfig, log: EventLog): Promise<EventLog> {
-  return url === undefined ? log : underRegistryIds(log, await checkSchemaIds({ url }, SCHEMAS));
 }
 
 /** The topics of every class that an organisation may be of. */

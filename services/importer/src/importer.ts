@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checkSchemaIds, openKafka, underRegistryIds } from '@cairn/adapters';
+import { logUnderRegistry, openKafka } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing, type PrivacyGuard } from '@cairn/privacy';
@@ -49,8 +49,6 @@ async function startImporter(
     ? undefined
     : own.use(openKafka({ brokers: config.kafka.brokers, clientId: `cairn-importer-${config.importer_id}` }));
   if (kafka) ensureTopicsSoon(kafka, topicsOf(config), log);
-  const target = parts.log ?? kafka!.log;
-  const url = config.schema_registry_url;
   const recorder = own.use(
     await openRecorder({
       directory: join(config.data_directory, 'recorder'),
@@ -60,7 +58,7 @@ async function startImporter(
       environment: config.environment,
       // What it says of itself; what it imports says so in each draft.
       capture: 'system',
-      log: url === undefined ? target : underRegistryIds(target, await checkSchemaIds({ url }, SCHEMAS)),
+      log: await logUnderRegistry(parts.log ?? kafka!.log, config.schema_registry_url, SCHEMAS),
       topicOf: (orgId) => topicOf(classOf(config, orgId)),
       partitions: config.kafka.partitions,
       orgIds: [...new Set([config.deployment, ...config.keys.map(({ org }) => org)])],

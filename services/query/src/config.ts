@@ -27,6 +27,8 @@ const schema = z.object({
     .default('cairn'),
   environment: z.string().default(''),
   kafka: z.object({ brokers: z.string().min(3).transform(list) }),
+  /** Absent: the ids of schemas/registry.json stand in the frames. */
+  schemaRegistryUrl: z.url().optional(),
   clickhouse: z.object({
     url: z.url({ protocol: /^https?$/ }),
     user: z.string().optional(),
@@ -115,6 +117,7 @@ export function readQueryConfig(
       CAIRN_QUERY_ORG: 'org',
       CAIRN_ENVIRONMENT: 'environment',
       KAFKA_BROKERS: 'kafka.brokers',
+      SCHEMA_REGISTRY_URL: 'schemaRegistryUrl',
       CLICKHOUSE_URL: 'clickhouse.url',
       CLICKHOUSE_USER: 'clickhouse.user',
       CLICKHOUSE_PASSWORD: 'clickhouse.password',

@@ -3,10 +3,17 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ClickHouse, type Kafka, openClickHouse, openKafka, openRedis } from '@cairn/adapters';
-import { topicOf } from '@cairn/event';
+import {
+  type ClickHouse,
+  type Kafka,
+  logUnderRegistry,
+  openClickHouse,
+  openKafka,
+  openRedis,
+} from '@cairn/adapters';
+import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
-import { openRecorder } from '@cairn/recorder';
+import { openServiceRecorder } from '@cairn/recorder';
 import { ownTopic } from '@cairn/retention';
 import { listen, owning, readRetention, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
 import { openAuthenticator } from './authenticate.ts';
@@ -78,17 +85,11 @@ async function startQuery(
       mend: 'Start a gateway first: it creates the topic.',
     });
   const recorder = own.use(
-    await openRecorder({
-      directory: join(config.dataDirectory, 'recorder'),
-      deployment: config.deployment,
-      gatewayId: config.instance,
+    await openServiceRecorder(config, {
       gatewayVersion: VERSION,
-      environment: config.environment,
-      capture: 'system',
-      log: kafka.log,
+      log: await logUnderRegistry(kafka.log, config.schemaRegistryUrl, SCHEMAS),
       topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
       partitions,
-      seal: { heartbeatMs: HEARTBEAT_MS },
       onEvent: (event) => log.warn({ ...event }, 'the recorder of the API’s own events'),
     }),
   );
@@ -180,7 +181,6 @@ async function startQuery(
 
 /** The longest search takes 24,000 bytes in an address: twelve for a character outside the basic plane. */
 const ADDRESS_BYTES_MAX = 64 * 1024;
-const HEARTBEAT_MS = 30_000;
 /** A request does not wait longer to be counted. */
 const REDIS_MS_MAX = 1_000;
 const TOLD_EVERY_MS = 60_000;

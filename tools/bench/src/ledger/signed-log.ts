@@ -1,5 +1,5 @@
 // A partition's log of generated traffic, chained, sealed and signed: what archival takes, writes and what is verified of it.
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { AUDIT_EVENT_SCHEMA_ID, frame } from '@cairn/event';
 import {
   Acceptance,
@@ -12,7 +12,7 @@ import {
   LogVerifier,
   manifestOf,
   type NoteSigner,
-  noteKeyOf,
+  noteSignerOf,
   rootKeyName,
   SegmentWriter,
   sha256Hex,
@@ -82,12 +82,7 @@ export function keysOf(): BenchKeys {
 
 function signerOf(name: string): NoteSigner {
   const { privateKey } = generateKeyPairSync('ed25519');
-  return { key: noteKeyOf(name, publicBytes(privateKey)), privateKey };
-}
-
-function publicBytes(privateKey: KeyObject): Uint8Array {
-  const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
-  return new Uint8Array(Buffer.from(x, 'base64url'));
+  return noteSignerOf(name, privateKey);
 }
 
 /** Frames of a partition, in the order in which they came. */
