@@ -1,5 +1,6 @@
 export { awaitTopics, ensureTopicsSoon, type TopicMaker, type TopicsOf } from './await-topics.ts';
 export { type Clock, realClock } from './clock.ts';
+export * as shapes from './config-shapes.ts';
 export {
   type AssignedPartition,
   type ConsumeOptions,

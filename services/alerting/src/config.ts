@@ -1,68 +1,43 @@
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { webhooksSchema } from '@cairn/webhook';
 import { z } from 'zod';
 
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-
-const ms = (least: number, most: number, usual: number) =>
-  z.coerce.number().int().min(least).max(most).default(usual);
-
 const schema = z.object({
-  /** Name of the installation; all of its instances share windows under this name. */
-  deployment: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
-  /** Unique to this process, and the same at each of its starts: its own events are a stream under this name. */
-  instance: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
-    .default('alerting'),
+  deployment: shapes.deployment,
+  instance: shapes.instance('alerting'),
   /** Organisation that the installation's own events belong to: rule changes. */
-  org: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
-    .default('cairn'),
+  org: shapes.ownOrg,
   environment: z.string().default(''),
   kafka: z.object({
-    brokers: z.string().min(3).transform(list),
+    brokers: shapes.brokers,
     group: z.string().min(1).default('cairn-alerting'),
-    /** How long a silent member keeps its partitions. */
-    sessionMsMax: ms(1_000, 300_000, 10_000),
+    sessionMsMax: shapes.sessionMsMax,
   }),
   redisUrl: z.url({ protocol: /^rediss?$/ }),
   /** Where the weeks before are asked for when alerting starts anew; without it, baselines begin empty. */
-  clickhouse: z
-    .object({
-      url: z.url(),
-      user: z.string().default('default'),
-      password: z.string().default(''),
-    })
-    .optional(),
-  /** A registry outside, whose ids stand in the frames; without it they are those of schemas/registry.json. */
-  schemaRegistryUrl: z.url().optional(),
+  clickhouse: shapes.clickhouse.optional(),
+  schemaRegistryUrl: shapes.schemaRegistryUrl,
   /** Retention classes whose topics are watched. */
-  classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
+  classes: shapes.classes,
   retentionFile: z.string().default('deploy/config/retention.yaml'),
   /** Directory of Sigma rules. Looked at again all the time. */
   rulesDirectory: z.string().default('deploy/config/rules'),
-  rulesEveryMs: ms(100, 3_600_000, 2_000),
+  rulesEveryMs: shapes.ms(100, 3_600_000, 2_000),
   /** The spool of this service's own events, and what is owed to endpoints. Local disk; one process. */
   dataDirectory: z.string().min(1),
   /** Where alerts are told. */
   webhooks: webhooksSchema.prefault({}),
   /** How long before its arrival an event may say that it happened, and still counts at that time. */
-  latenessMsMax: ms(0, 86_400_000, 900_000),
+  latenessMsMax: shapes.ms(0, 86_400_000, 900_000),
   /** How far a gateway's clock may be ahead of the broker's. */
-  aheadMsMax: ms(0, 86_400_000, 120_000),
+  aheadMsMax: shapes.ms(0, 86_400_000, 120_000),
   /** How long an alert of single events lasts after its last one. */
-  quietMs: ms(1_000, 86_400_000, 3_600_000),
+  quietMs: shapes.ms(1_000, 86_400_000, 3_600_000),
   /** How long after its end a window is judged that waits for something. */
-  closeGraceMs: ms(0, 3_600_000, 5_000),
-  endEveryMs: ms(10, 60_000, 1_000),
+  closeGraceMs: shapes.ms(0, 3_600_000, 5_000),
+  endEveryMs: shapes.ms(10, 60_000, 1_000),
   /** How far back the very first start reads. */
-  backlogMsMax: ms(0, 31 * 86_400_000, 3_600_000),
+  backlogMsMax: shapes.ms(0, 31 * 86_400_000, 3_600_000),
   chunk: z
     .object({
       recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
@@ -71,7 +46,7 @@ const schema = z.object({
         .int()
         .min(65_536)
         .default(16 * 1024 ** 2),
-      ageMsMax: ms(1, 60_000, 100),
+      ageMsMax: shapes.ms(1, 60_000, 100),
     })
     .prefault({}),
   bufferBytesMax: z.coerce
@@ -79,13 +54,8 @@ const schema = z.object({
     .int()
     .min(65_536)
     .default(64 * 1024 ** 2),
-  health: z
-    .object({
-      host: z.string().default('127.0.0.1'),
-      port: z.coerce.number().int().min(0).max(65_535).default(18_231),
-    })
-    .prefault({}),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  health: shapes.listening(18_231),
+  logLevel: shapes.logLevel,
 });
 
 export type AlertingConfig = z.infer<typeof schema>;

@@ -1,37 +1,18 @@
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-
 const schema = z.object({
-  /** Name of the installation: first part of every log's origin and of every key's name. Never changed. */
-  deployment: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
-  /** Unique to this process, and the same at each of its starts: its own events are a stream under this name. */
-  instance: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
-    .default('archival'),
+  deployment: shapes.deployment,
+  instance: shapes.instance('archival'),
   /** Organisation that the installation's own events belong to: job runs, and what is found of a log as a whole. */
-  org: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
-    .default('cairn'),
+  org: shapes.ownOrg,
   environment: z.string().default(''),
   kafka: z.object({
-    brokers: z.string().min(3).transform(list),
+    brokers: shapes.brokers,
     group: z.string().min(1).default('cairn-archival'),
-    /** How long a silent member keeps its partitions. */
-    sessionMsMax: z.coerce.number().int().min(1_000).max(300_000).default(10_000),
+    sessionMsMax: shapes.sessionMsMax,
   }),
-  clickhouse: z.object({
-    url: z.url(),
-    user: z.string().default('default'),
-    password: z.string().default(''),
-  }),
+  clickhouse: shapes.clickhouse,
   s3: z.object({
     endpoint: z.url(),
     bucket: z.string().min(3).max(63).default('cairn-archive'),
@@ -39,10 +20,9 @@ const schema = z.object({
     accessKey: z.string().min(1),
     secretKey: z.string().min(1),
   }),
-  /** A registry outside, whose ids stand in the frames; without it they are those of schemas/registry.json. */
-  schemaRegistryUrl: z.url().optional(),
+  schemaRegistryUrl: shapes.schemaRegistryUrl,
   /** Retention classes whose topics are archived. */
-  classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
+  classes: shapes.classes,
   retentionFile: z.string().default('deploy/config/retention.yaml'),
   /** Keys and the spool of this service's own events. Local disk; the keys are the deployment's and must be backed up. */
   dataDirectory: z.string().min(1),
@@ -112,21 +92,16 @@ const schema = z.object({
   timestampAuthorities: z
     .string()
     .default('')
-    .transform(list)
+    .transform(shapes.list)
     .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}=https?:\/\/[^=]+=.+$/))),
   /** Witnesses: `name=url=verifier key`, separated by commas. */
   witnesses: z
     .string()
     .default('')
-    .transform(list)
+    .transform(shapes.list)
     .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}=https?:\/\/[^=]+=.+$/))),
-  health: z
-    .object({
-      host: z.string().default('127.0.0.1'),
-      port: z.coerce.number().int().min(0).max(65_535).default(18_221),
-    })
-    .prefault({}),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  health: shapes.listening(18_221),
+  logLevel: shapes.logLevel,
 });
 
 export type ArchivalConfig = z.infer<typeof schema>;

@@ -1,17 +1,8 @@
 import { DECISION_SYMBOLS, KIND_SYMBOLS } from '@cairn/event';
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { SYSLOG_BYTES_MIN } from '@cairn/siem';
 import { refusalOfUrl } from '@cairn/webhook';
 import { z } from 'zod';
-
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-
-const ms = (least: number, most: number, usual: number) =>
-  z.coerce.number().int().min(least).max(most).default(usual);
 
 const KIB = 1_024;
 const MIB = 1_024 ** 2;
@@ -26,7 +17,7 @@ const batch = (itemsMax: number, bytesMax: number, bytesMost: number, itemsMost 
         .min(64 * KIB)
         .max(bytesMost)
         .default(bytesMax),
-      ageMsMax: ms(1, 60_000, 1_000),
+      ageMsMax: shapes.ms(1, 60_000, 1_000),
     })
     .prefault({});
 
@@ -113,31 +104,21 @@ export type DestinationConfig = z.infer<typeof destinationSchema>;
 
 const schema = z
   .object({
-    /** Name of the installation. */
-    deployment: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
-    /** Unique to this process, and the same at each of its starts: its own events are a stream under this name. */
-    instance: z
-      .string()
-      .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
-      .default('forwarder'),
+    deployment: shapes.deployment,
+    instance: shapes.instance('forwarder'),
     /** Organisation that the installation's own events belong to. */
-    org: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
-      .default('cairn'),
+    org: shapes.ownOrg,
     environment: z.string().default(''),
     retentionFile: z.string().default('deploy/config/retention.yaml'),
     kafka: z.object({
-      brokers: z.string().min(3).transform(list),
+      brokers: shapes.brokers,
       /** Each destination's group is this name, a dash and its own. */
       group: z.string().min(1).default('cairn-forwarder'),
-      /** How long a silent member keeps its partitions. */
-      sessionMsMax: ms(1_000, 300_000, 10_000),
+      sessionMsMax: shapes.sessionMsMax,
     }),
-    /** A registry outside, whose ids stand in the frames; without it they are those of schemas/registry.json. */
-    schemaRegistryUrl: z.url().optional(),
+    schemaRegistryUrl: shapes.schemaRegistryUrl,
     /** Retention classes whose topics are forwarded. */
-    classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
+    classes: shapes.classes,
     /** What destinations refused, and the spool of what is recorded here. Local disk; one process. */
     dataDirectory: z.string().min(1),
     /** Which networks that are not public may be connected to, and whether without TLS. */
@@ -155,14 +136,11 @@ const schema = z
       .min(65_536)
       .default(8 * MIB),
     /** How long a destination that fails is left alone: at first, and at most. */
-    restMs: z.object({ first: ms(10, 60_000, 1_000), most: ms(10, 600_000, 60_000) }).prefault({}),
-    health: z
-      .object({
-        host: z.string().default('127.0.0.1'),
-        port: z.coerce.number().int().min(0).max(65_535).default(18_233),
-      })
+    restMs: z
+      .object({ first: shapes.ms(10, 60_000, 1_000), most: shapes.ms(10, 600_000, 60_000) })
       .prefault({}),
-    logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    health: shapes.listening(18_233),
+    logLevel: shapes.logLevel,
   })
   .superRefine(({ destinations, network }, context) => {
     destinations.forEach((destination, index) => {

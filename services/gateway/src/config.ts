@@ -1,6 +1,6 @@
 import { isAbsolute, join, resolve } from 'node:path';
 import { privacyRulesSchema, sealedResponsesSchema } from '@cairn/privacy';
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -50,26 +50,17 @@ const schema = z.strictObject({
   listen: z
     .strictObject({
       host: z.string().default('127.0.0.1'),
-      port: z.coerce.number().int().min(0).max(65_535).default(18_200),
+      port: shapes.port.default(18_200),
       /** Origins of browsers that may call; others are refused. */
       origins: z.array(z.string()).default([]),
     })
     .prefault({}),
-  health: z
-    .strictObject({
-      host: z.string().default('127.0.0.1'),
-      port: z.coerce.number().int().min(0).max(65_535).default(18_201),
-    })
-    .prefault({}),
+  health: shapes.listening(18_201),
   kafka: z.strictObject({
-    brokers: z
-      .string()
-      .min(3)
-      .transform((text) => text.split(',').map((broker) => broker.trim())),
+    brokers: shapes.brokers,
     partitions: z.coerce.number().int().min(1).max(1_024).default(4),
   }),
-  /** A registry outside, whose ids then stand in the frames on Kafka. */
-  schema_registry_url: z.url().optional(),
+  schema_registry_url: shapes.schemaRegistryUrl,
   /** Spool, keys and epoch. Local disk that survives restarts. */
   data_directory: z.string().min(1),
   retention: z
@@ -128,7 +119,7 @@ const schema = z.strictObject({
         .default(64 * 1024 ** 2),
     })
     .prefault({}),
-  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  log_level: shapes.logLevel,
 });
 
 const checked = schema.superRefine((config, context) => {

@@ -1,6 +1,6 @@
 import { isAbsolute, join, resolve } from 'node:path';
 import { rulesWithoutSealingSchema } from '@cairn/privacy';
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -23,27 +23,13 @@ const schema = z
     /** Names the stream of what is imported here, as a gateway's name does. */
     importer_id: name,
     environment: z.string().max(64).default(''),
-    listen: z
-      .strictObject({
-        host: z.string().default('127.0.0.1'),
-        port: z.coerce.number().int().min(0).max(65_535).default(18_240),
-      })
-      .prefault({}),
-    health: z
-      .strictObject({
-        host: z.string().default('127.0.0.1'),
-        port: z.coerce.number().int().min(0).max(65_535).default(18_241),
-      })
-      .prefault({}),
+    listen: shapes.listening(18_240),
+    health: shapes.listening(18_241),
     kafka: z.strictObject({
-      brokers: z
-        .string()
-        .min(3)
-        .transform((text) => text.split(',').map((broker) => broker.trim())),
+      brokers: shapes.brokers,
       partitions: z.coerce.number().int().min(1).max(1_024).default(4),
     }),
-    /** A registry outside, whose ids then stand in the frames on Kafka. */
-    schema_registry_url: z.url().optional(),
+    schema_registry_url: shapes.schemaRegistryUrl,
     /** Spool, keys and epoch. Local disk that survives restarts. */
     data_directory: z.string().min(1),
     retention: z
@@ -73,7 +59,7 @@ const schema = z
         records_max: z.int().min(1).max(100_000).default(10_000),
       })
       .prefault({}),
-    log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    log_level: shapes.logLevel,
   })
   .superRefine(({ keys, privacy }, context) => {
     if (privacy.rules.some((rule) => rule.do === 'seal'))

@@ -1,28 +1,16 @@
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
 const schema = z.object({
   kafka: z.object({
-    brokers: z
-      .string()
-      .min(3)
-      .transform((text) => text.split(',').map((broker) => broker.trim())),
+    brokers: shapes.brokers,
     group: z.string().min(1).default('cairn-ingest'),
-    /** How long a silent member keeps its partitions. */
-    sessionMsMax: z.coerce.number().int().min(1_000).max(300_000).default(10_000),
+    sessionMsMax: shapes.sessionMsMax,
   }),
-  clickhouse: z.object({
-    url: z.url(),
-    user: z.string().default('default'),
-    password: z.string().default(''),
-  }),
-  /** A registry outside, whose ids stand in the frames; without it they are those of schemas/registry.json. */
-  schemaRegistryUrl: z.url().optional(),
+  clickhouse: shapes.clickhouse,
+  schemaRegistryUrl: shapes.schemaRegistryUrl,
   /** Retention classes whose topics are read. */
-  classes: z
-    .string()
-    .default('standard')
-    .transform((text) => text.split(',').map((name) => name.trim())),
+  classes: shapes.classes,
   /** A chunk is loaded when it has so many records, holds so many bytes, or is so old. */
   chunk: z
     .object({
@@ -45,13 +33,8 @@ const schema = z.object({
   /** Chunks loaded at the same time, as far as `chunk.bytesMax` has room for them. */
   loadsAtOnce: z.coerce.number().int().min(1).max(64).default(16),
   verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
-  health: z
-    .object({
-      host: z.string().default('127.0.0.1'),
-      port: z.coerce.number().int().min(0).max(65_535).default(18_211),
-    })
-    .prefault({}),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  health: shapes.listening(18_211),
+  logLevel: shapes.logLevel,
 });
 
 export type IngestConfig = z.infer<typeof schema>;

@@ -1,34 +1,18 @@
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
-
-const port = z.coerce.number().int().min(0).max(65_535);
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
 
 const collection = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/);
 
 const schema = z.object({
   host: z.string().default('127.0.0.1'),
-  port: port.default(18_250),
-  /** Name of the installation. */
-  deployment: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
-  /** Unique to this process, and the same at each of its starts: what it records is a stream under this name. */
-  instance: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
-    .default('query'),
+  port: shapes.port.default(18_250),
+  deployment: shapes.deployment,
+  instance: shapes.instance('query'),
   /** Organisation of refusals that belong to none: a credential that nobody has. */
-  org: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
-    .default('cairn'),
+  org: shapes.ownOrg,
   environment: z.string().default(''),
-  kafka: z.object({ brokers: z.string().min(3).transform(list) }),
-  /** Absent: the ids of schemas/registry.json stand in the frames. */
-  schemaRegistryUrl: z.url().optional(),
+  kafka: z.object({ brokers: shapes.brokers }),
+  schemaRegistryUrl: shapes.schemaRegistryUrl,
   clickhouse: z.object({
     url: z.url({ protocol: /^https?$/ }),
     user: z.string().optional(),
@@ -38,7 +22,7 @@ const schema = z.object({
   redisUrl: z.url({ protocol: /^rediss?$/ }).optional(),
   /** Who analysts' SQL runs as; default the user above. On a server, one that may read cairn.events and nothing else. */
   analyst: z.object({ user: z.string().optional(), password: z.string().optional() }).prefault({}),
-  classes: z.string().default('standard').transform(list).pipe(z.array(z.string()).min(1)),
+  classes: shapes.classes,
   retentionFile: z.string().default('deploy/config/retention.yaml'),
   /** The spool of what is recorded here. Local disk; one process. */
   dataDirectory: z.string().min(1),
@@ -90,12 +74,12 @@ const schema = z.object({
       /** Directory of the keys of subjects: that of the gateway. */
       store: z.string().min(1),
       /** Files of the key-encryption keys. */
-      keyEncryptionKeys: z.string().transform(list).pipe(z.array(z.string()).min(1)),
+      keyEncryptionKeys: z.string().transform(shapes.list).pipe(z.array(z.string()).min(1)),
     })
     .optional(),
   /** How long a key that was looked up counts; so long a revocation may take. */
   keyAgeMsMax: z.coerce.number().int().min(0).max(60_000).default(2_000),
-  health: z.object({ host: z.string().default('127.0.0.1'), port: port.default(18_251) }).prefault({}),
+  health: shapes.listening(18_251),
 });
 
 export type QueryConfig = z.infer<typeof schema>;

@@ -1,17 +1,12 @@
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
-
-const port = z.coerce.number().int().min(0).max(65_535);
 
 const schema = z.object({
   host: z.string().default('127.0.0.1'),
-  port: port.default(18_081),
+  port: shapes.port.default(18_081),
   /** Retention classes whose topics get a subject. */
-  classes: z
-    .string()
-    .default('standard')
-    .transform((text) => text.split(',').map((name) => name.trim())),
-  health: z.object({ host: z.string().default('127.0.0.1'), port: port.default(18_082) }).prefault({}),
+  classes: shapes.classes,
+  health: shapes.listening(18_082),
 });
 
 export type RegistryConfig = z.infer<typeof schema>;
