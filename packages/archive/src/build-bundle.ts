@@ -31,8 +31,9 @@ import {
   ustarPadding,
 } from '@cairn/ledger';
 import type { Evidence } from './evidence.ts';
-import { type AnchorLog, anchorOf, originsOf, readAnchors } from './prove.ts';
-import { NOTE_BYTES_MAX } from './verify-archive.ts';
+import { anchorOf, originsOf } from './prove.ts';
+import { NOTE_BYTES_MAX } from './read-ahead.ts';
+import { type AnchorLog, AnchorLogReader } from './read-anchors.ts';
 import { type PlacedSegment, readLeaves, walkLog } from './walk-log.ts';
 
 /** What a bundle is made of. Times in milliseconds since 1970, over `received_at`; `to` is exclusive. */
@@ -106,7 +107,7 @@ async function addLogs(
   history: KeyHistory,
   asked: BundleQuery,
 ): Promise<{ segments: number; events: number }> {
-  const anchors = await readAnchors(evidence, history);
+  const anchors = await new AnchorLogReader(evidence, history).read();
   const heads: { origin: string; size: number }[] = [];
   let [segments, events] = [0, 0];
   for (const origin of await originsOf(evidence, history.deployment)) {

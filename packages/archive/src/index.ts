@@ -12,23 +12,21 @@ export { type ArchiveState, type KeptArchive, keepArchive } from './keep-archive
 export { readSigner } from './private-key.ts';
 export {
   type AnchorEvidence,
-  type AnchorLog,
   anchorOf,
   type FoundEvent,
   findEvent,
   findInSegment,
   originsOf,
   proofOfEvent,
-  readAnchors,
 } from './prove.ts';
 export { differenceOf, type Placed, type PlacedEvent, placeFound } from './prove-found.ts';
+export { NOTE_BYTES_MAX, SEGMENT_BYTES_MAX } from './read-ahead.ts';
+export { type AnchorLog, AnchorLogReader } from './read-anchors.ts';
 export {
   deploymentOf,
-  NOTE_BYTES_MAX,
   type OnProgress,
   readKeys,
   readWholeKeys,
-  SEGMENT_BYTES_MAX,
   type Trusted,
   timestampIn,
   verifyArchive,

@@ -1,9 +1,10 @@
-import { manifestName, segmentName } from '@cairn/ledger';
+import { anchorCheckpointName, checkpointName, manifestName, segmentName } from '@cairn/ledger';
 import { describe, expect, test } from '@jest/globals';
 import { ObjectStoreInMemory } from '../../adapters/test/object-store-in-memory.ts';
 import { type Archive, ORIGIN, worldOf } from '../../cli/src/testing/archive-on-disk.ts';
 import { type Evidence, evidenceIn } from './evidence.ts';
 import { keepArchive } from './keep-archive.ts';
+import { AnchorLogReader } from './read-anchors.ts';
 
 const LOCK = { mode: 'COMPLIANCE', retainUntil: new Date(1_000_000) } as const;
 
@@ -77,13 +78,42 @@ describe('an archive that is kept', () => {
     await expect(archive.state()).rejects.toMatchObject({ code: 'archive.broken' });
   });
 
-  test('has the anchor log that its checkpoints are in, read anew only when it grew', async () => {
-    const { archive, read } = await keptWorld();
+  test('has the anchor log that its checkpoints are in, asked for again only when it is old', async () => {
+    const { archive, read, clock } = await keptWorld();
     const { report } = await archive.anchors();
     expect(report.checkpoints.get(ORIGIN)?.map(({ size }) => size)).toEqual([40, 80, 96]);
     const after = read.length;
-    await archive.anchors();
+    clock.nowMs = 999;
+    await Promise.all([archive.anchors(), archive.anchors()]);
     expect(read.length).toBe(after);
     expect(read).not.toContain(segmentName(ORIGIN, 0, 1));
+  });
+
+  test('reads of an anchor log that grew only what is new, and proves by it as a first reading does', async () => {
+    const { world, archive, bucket, read, clock, sync } = await keptWorld();
+    await archive.anchors();
+    const extra = world.gateways[0]!;
+    for (let more = 0; more < 25; more += 1) world.archive.append(extra.record());
+    world.archive.cut();
+    world.archive.anchor(world.archive.bucket.get(checkpointName(ORIGIN, 121))!);
+    // The entries are there a while before the checkpoint that makes a round of them.
+    const latest = anchorCheckpointName(4);
+    const note = world.archive.bucket.get(latest)!;
+    world.archive.bucket.delete(latest);
+    await sync(world.archive);
+    clock.nowMs = 1_000;
+    const before = await archive.anchors();
+    expect(before.report).toMatchObject({ verdict: 'intact' });
+    expect(before.report.checkpoints.get(ORIGIN)?.map(({ size }) => size)).toEqual([40, 80, 96]);
+    await bucket.putLocked(latest, note, LOCK);
+    read.length = 0;
+    clock.nowMs = 2_000;
+    const { report, tree } = await archive.anchors();
+    expect(read.filter((name) => name.startsWith('anchor/'))).toEqual([latest]);
+    expect(report.checkpoints.get(ORIGIN)?.map(({ size }) => size)).toEqual([40, 80, 96, 121]);
+    const { history } = await archive.state();
+    const whole = await new AnchorLogReader(evidenceIn(bucket, 's3://bucket'), history).read();
+    expect(report).toEqual(whole.report);
+    expect(tree.root(report.size)).toBe(whole.tree.root(report.size));
   });
 });

@@ -2,7 +2,8 @@ import { type KeyHistory, type NoteKey, parseObjectName } from '@cairn/ledger';
 import { copiedFirst } from '@cairn/query';
 import { type ArchivedSegment, tombstonesOf } from './archive-segments.ts';
 import type { Evidence } from './evidence.ts';
-import { type AnchorLog, originsOf, readAnchors } from './prove.ts';
+import { originsOf } from './prove.ts';
+import { type AnchorLog, AnchorLogReader } from './read-anchors.ts';
 import { readWholeKeys } from './verify-archive.ts';
 import { type PlacedSegment, walkLog } from './walk-log.ts';
 
@@ -19,7 +20,7 @@ export interface ArchiveState {
 export interface KeptArchive {
   /** As it is, or was `ageMsMax` ago. @throws Failure `archive.broken`, `key-history.broken` (no); of the store. */
   state(): Promise<ArchiveState>;
-  /** The anchor log, read anew when something was added to it. @throws Failure as `state`. */
+  /** The anchor log, likewise. @throws Failure as `state`. */
   anchors(): Promise<AnchorLog>;
 }
 
@@ -33,6 +34,13 @@ export interface KeepArchiveOptions {
   readonly ageMsMax: number;
 }
 
+interface KeptAnchors {
+  /** By whose keys it was judged: when it grows, all is judged anew. */
+  readonly history: KeyHistory;
+  readonly reader: AnchorLogReader;
+  last: { readonly readAtMs: number; readonly log: AnchorLog } | undefined;
+}
+
 /**
  * Keeps the manifests that were read, the nodes before each and its checkpoint: some 2 KB of memory for a segment. Names are
  * listed at each renewal, objects are read once; the key history is read again when it grew.
@@ -40,7 +48,8 @@ export interface KeepArchiveOptions {
 export function keepArchive({ evidence, rootKey, copies, nowMs, ageMsMax }: KeepArchiveOptions): KeptArchive {
   const logs = new Map<string, PlacedSegment[]>();
   let keys: { readonly names: string; readonly history: KeyHistory } | undefined;
-  let anchors: { readonly names: string; readonly log: AnchorLog } | undefined;
+  let anchors: KeptAnchors | undefined;
+  let readingAnchors: Promise<AnchorLog> | undefined;
   let last: ArchiveState | undefined;
   let renewing: Promise<ArchiveState> | undefined;
 
@@ -71,6 +80,16 @@ export function keepArchive({ evidence, rootKey, copies, nowMs, ageMsMax }: Keep
     return last;
   }
 
+  async function renewAnchors(): Promise<AnchorLog> {
+    const { history } = await renewed();
+    const readAtMs = nowMs();
+    if (anchors?.history !== history)
+      anchors = { history, reader: new AnchorLogReader(evidence, history), last: undefined };
+    if (anchors.last === undefined || readAtMs - anchors.last.readAtMs >= ageMsMax)
+      anchors.last = { readAtMs, log: await anchors.reader.read() };
+    return anchors.last.log;
+  }
+
   async function copiesOf(origin: string, folder: string): Promise<ReadonlyMap<number, string>> {
     const copied = new Map<number, string>();
     for await (const { name } of copies?.list(`copy/${folder}/`) ?? []) {
@@ -91,20 +110,22 @@ export function keepArchive({ evidence, rootKey, copies, nowMs, ageMsMax }: Keep
     return `${count} ${latest}`;
   }
 
+  function renewed(): Promise<ArchiveState> {
+    if (last !== undefined && nowMs() - last.readAtMs < ageMsMax) return Promise.resolve(last);
+    // All who ask meanwhile wait for one reading.
+    renewing ??= renew().finally(() => {
+      renewing = undefined;
+    });
+    return renewing;
+  }
+
   return {
-    state() {
-      if (last !== undefined && nowMs() - last.readAtMs < ageMsMax) return Promise.resolve(last);
-      // All who ask meanwhile wait for one reading.
-      renewing ??= renew().finally(() => {
-        renewing = undefined;
+    state: renewed,
+    anchors() {
+      readingAnchors ??= renewAnchors().finally(() => {
+        readingAnchors = undefined;
       });
-      return renewing;
-    },
-    async anchors() {
-      const { history } = await this.state();
-      const names = await namesUnder('anchor/');
-      if (anchors?.names !== names) anchors = { names, log: await readAnchors(evidence, history) };
-      return anchors.log;
+      return readingAnchors;
     },
   };
 }

@@ -1,7 +1,6 @@
 import { decodeDatum, entryOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import {
-  type AnchorsReport,
   anchorCheckpointName,
   anchorOrigin,
   checkpointName,
@@ -14,7 +13,8 @@ import {
   verifyTlogProof,
 } from '@cairn/ledger';
 import type { Evidence } from './evidence.ts';
-import { NOTE_BYTES_MAX, readAnchorLog, TIMESTAMP_BYTES_MAX } from './verify-archive.ts';
+import { NOTE_BYTES_MAX, TIMESTAMP_BYTES_MAX } from './read-ahead.ts';
+import type { AnchorLog } from './read-anchors.ts';
 import { type PlacedSegment, readLeaves, walkLog } from './walk-log.ts';
 
 /** Where an event is. */
@@ -106,28 +106,6 @@ export interface AnchorEvidence {
   readonly objects: readonly { readonly name: string; readonly bytes: Uint8Array }[];
 }
 
-/** The anchor log as it is needed for proofs. */
-export interface AnchorLog {
-  readonly report: AnchorsReport;
-  readonly hashes: readonly HashText[];
-  /** Timestamps and cosignatures by the size of their anchor checkpoint. */
-  readonly beside: ReadonlyMap<number, readonly string[]>;
-}
-
-export async function readAnchors(evidence: Evidence, history: KeyHistory): Promise<AnchorLog> {
-  const hashes: HashText[] = [];
-  const report = await readAnchorLog(evidence, history, (hash) => hashes.push(hash));
-  const beside = new Map<number, string[]>();
-  for (const prefix of ['anchor/cosigned/', 'anchor/timestamp/']) {
-    for await (const { name } of evidence.list(prefix)) {
-      const parsed = parseObjectName(name);
-      if (parsed?.kind !== 'cosigned' && parsed?.kind !== 'timestamp') continue;
-      beside.set(parsed.size, [...(beside.get(parsed.size) ?? []), name]);
-    }
-  }
-  return { report, hashes, beside };
-}
-
 /**
  * What anchors the checkpoint of a log: under the first anchor checkpoint that covers it and has a timestamp, else under the
  * first that covers it. Undefined when none does.
@@ -135,7 +113,7 @@ export async function readAnchors(evidence: Evidence, history: KeyHistory): Prom
 export async function anchorOf(
   evidence: Evidence,
   history: KeyHistory,
-  { report, hashes, beside }: AnchorLog,
+  { report, tree, beside }: AnchorLog,
   origin: string,
   size: number,
 ): Promise<AnchorEvidence | undefined> {
@@ -151,8 +129,6 @@ export async function anchorOf(
   const note = await evidence.read(checkpointName(origin, size), NOTE_BYTES_MAX);
   const anchorNote = await evidence.read(anchorCheckpointName(at), NOTE_BYTES_MAX);
   if (note === undefined || anchorNote === undefined) return undefined;
-  const tree = new KnownTree();
-  tree.addLeaves(0, hashes.slice(0, at));
   const proof = formatTlogProof({
     extra: note,
     index: anchored.leaf,

@@ -3,17 +3,14 @@ import { Failure, isFailure, messageOf } from '@cairn/failure';
 import {
   type AnchorsReport,
   type AnchorsVerdict,
-  AnchorsVerifier,
   anchorCheckpointName,
   anchorOrigin,
   type Checkpoint,
   type CosignatureVerdict,
   cosignedAt,
   type EvidenceVerdict,
-  entriesOf,
   evidenceVerdictOf,
   findingOf,
-  type HashText,
   KeyHistory,
   type KeysVerdict,
   type LedgerFinding,
@@ -23,7 +20,6 @@ import {
   type Manifest,
   manifestName,
   type NoteKey,
-  noteLeafHash,
   openCheckpoint,
   openNote,
   parseObjectName,
@@ -33,7 +29,17 @@ import {
   tombstoneName,
   worstOf,
 } from '@cairn/ledger';
-import type { Evidence, EvidenceObject } from './evidence.ts';
+import type { Evidence } from './evidence.ts';
+import {
+  disturbanceOf,
+  NOTE_BYTES_MAX,
+  type ReadObject,
+  readAhead,
+  readOr,
+  SEGMENT_BYTES_MAX,
+  TIMESTAMP_BYTES_MAX,
+} from './read-ahead.ts';
+import { AnchorLogReader } from './read-anchors.ts';
 
 /** What the auditor brings; everything else is believed only as far as it is proven. */
 export interface Trusted {
@@ -55,13 +61,6 @@ export type OnProgress = (progress: {
   readonly of: number;
   readonly at: string;
 }) => void;
-
-/** More than any object of these kinds has. */
-export const NOTE_BYTES_MAX = 16 * 1024 ** 2;
-export const SEGMENT_BYTES_MAX = 256 * 1024 ** 2;
-/** A bundle of entries holds what one round added. */
-const ENTRIES_BYTES_MAX = 64 * 1024 ** 2;
-export const TIMESTAMP_BYTES_MAX = 65_536;
 
 /**
  * Verifies an archive: the key history, the anchor log, then log after log, segment after segment. Holds one segment, the
@@ -140,12 +139,6 @@ export async function readWholeKeys(
   });
 }
 
-/** Somebody put a version in front of an object, or hid it. The one that was put first is judged, and this is told. */
-function disturbanceOf({ name, disturbed }: Pick<EvidenceObject, 'name' | 'disturbed'>, leaf: number) {
-  const detail = `${name} was ${disturbed} by a newer version; the first one is judged`;
-  return { reason: 'disturbed', leaf, detail, object: name } satisfies LedgerFinding;
-}
-
 /** `<deployment>` of `<deployment>/root`. */
 export const deploymentOf = ({ name }: NoteKey): string => name.replace(/\/root$/, '');
 
@@ -154,7 +147,7 @@ async function readAnchors(
   history: KeyHistory,
   { witnesses, timeCertificates }: Trusted,
 ): Promise<{ readonly report: AnchorsReport; readonly verdict: AnchorsVerdict }> {
-  const report = await readAnchorLog(evidence, history);
+  const report = await new AnchorLogReader(evidence, history).report();
   const { findings, root, size, verdict } = report;
   const disturbances: LedgerFinding[] = [];
   const onDisturbed = (object: ReadObject, size: number): void =>
@@ -172,39 +165,6 @@ async function readAnchors(
       verdict: worstOf([verdict, ...cosignatures.map(broken), ...timestamps.map(broken)]),
     },
   };
-}
-
-/** The anchor log, verified; what it has of each log. @param onLeaf told the leaf hash of every entry, in order. */
-export async function readAnchorLog(
-  evidence: Pick<Evidence, 'list' | 'read'>,
-  history: KeyHistory,
-  onLeaf: (hash: HashText) => void = () => {},
-): Promise<AnchorsReport> {
-  const verifier = new AnchorsVerifier(history);
-  for await (const object of readAhead(evidence, 'anchor/checkpoint/', NOTE_BYTES_MAX)) {
-    const parsed = parseObjectName(object.name);
-    if (parsed?.kind !== 'anchor-checkpoint') continue;
-    verifier.addCheckpoint(parsed.size, object.bytes);
-    if (object.disturbed !== undefined) verifier.find(disturbanceOf(object, parsed.size));
-  }
-  for await (const { name, bytes, disturbed } of readAhead(evidence, 'anchor/entries/', ENTRIES_BYTES_MAX)) {
-    const parsed = parseObjectName(name);
-    if (parsed?.kind !== 'anchor-entries') continue;
-    if (disturbed !== undefined) verifier.find(disturbanceOf({ name, disturbed }, parsed.first));
-    verifier.addEntries(parsed.first, bytes);
-    for (const note of entriesIn(bytes)) onLeaf(noteLeafHash(note));
-  }
-  return verifier.end();
-}
-
-/** None of a bundle that is none; the verifier has said so. */
-function entriesIn(bundle: Uint8Array): Uint8Array[] {
-  try {
-    return entriesOf(bundle);
-  } catch (error) {
-    if (error instanceof RangeError) return [];
-    throw error;
-  }
 }
 
 /** One that cannot be judged says nothing of the anchor log. */
@@ -425,56 +385,6 @@ function byPartition(one: string, other: string): number {
   const [[left, partition], [right, otherPartition]] = [cut(one), cut(other)];
   if (left !== right) return left < right ? -1 : 1;
   return partition - otherPartition;
-}
-
-/** Reads that are on their way at the same time. */
-const AHEAD = 16;
-
-interface ReadObject extends Pick<EvidenceObject, 'name' | 'disturbed'> {
-  readonly bytes: Uint8Array;
-}
-
-/**
- * Objects under a prefix, in order, some of them read ahead. One that vanished meanwhile is passed over.
- *
- * @param wants those that are read; default all.
- */
-export async function* readAhead(
-  evidence: Pick<Evidence, 'list' | 'read'>,
-  prefix: string,
-  bytesMax: number,
-  wants: (name: string) => boolean = () => true,
-): AsyncGenerator<ReadObject> {
-  const ahead: (Omit<ReadObject, 'bytes'> & { readonly bytes: Promise<Uint8Array | undefined> })[] = [];
-  async function* take() {
-    const { bytes: reading, ...object } = ahead.shift()!;
-    const bytes = await reading;
-    if (bytes !== undefined) yield { ...object, bytes };
-  }
-  for await (const { name, version, disturbed } of evidence.list(prefix)) {
-    if (!wants(name)) continue;
-    const bytes = readOr(evidence, name, bytesMax, version);
-    // It is awaited in its turn.
-    bytes.catch(() => {});
-    ahead.push({ name, bytes, disturbed });
-    if (ahead.length >= AHEAD) yield* take();
-  }
-  while (ahead.length > 0) yield* take();
-}
-
-/** An object that is larger than any of its kind is there and says nothing: as if it were empty. */
-async function readOr(
-  evidence: Pick<Evidence, 'read'>,
-  name: string,
-  bytesMax: number,
-  version?: string,
-): Promise<Uint8Array | undefined> {
-  try {
-    return await evidence.read(name, bytesMax, version);
-  } catch (error) {
-    if (isFailure(error, 'evidence.too-large')) return new Uint8Array();
-    throw error;
-  }
 }
 
 /** Whether a failure is a judgement on the evidence, and no failure to reach it. */

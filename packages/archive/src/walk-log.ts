@@ -15,7 +15,7 @@ import {
   sha256Hex,
 } from '@cairn/ledger';
 import type { Evidence } from './evidence.ts';
-import { NOTE_BYTES_MAX, readAhead, SEGMENT_BYTES_MAX } from './verify-archive.ts';
+import { NOTE_BYTES_MAX, readAhead, SEGMENT_BYTES_MAX } from './read-ahead.ts';
 
 /** A segment by its manifest, whose nodes lead to the signed root at its end. */
 export interface PlacedSegment {

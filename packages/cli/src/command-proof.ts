@@ -1,13 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
+  AnchorLogReader,
   anchorOf,
   type Evidence,
   findEvent,
   openEvidence,
   originsOf,
   proofOfEvent,
-  readAnchors,
   readKeys,
 } from '@cairn/archive';
 import { decodeDatum, formatUuid, hexOf, parseUuid, SCHEMAS } from '@cairn/event';
@@ -80,7 +80,7 @@ export async function proveEvent(
 }
 
 async function anchorFor(evidence: Evidence, history: KeyHistory, origin: string, size: number) {
-  return anchorOf(evidence, history, await readAnchors(evidence, history), origin, size);
+  return anchorOf(evidence, history, await new AnchorLogReader(evidence, history).read(), origin, size);
 }
 
 /** Where ClickHouse has it; undefined when it does not, or is not there to be asked. */

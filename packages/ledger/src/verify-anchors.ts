@@ -65,8 +65,11 @@ export class AnchorsVerifier {
     try {
       const keys = this.#keys.keysAt('anchor', this.#origin, size);
       const checkpoint = openCheckpoint(note, keys, this.#origin);
-      if (checkpoint.size === size) this.#roots.set(size, checkpoint.root);
-      else
+      if (checkpoint.size === size) {
+        this.#roots.set(size, checkpoint.root);
+        // Its entries may have been read before it was there.
+        if (size > this.#proven && size === this.#tree.end && !this.#isBroken) this.#settle();
+      } else
         this.#find(
           'checkpoint-form',
           size,
@@ -104,6 +107,11 @@ export class AnchorsVerifier {
       this.#read(note, this.#tree.end);
       this.#tree.append(noteLeafHash(note));
     }
+    this.#settle();
+  }
+
+  /** Compares what was read with the checkpoint of its size. */
+  #settle(): void {
     const root = this.#roots.get(this.#tree.end);
     // Entries behind the greatest checkpoint are a round that was not committed.
     if (root === undefined) return;
@@ -155,23 +163,22 @@ export class AnchorsVerifier {
     this.#findings.push(finding);
   }
 
+  /** What was fed so far; more can be fed afterwards, checkpoints before their entries or behind them. */
   end(): AnchorsReport {
     const greatest = Math.max(0, ...this.#roots.keys());
+    const findings = [...this.#findings];
     if (!this.#isBroken && this.#proven < greatest) {
-      this.#find(
-        'missing',
-        this.#tree.end,
-        `anchor entries ${this.#tree.end} to ${greatest - 1}`,
-        anchorEntriesName(this.#tree.end),
-      );
+      const detail = `anchor entries ${this.#tree.end} to ${greatest - 1}`;
+      const object = anchorEntriesName(this.#tree.end);
+      findings.push({ reason: 'missing', leaf: this.#tree.end, detail, object });
     }
     return {
-      verdict: verdictOf(this.#findings.map(({ reason }) => reason)),
+      verdict: verdictOf(findings.map(({ reason }) => reason)),
       size: this.#proven,
       root: hexOfHash(this.#roots.get(this.#proven) ?? EMPTY_ROOT),
       checkpoints: this.#checkpoints,
       tombstones: this.#tombstones,
-      findings: this.#findings,
+      findings,
     };
   }
 
