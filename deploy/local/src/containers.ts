@@ -1,7 +1,7 @@
 // The parts as containers, for tests on a machine with a Docker engine.
 //
 // NOT RUN YET: written where there was no engine. It is type-checked, and its images are held to those of
-// docker-compose.yml. Nothing else imports this file, and index.ts must not: testcontainers is not there in production.
+// docker-compose.yml. parts.ts loads it when a test asks for parts; index.ts must not: testcontainers is not there in production.
 import { Failure } from '@cairn/failure';
 import {
   type ContainerRuntimeClient,
@@ -12,7 +12,7 @@ import {
 } from 'testcontainers';
 import { ADDRESS_VARIABLES, PART_NAMES, type PartName, S3_ACCESS_KEY, S3_SECRET_KEY } from './config.ts';
 import { IMAGES } from './images.ts';
-import type { Parts, RunningPart } from './parts.ts';
+import type { Parts, RunningPart } from './running-part.ts';
 import { freePort } from './running-process.ts';
 
 export interface ContainerOptions {

@@ -10,13 +10,12 @@ export {
 export { installStrace } from './install.ts';
 export {
   type PartStatus,
-  type Parts,
   prepareParts,
-  type RunningPart,
   startParts,
   startTestParts,
   statusParts,
   stopParts,
 } from './parts.ts';
+export type { Parts, RunningPart } from './running-part.ts';
 export { freePort } from './running-process.ts';
 export { NODE_OPTIONS, REPOSITORY, type ServiceProcess, startServiceProcess } from './service-process.ts';

@@ -4,7 +4,6 @@ import { type HashText, hexOfHash, ZERO_HASH } from './hash-text.ts';
 import type { NoteKey } from './note-key.ts';
 import type { NoteSigner } from './signed-note.ts';
 import { countForm, openStatement, sha256Form, signStatement, textForm, timeForm } from './statement.ts';
-import type { WrittenSegment } from './write-segment.ts';
 
 const objectForm = z.strictObject({
   /** CRC-64-AVRO of the writer's schema as entries carry it, hex. */
@@ -80,7 +79,14 @@ export interface ManifestFacts {
   readonly versionIds?: readonly (string | undefined)[];
 }
 
-export function manifestOf({ range, objects, summary }: WrittenSegment, facts: ManifestFacts): Manifest {
+/** What a segment says of itself when it is written. */
+interface Written {
+  readonly range: Pick<Manifest, 'origin'>;
+  readonly objects: readonly { readonly entry: ManifestObject }[];
+  readonly summary: Omit<Manifest, 'kind' | 'objects' | 'origin' | 'previous' | 'retention' | 'root' | 'v'>;
+}
+
+export function manifestOf({ range, objects, summary }: Written, facts: ManifestFacts): Manifest {
   const { root, previous, retention, versionIds } = facts;
   return {
     ...summary,

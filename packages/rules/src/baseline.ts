@@ -1,16 +1,4 @@
-import type { Micros } from './rule.ts';
-
-/** What a `baseline` correlation asks; see docs/rules.md. */
-export interface BaselineTerms {
-  /** Fires above median + so many times the spread. */
-  readonly deviations: number;
-  /** Never fires at or below this count, whatever the history. */
-  readonly atLeast: number;
-  /** How many weeks of history are asked for. */
-  readonly weeks: number;
-  /** With fewer weeks known for this hour of the week, `atLeast` alone decides. */
-  readonly weeksMin: number;
-}
+import type { BaselineTerms, Micros } from './rule.ts';
 
 /** What a group did in the same hour of earlier weeks. */
 export interface History {

@@ -1,5 +1,4 @@
 export {
-  type BaselineTerms,
   type History,
   HOUR,
   hourOfWeek,
@@ -46,6 +45,7 @@ export { type RuleMistake, ruleMistakeText } from './mistake.ts';
 export { MODIFIERS } from './modifiers.ts';
 export { type RuleFile, type RuleOptions, type RuleReading, readRules } from './read-rules.ts';
 export type {
+  BaselineTerms,
   Correlation,
   CorrelationSource,
   Detection,

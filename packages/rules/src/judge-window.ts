@@ -1,5 +1,5 @@
-import { type BaselineTerms, type History, HOUR, type Judgement, judgeVolume, WEEK } from './baseline.ts';
-import type { Correlation, Micros } from './rule.ts';
+import { type History, HOUR, type Judgement, judgeVolume, WEEK } from './baseline.ts';
+import type { BaselineTerms, Correlation, Micros } from './rule.ts';
 import { type Cell, EVIDENCE_MAX, type Firing, windowKey } from './window.ts';
 
 /** A window as it stands after an addition was merged. */

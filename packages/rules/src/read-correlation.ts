@@ -1,4 +1,4 @@
-import { type BaselineTerms, HOUR } from './baseline.ts';
+import { HOUR } from './baseline.ts';
 import {
   atLeast,
   type CorrelationCondition,
@@ -19,7 +19,16 @@ import {
   textOf,
 } from './node.ts';
 import { fold } from './pattern.ts';
-import type { Correlation, CorrelationSource, FieldName, Micros, Rule, RuleEvent, RuleHead } from './rule.ts';
+import type {
+  BaselineTerms,
+  Correlation,
+  CorrelationSource,
+  FieldName,
+  Micros,
+  Rule,
+  RuleEvent,
+  RuleHead,
+} from './rule.ts';
 
 const TYPES = ['event_count', 'value_count', 'temporal', 'temporal_ordered', 'baseline'] as const;
 const KEYS = ['type', 'rules', 'group-by', 'timespan', 'condition', 'aliases', 'generate'];

@@ -1,5 +1,4 @@
 import type { AuditEvent } from '@cairn/event';
-import type { BaselineTerms } from './baseline.ts';
 
 /** Microseconds since 1970-01-01T00:00:00Z, or a span of so many, as event times are. */
 export type Micros = number;
@@ -83,6 +82,18 @@ export interface Correlation extends RuleHead {
   readonly baseline: BaselineTerms | undefined;
   /** For its groups and values; the rules that it counts read their own. */
   readonly fieldsRead: ReadonlySet<FieldName>;
+}
+
+/** What a `baseline` correlation asks; see docs/rules.md. */
+export interface BaselineTerms {
+  /** Fires above median + so many times the spread. */
+  readonly deviations: number;
+  /** Never fires at or below this count, whatever the history. */
+  readonly atLeast: number;
+  /** How many weeks of history are asked for. */
+  readonly weeks: number;
+  /** With fewer weeks known for this hour of the week, `atLeast` alone decides. */
+  readonly weeksMin: number;
 }
 
 export interface CorrelationSource {

@@ -6,16 +6,13 @@ export {
   type ConsumeOptions,
   type Consumption,
   consume,
-  type LogBatch,
-  type LogRecord,
   type PartitionWork,
   type RawSource,
-  recordOf,
-  recordValue,
 } from './consume.ts';
 export { type HealthOptions, type HealthServer, type Readiness, serveHealth } from './health.ts';
 export { type HttpServer, listen, serveUntilDisposed } from './listen.ts';
 export { createLog, type Logger, type LogOptions } from './log.ts';
+export { type LogBatch, type LogRecord, recordOf, recordValue } from './log-record.ts';
 export type { Chunk, ChunkLimits, ChunkMaking, Gathering } from './mailbox.ts';
 export {
   type CounterMetric,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type Clock, realClock } from './clock.ts';
-import { type LogBatch, type LogRecord, recordOf, recordValue } from './consume.ts';
+import { type LogBatch, type LogRecord, recordOf, recordValue } from './log-record.ts';
 import { type Chunk, Mailbox } from './mailbox.ts';
 import { type KeptRecords, Pages, Shelf } from './pages.ts';
 

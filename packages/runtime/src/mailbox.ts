@@ -1,6 +1,6 @@
 import { Failure } from '@cairn/failure';
 import type { Clock } from './clock.ts';
-import type { LogBatch, LogRecord } from './consume.ts';
+import type { LogBatch, LogRecord } from './log-record.ts';
 
 export interface ChunkLimits {
   readonly recordsMax: number;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type LogRecord, recordOf, recordValue } from './consume.ts';
+import { type LogRecord, recordOf, recordValue } from './log-record.ts';
 import { Pages, Shelf } from './pages.ts';
 
 /** Values of one fetch, in one buffer with other bytes between them, as record batches have them. */

@@ -1,4 +1,4 @@
-import type { LogRecord } from './consume.ts';
+import type { LogRecord } from './log-record.ts';
 import { type Gathering, sizeOf } from './mailbox.ts';
 
 /** Holds hundreds of records; a record that is larger gets a page of its own. */
