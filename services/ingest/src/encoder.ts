@@ -5,29 +5,9 @@ import {
   EVENT_BLOCK_STRUCTURE,
   EventColumns,
   type EventRow,
-  type StoredColumn,
   storedColumns,
 } from '@cairn/native';
-import type { Place } from './event-table.ts';
-
-/** Rows as ClickHouse reads them. */
-export interface Body {
-  /** ClickHouse's name of the format of the pieces. */
-  readonly format: string;
-  /** Columns of the body, as `input()` wants them: `topic String, partition Int32, …`. */
-  readonly structure: string;
-  /** Columns of the table that are filled. */
-  readonly columns: readonly StoredColumn[];
-  /** To be sent one after the other. */
-  readonly pieces: readonly Uint8Array[];
-  /** Offsets of the first row and the last. */
-  readonly first: number;
-  readonly last: number;
-  /** Day on which the broker appended all of them, as YYYY-MM-DD. */
-  readonly appendDay: string;
-  /** Rows. */
-  readonly count: number;
-}
+import type { Body, Place } from './event-table.ts';
 
 /** Turns rows into what ClickHouse reads. */
 export interface Encoder {

@@ -1,6 +1,5 @@
 import type { StreamPositions } from '@cairn/ledger';
-import type { Body } from './encoder.ts';
-import type { Gap, StreamFinding } from './sort-records.ts';
+import type { StoredColumn } from '@cairn/native';
 
 export interface Place {
   readonly topic: string;
@@ -18,6 +17,52 @@ export interface Range {
   readonly first: number;
   /** Inclusive. */
   readonly last: number;
+}
+
+/** Rows as ClickHouse reads them. */
+export interface Body {
+  /** ClickHouse's name of the format of the pieces. */
+  readonly format: string;
+  /** Columns of the body, as `input()` wants them: `topic String, partition Int32, …`. */
+  readonly structure: string;
+  /** Columns of the table that are filled. */
+  readonly columns: readonly StoredColumn[];
+  /** To be sent one after the other. */
+  readonly pieces: readonly Uint8Array[];
+  /** Offsets of the first row and the last. */
+  readonly first: number;
+  readonly last: number;
+  /** Day on which the broker appended all of them, as YYYY-MM-DD. */
+  readonly appendDay: string;
+  /** Rows. */
+  readonly count: number;
+}
+
+/** Offsets that will have no row, and why. */
+export interface Gap {
+  readonly first: number;
+  /** Inclusive. */
+  readonly last: number;
+  /** `duplicate`, `log.control`, or why the record is parked. */
+  readonly reason: string;
+  readonly field: string;
+  readonly detail: string;
+  readonly orgId: string;
+  readonly gatewayId: string;
+  readonly receivedAtMs: number;
+  /** SHA-256 of the record's value, hex; for parked ones. */
+  readonly valueSha256: string | undefined;
+}
+
+export interface StreamFinding {
+  readonly finding: 'gap' | 'fork' | 'stale-epoch';
+  readonly offset: number;
+  readonly orgId: string;
+  readonly gatewayId: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly missing: { readonly from: number; readonly to: number } | undefined;
+  readonly receivedAtMs: number;
 }
 
 /** How an insert refuses offsets that the table has: above the highest one, or one by one when there are holes below. */

@@ -3,11 +3,11 @@ import type { Kafka } from '@cairn/adapters';
 import { PARKED_TOPIC } from '@cairn/event';
 import { Failure, isFailure } from '@cairn/failure';
 import type { AssignedPartition, Chunk } from '@cairn/runtime';
-import type { Body, OpenRows } from './encoder.ts';
-import type { EventTable, Insertion, Refusal } from './event-table.ts';
+import type { OpenRows } from './encoder.ts';
+import type { Body, EventTable, Gap, Insertion, Refusal } from './event-table.ts';
 import { formatIntent } from './intent.ts';
 import type { OpenedPartition } from './open-partition.ts';
-import { type Gap, gapsOfHoles, type Parked, type Sorted } from './sort-records.ts';
+import { gapsOfHoles, type Parked, type Sorted } from './sort-records.ts';
 
 export interface Loader {
   readonly table: Pick<EventTable, 'insertGaps' | 'insertFindings'>;

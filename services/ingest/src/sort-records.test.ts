@@ -6,8 +6,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { GATEWAY, ORG, streamOf } from '../test/stream.ts';
 import { nativeEncoder } from './encoder.ts';
-import type { Anchor } from './event-table.ts';
-import { type Gap, gapsOfHoles, openSorted, type Sorted } from './sort-records.ts';
+import type { Anchor, Gap } from './event-table.ts';
+import { gapsOfHoles, openSorted, type Sorted } from './sort-records.ts';
 
 const PARTITIONS = 8;
 const PARTITION = partitionOf(ORG, GATEWAY, PARTITIONS);

@@ -3,40 +3,13 @@ import { Failure } from '@cairn/failure';
 import type { Acceptance } from '@cairn/ledger';
 import { type Chunk, type Gathering, type LogRecord, recordValue } from '@cairn/runtime';
 import type { OpenRows } from './encoder.ts';
-import type { Anchor, Place } from './event-table.ts';
-
-/** Offsets that will have no row, and why. */
-export interface Gap {
-  readonly first: number;
-  /** Inclusive. */
-  readonly last: number;
-  /** `duplicate`, `log.control`, or why the record is parked. */
-  readonly reason: string;
-  readonly field: string;
-  readonly detail: string;
-  readonly orgId: string;
-  readonly gatewayId: string;
-  readonly receivedAtMs: number;
-  /** SHA-256 of the record's value, hex; for parked ones. */
-  readonly valueSha256: string | undefined;
-}
+import type { Anchor, Gap, Place, StreamFinding } from './event-table.ts';
 
 /** A record that cannot become a row; it keeps its bytes and says why. */
 export interface Parked {
   /** A copy, so that the bytes it came with can go. */
   readonly value: Uint8Array | null;
   readonly gap: Gap;
-}
-
-export interface StreamFinding {
-  readonly finding: 'gap' | 'fork' | 'stale-epoch';
-  readonly offset: number;
-  readonly orgId: string;
-  readonly gatewayId: string;
-  readonly epoch: number;
-  readonly seq: number;
-  readonly missing: { readonly from: number; readonly to: number } | undefined;
-  readonly receivedAtMs: number;
 }
 
 /** Our own id of the schema that a frame names; undefined when it is none of ours. */

@@ -3,14 +3,15 @@ import { EPOCHS_REMEMBERED, HASHES_REMEMBERED, type StreamPositions, streamKey }
 import {
   type Anchor,
   type EventTable,
+  type Gap,
   type Held,
   type Insertion,
   joined,
   type Owner,
   type Place,
   type Range,
+  type StreamFinding,
 } from './event-table.ts';
-import type { Gap, StreamFinding } from './sort-records.ts';
 import { streamsFrom } from './streams-from.ts';
 
 /** The table of events in ClickHouse: cairn.events and what stands beside it, see deploy/clickhouse/0001_events.sql. */

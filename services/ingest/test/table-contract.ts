@@ -1,9 +1,15 @@
 import { leafHash, walkDatum } from '@cairn/event';
 import { streamKey } from '@cairn/ledger';
 import { expect, test } from '@jest/globals';
-import type { Body, Encoder } from '../src/encoder.ts';
-import { type EventTable, goTogether, type Owner, type Place } from '../src/event-table.ts';
-import type { Gap } from '../src/sort-records.ts';
+import type { Encoder } from '../src/encoder.ts';
+import {
+  type Body,
+  type EventTable,
+  type Gap,
+  goTogether,
+  type Owner,
+  type Place,
+} from '../src/event-table.ts';
 import { GATEWAY, ORG, streamOf } from './stream.ts';
 
 const TOPIC = 'audit.events.standard';

@@ -1,16 +1,18 @@
 import { decodeDatum, FIELDS_MAX } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { HASHES_REMEMBERED, type StreamPositions, streamKey } from '@cairn/ledger';
-import type { Body, Encoder } from '../src/encoder.ts';
+import type { Encoder } from '../src/encoder.ts';
 import {
+  type Body,
   type EventTable,
+  type Gap,
   type Held,
   type Insertion,
   joined,
   type Place,
   type Range,
+  type StreamFinding,
 } from '../src/event-table.ts';
-import type { Gap, StreamFinding } from '../src/sort-records.ts';
 import { streamsFrom } from '../src/streams-from.ts';
 
 export interface StoredRow {
