@@ -81,12 +81,7 @@ export class BundleVerifier {
   #anchorSize = 0;
   #anchorRoot = hexOfHash(EMPTY_ROOT);
 
-  constructor({
-    rootKey,
-    witnesses = [],
-    findingsMax = 1_000,
-    untilBroken = false,
-  }: BundleVerification) {
+  constructor({ rootKey, witnesses = [], findingsMax = 1_000, untilBroken = false }: BundleVerification) {
     this.#rootKey = rootKey;
     this.#witnesses = witnesses;
     this.#findingsMax = findingsMax;
