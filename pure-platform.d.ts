@@ -9,7 +9,11 @@ declare module 'node:crypto' {
   }
   /** One-shot digest. */
   export function hash(algorithm: 'sha256', data: Uint8Array, encoding: 'buffer'): Uint8Array<ArrayBuffer>;
-  export function hash(algorithm: 'sha256', data: Uint8Array, encoding: 'latin1'): string;
+  export function hash(
+    algorithm: 'sha256',
+    data: Uint8Array,
+    options: { readonly outputEncoding: 'latin1'; readonly outputLength: 32 },
+  ): string;
   /** Ed25519. */
   export function sign(algorithm: null, data: Uint8Array, key: KeyObject): Uint8Array<ArrayBuffer>;
   /** Ed25519. */

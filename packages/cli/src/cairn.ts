@@ -22,7 +22,7 @@ import { addRulesCommand } from './command-rules.ts';
 import { showApiSession, showSession, showSessions } from './command-session.ts';
 import { addSubjectCommands } from './command-subjects.ts';
 import { tail } from './command-tail.ts';
-import { verify } from './command-verify.ts';
+import { type VerifyOptions, verify } from './command-verify.ts';
 import { addColdCommands } from './commands-cold.ts';
 import { addExportCommand } from './commands-export.ts';
 import { type Environment, MIGRATIONS, readCliConfig, wantsColor } from './config.ts';
@@ -33,7 +33,6 @@ import { patientOf } from './patient.ts';
 import { proveRows } from './prove-rows.ts';
 import { actsOf, type OpenActs } from './record-acts.ts';
 import { type OpenTrail, trailOf } from './trail.ts';
-import type { TrustedOptions } from './trusted.ts';
 
 /** What surrounds one run of the command. */
 export interface Surroundings extends Streams {
@@ -250,6 +249,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     .option('--witness <keys...>', 'verifier keys of witnesses, or their files')
     .option('--anchored', 'demand that every log is anchored to its end')
     .option('--findings <count>', 'show at most so many of each part', wholeNumber(0, 1_000), 20)
+    .option('--until-broken', 'of a bundle: end at the first thing that leaves it broken')
     .addHelpText(
       'after',
       examples(
@@ -259,7 +259,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       ),
     )
     .action(
-      does(({ output, config }, where: string, options: TrustedOptions & { findings: number }) =>
+      does(({ output, config }, where: string, options: VerifyOptions) =>
         verify(output, config, where, options, around.stderr),
       ),
     );

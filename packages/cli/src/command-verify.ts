@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { openEvidence, verifyArchive } from '@cairn/archive';
+import { Failure } from '@cairn/failure';
 import type { EvidenceVerdict, LogVerdict, VerdictFinding } from '@cairn/ledger';
 import { visible } from '@cairn/session';
 import type { CliConfig } from './config.ts';
@@ -12,20 +13,32 @@ import { verifyBundleFile } from './verify-bundle-file.ts';
 /** What the exit code of `cairn verify` means. */
 const EXIT_OF = { intact: 0, broken: 1, 'not verifiable here': 2 } as const;
 
+export interface VerifyOptions extends TrustedOptions {
+  /** Findings of each part that are shown; default 20. */
+  readonly findings?: number;
+  /** Of a bundle: end at the first thing that leaves it broken. */
+  readonly untilBroken?: boolean;
+}
+
 /** `cairn verify`: whether what is there is what was recorded. */
 export async function verify(
   output: Output,
   config: CliConfig,
   where: string,
-  options: TrustedOptions & { readonly findings?: number },
+  options: VerifyOptions,
   stderr: Writable,
 ): Promise<number> {
   const trusted = await readTrusted(options, config.rootKey);
   const bar = new ProgressBar(stderr);
   let verdict: EvidenceVerdict;
   try {
-    if (await isFile(where)) verdict = await verifyBundleFile(where, trusted, (told) => bar.show(told));
+    if (await isFile(where))
+      verdict = await verifyBundleFile(where, trusted, {
+        onProgress: (told) => bar.show(told),
+        untilBroken: options.untilBroken === true,
+      });
     else {
+      if (options.untilBroken === true) throw bundlesOnly();
       await using evidence = await openEvidence(where, config.s3);
       verdict = await verifyArchive(evidence, trusted, (told) => bar.show(told));
     }
@@ -36,6 +49,14 @@ export async function verify(
   for (const line of linesOf(verdict, output, options.findings ?? 20)) output.line(line);
   return EXIT_OF[verdict.verdict];
 }
+
+const bundlesOnly = (): Failure =>
+  new Failure({
+    code: 'config.invalid',
+    retry: 'no',
+    message: '--until-broken is of bundles, and this is no file',
+    mend: 'Leave it out: an archive is read whole, and each log has its own first bad leaf.',
+  });
 
 const isFile = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined))?.isFile() === true;

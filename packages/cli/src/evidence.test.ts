@@ -213,6 +213,24 @@ describe('cairn bundle', () => {
     }
   });
 
+  test('is read until it is broken when that is the question: the altered member alone is named, and an intact one is read whole', async () => {
+    const whole = await bundled();
+    expect(await verdictOn(whole, '--until-broken')).toEqual(await verdictOn(whole));
+    const file = folder.file('until.tar');
+    const bytes = readFileSync(whole);
+    const name = bundleEventsName(ORIGIN, 40, 1);
+    // Behind the header of the member, which is one block.
+    writeFileSync(file, flipped(new Uint8Array(bytes), bytes.indexOf(`${name}\0`) + 512 + 700));
+    const { code, verdict } = await verdictOn(file, '--until-broken');
+    expect([code, verdict.verdict]).toEqual([1, 'broken']);
+    expect(verdict.bundle!.findings).toEqual([
+      expect.objectContaining({ reason: 'bundle-form', object: name }),
+    ]);
+    expect(verdict.logs.flatMap(({ findings, streams }) => [...findings, ...streams])).toEqual([]);
+    const { bundle } = (await verdictOn(file)).verdict;
+    expect(bundle!.findings).toEqual(verdict.bundle!.findings);
+  });
+
   test('cut anywhere, or with something behind it, is broken', async () => {
     const bytes = new Uint8Array(readFileSync(await bundled()));
     const file = folder.file('cut.tar');

@@ -15,6 +15,12 @@ import {
 /** More than any member has: the leaves of a segment are 2 MiB, its events at most 128 MiB before they are compressed. */
 const MEMBER_BYTES_MAX = 256 * 1024 ** 2;
 
+export interface BundleReading {
+  readonly onProgress?: OnProgress;
+  /** Ends at the first thing that leaves the bundle broken: the verdict and the object are then known. Default false. */
+  readonly untilBroken?: boolean;
+}
+
 /** The bytes of a bundle, wherever they are. */
 export interface BundleBytes {
   readonly size: number;
@@ -30,7 +36,7 @@ export interface BundleBytes {
 export async function verifyBundleFile(
   path: string,
   trusted: Trusted,
-  onProgress: OnProgress = () => {},
+  reading: BundleReading = {},
 ): Promise<EvidenceVerdict> {
   const file = await open(path, 'r');
   try {
@@ -40,7 +46,7 @@ export async function verifyBundleFile(
       const { bytesRead } = await file.read(buffer, 0, count, at);
       return buffer.subarray(0, bytesRead);
     };
-    return await verifyBundle({ size, read }, trusted, onProgress);
+    return await verifyBundle({ size, read }, trusted, reading);
   } finally {
     await file.close();
   }
@@ -50,9 +56,9 @@ export async function verifyBundleFile(
 export async function verifyBundle(
   bytes: BundleBytes,
   { rootKey, witnesses, timeCertificates }: Trusted,
-  onProgress: OnProgress = () => {},
+  { onProgress = () => {}, untilBroken = false }: BundleReading = {},
 ): Promise<EvidenceVerdict> {
-  const verifier = new BundleVerifier({ rootKey, witnesses });
+  const verifier = new BundleVerifier({ rootKey, witnesses, untilBroken });
   await readMembers(bytes, verifier, onProgress);
   const timestamps: TimestampVerdict[] = [];
   for (const { authority, size, response, note } of verifier.timestamps)
@@ -97,6 +103,7 @@ async function readMembers(
     const padding = await read(ustarPadding(size));
     if (padding.some((byte) => byte !== 0)) verifier.findForm(name, 'there is more behind it than zeros');
     verifier.addMember(name, bytes);
+    if (verifier.isOver) return;
     onProgress({ bytes: at, of, at: name });
   }
   const end = await read(USTAR_END_BYTES - USTAR_BLOCK_BYTES);

@@ -6,9 +6,10 @@
  *
  * The leaf hash is RFC 6962's: SHA-256(0x00 ‖ entry). One hash serves as chain link, Merkle leaf and identity.
  */
-import { hash } from 'node:crypto';
 import { bytesOfHex, concat, utf8 } from './bytes.ts';
 import { releasedSchema } from './schemas.ts';
+import { sha256Text } from './sha256-text.ts';
+import { viewOf } from './view-of.ts';
 
 /** An entry must fit a transparency log's leaf. */
 export const ENTRY_BYTES_MAX = 61_440;
@@ -60,7 +61,7 @@ export function leafHashUnder(crc64: Uint8Array, datum: Uint8Array): Uint8Array<
   scratch.set(crc64, 3);
   scratch.set(datum, 11);
   // A digest as text and 32 bytes of the heap cost half of a digest as a buffer.
-  const text = hash('sha256', scratch.subarray(0, length), 'latin1');
+  const text = sha256Text(scratch.subarray(0, length));
   const digest = new Uint8Array(32);
   for (let index = 0; index < 32; index += 1) digest[index] = text.charCodeAt(index);
   return digest;
@@ -77,27 +78,42 @@ export function leafHashUnder(crc64: Uint8Array, datum: Uint8Array): Uint8Array<
  */
 export function leafHashText(schemaId: number, bytes: Uint8Array, start: number, end: number): string {
   const head = headOf(schemaId);
-  if (start < LEAF_HEAD_BYTES) return hash('sha256', concat(head, bytes.subarray(start, end)), 'latin1');
+  if (start < LEAF_HEAD_BYTES) return sha256Text(concat(head.bytes, bytes.subarray(start, end)));
   const from = start - LEAF_HEAD_BYTES;
-  for (let index = 0; index < LEAF_HEAD_BYTES; index += 1) {
-    borrowed[index] = bytes[from + index]!;
-    bytes[from + index] = head[index]!;
-  }
-  const text = hash('sha256', bytes.subarray(from, end), 'latin1');
-  for (let index = 0; index < LEAF_HEAD_BYTES; index += 1) bytes[from + index] = borrowed[index]!;
+  const view = viewOf(bytes);
+  const at = bytes.byteOffset + from;
+  // Three words for 11 bytes: two of them share one.
+  const [one, two, three] = [view.getInt32(at), view.getInt32(at + 4), view.getInt32(at + 7)];
+  view.setInt32(at, head.one);
+  view.setInt32(at + 4, head.two);
+  view.setInt32(at + 7, head.three);
+  const text = sha256Text(bytes.subarray(from, end));
+  view.setInt32(at, one);
+  view.setInt32(at + 4, two);
+  view.setInt32(at + 7, three);
   return text;
 }
 
-/** 0x00, the mark of an entry, the schema's CRC-64. */
-const LEAF_HEAD_BYTES = 11;
-const borrowed = new Uint8Array(LEAF_HEAD_BYTES);
-const headBySchema = new Map<number, Uint8Array>();
+/** 0x00, the mark of an entry, the schema's CRC-64; in bytes, and in words from bytes 0, 4 and 7 on. */
+interface LeafHead {
+  readonly bytes: Uint8Array;
+  readonly one: number;
+  readonly two: number;
+  readonly three: number;
+}
 
-function headOf(schemaId: number): Uint8Array {
-  let bytes = headBySchema.get(schemaId);
-  if (bytes === undefined)
-    headBySchema.set(schemaId, (bytes = concat(new Uint8Array(1), ENTRY_MARK, crc64Of(schemaId))));
-  return bytes;
+const LEAF_HEAD_BYTES = 11;
+const headBySchema = new Map<number, LeafHead>();
+
+function headOf(schemaId: number): LeafHead {
+  let head = headBySchema.get(schemaId);
+  if (head === undefined) {
+    const bytes = concat(new Uint8Array(1), ENTRY_MARK, crc64Of(schemaId));
+    const view = viewOf(bytes);
+    head = { bytes, one: view.getInt32(0), two: view.getInt32(4), three: view.getInt32(7) };
+    headBySchema.set(schemaId, head);
+  }
+  return head;
 }
 
 /** Bytes of a datum's signature field: union index and 64 bytes when signed, the index alone when not. */

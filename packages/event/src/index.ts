@@ -28,6 +28,7 @@ export {
 } from './frame.ts';
 export { type FieldReader, fieldReader } from './read-fields.ts';
 export { releasedSchema, schemaById } from './schemas.ts';
+export { sha256Text } from './sha256-text.ts';
 export { EVENTS_TOPIC_PREFIX, PARKED_TOPIC, partitionOf, topicOf } from './topics.ts';
 export { uuidV7, uuidV8 } from './uuid.ts';
 export { FIELDS_MAX, type Refused, type Walked, type WalkReason, walkDatum, walkNextDatum } from './walk.ts';

@@ -1,6 +1,7 @@
 import { textOf } from './bytes.ts';
 import { DATUM_BYTES_MAX } from './entry.ts';
 import { SCHEMAS } from './event.gen.ts';
+import { viewOf } from './view-of.ts';
 import { NOTING_SKIMS, SKIMS, WALKS } from './walk.gen.ts';
 import type { Cursor, WalkReason } from './walk-steps.ts';
 
@@ -136,18 +137,6 @@ export function walkNextDatum(
   return { ok: false, reason: cursor.reason, at: cursor.at, field: notes.field };
 }
 
-/** The buffer that was looked into last, and a view of it: datums come by thousands from one. */
-let lastBuffer: ArrayBufferLike = new ArrayBuffer(0);
-let lastView: DataView<ArrayBufferLike> = new DataView(lastBuffer);
-
-function viewOf({ buffer }: Uint8Array): DataView {
-  if (buffer !== lastBuffer) {
-    lastView = new DataView(buffer);
-    lastBuffer = buffer;
-  }
-  return lastView;
-}
-
 function walked(bytes: Uint8Array, end: number): Walked {
   return {
     ok: true,
@@ -181,10 +170,10 @@ function textBetween(bytes: Uint8Array, start: number, end: number): string {
   let tail = 0;
   if (size < 4) head = bytes[start]! | (bytes[start + (size >> 1)]! << 8) | (bytes[end - 1]! << 16);
   else {
-    // The view is of this buffer: the datum was skimmed.
+    const view = viewOf(bytes);
     const base = bytes.byteOffset;
-    head = lastView.getInt32(base + start);
-    tail = lastView.getInt32(base + end - 4);
+    head = view.getInt32(base + start);
+    tail = view.getInt32(base + end - 4);
   }
   const slot = Math.imul(head ^ Math.imul(tail + size, 0x9e3779b1), 0x85ebca6b) >>> 22;
   const known = seen[slot]!;

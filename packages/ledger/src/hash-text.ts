@@ -2,13 +2,12 @@
  * A hash as 32 characters, one for each byte (latin1). Whoever hashes hundreds of thousands a second carries hashes so: a
  * digest as a string costs a third of one as a buffer, and strings compare and key maps by value.
  */
-import { hash } from 'node:crypto';
+import { sha256Text } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 
 export type HashText = string;
 
-/** SHA-256 of the bytes. */
-export const sha256Text = (bytes: Uint8Array): HashText => hash('sha256', bytes, 'latin1');
+export { sha256Text };
 
 /** SHA-256 of the bytes, lower-case hex. */
 export const sha256Hex = (bytes: Uint8Array): string => hexOfHash(sha256Text(bytes));

@@ -217,19 +217,26 @@ let read = 0;
 /** Reads a minimal zigzag varint below 2^52 into `read`; returns the place behind it, or −1 when it is none. */
 function readVarint(bytes: Uint8Array, at: number): number {
   let to = at;
-  let scale = 1;
-  let sum = 0;
-  for (;;) {
-    const byte = bytes[to++];
-    if (byte === undefined || scale > 2 ** 49) return -1;
-    sum += (byte & 0x7f) * scale;
-    if (byte < 0x80) {
-      if ((byte === 0 && scale > 1) || sum > 2 ** 53 - 1) return -1;
-      read = sum % 2 === 1 ? -((sum + 1) / 2) : sum / 2;
-      return to;
-    }
-    scale *= 128;
+  let byte = bytes[to++];
+  let low = byte! & 0x7f;
+  // Two halves of 28 bits, as bit operations know only 32.
+  for (let shift = 7; byte! >= 0x80 && shift < 28; shift += 7) {
+    byte = bytes[to++];
+    low |= (byte! & 0x7f) << shift;
   }
+  let sum = low;
+  if (byte! >= 0x80) {
+    let high = 0;
+    for (let shift = 0; byte! >= 0x80 && shift < 28; shift += 7) {
+      byte = bytes[to++];
+      high |= (byte! & 0x7f) << shift;
+    }
+    sum = high * 2 ** 28 + low;
+  }
+  // Undefined behind the end: then it is neither.
+  if (!(byte! < 0x80) || (byte === 0 && to - at > 1) || sum > 2 ** 53 - 1) return -1;
+  read = low % 2 === 1 ? -((sum + 1) / 2) : sum / 2;
+  return to;
 }
 
 const form = (why: string, cause?: unknown): Failure => damage('segment.form', why, cause);

@@ -34,6 +34,16 @@ describe('known answers', () => {
     expect(openNote(note, [key]).text).toBe(text);
   });
 
+  test('the signed note of the C2SP specification opens, and has the key id that its key names', () => {
+    const key = parseVkey('example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k');
+    const text = 'This is an example message.\n';
+    const note = utf8(
+      `${text}\n— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n`,
+    );
+    expect(openNote(note, [key]).text).toBe(text);
+    expect(splitNote(note).lines.map(({ keyId }) => keyId)).toEqual(['530d903a']);
+  });
+
   test('the checkpoint of 70,000 entries bears the signature that Go’s note verifies', () => {
     const signer = signerOf('audit.example/acme/audit.events.v1/0', seedFrom(0));
     const root = hashOfHex('cb6c0dc41879e806df8946d9648a9f2578d49148913e13a48e3c789441036f65');

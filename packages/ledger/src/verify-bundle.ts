@@ -48,6 +48,8 @@ export interface BundleVerification {
   readonly witnesses?: readonly NoteKey[];
   /** Findings of each log that are kept; all are counted. Default 1,000. */
   readonly findingsMax?: number;
+  /** Nothing is looked at behind the first thing that leaves it broken, and streams are not judged then. Default false. */
+  readonly untilBroken?: boolean;
 }
 
 /**
@@ -60,6 +62,7 @@ export class BundleVerifier {
   readonly #rootKey: NoteKey;
   readonly #witnesses: readonly NoteKey[];
   readonly #findingsMax: number;
+  readonly #untilBroken: boolean;
   readonly #keys: KeyHistory;
   #note: Uint8Array | undefined;
   #bundle: Bundle | undefined;
@@ -78,11 +81,22 @@ export class BundleVerifier {
   #anchorSize = 0;
   #anchorRoot = hexOfHash(EMPTY_ROOT);
 
-  constructor({ rootKey, witnesses = [], findingsMax = 1_000 }: BundleVerification) {
+  constructor({ rootKey, witnesses = [], findingsMax = 1_000, untilBroken = false }: BundleVerification) {
     this.#rootKey = rootKey;
     this.#witnesses = witnesses;
     this.#findingsMax = findingsMax;
+    this.#untilBroken = untilBroken;
     this.#keys = new KeyHistory(rootKey.name.replace(/\/root$/, ''));
+  }
+
+  /** Whether no further member is asked for: it is broken, which nothing can mend, and that was the question. */
+  get isOver(): boolean {
+    if (!this.#untilBroken) return false;
+    const found = [...this.#findings, ...this.#keyFindings, ...this.#anchorFindings];
+    return (
+      found.some(({ reason }) => REASONS[reason] === 'broken') ||
+      [...this.#logs.values()].some(({ isBroken }) => isBroken)
+    );
   }
 
   /** The file is not of the form of a bundle. @param object what is not as it must be; default the member that must come next. */
@@ -105,6 +119,7 @@ export class BundleVerifier {
       return;
     }
     this.#compare(name, bytes);
+    if (this.isOver) return;
     if (name === BUNDLE_INSTRUCTIONS || name.startsWith('policy/')) return;
     const parsed = parseObjectName(name);
     if (parsed?.kind === 'key') {
@@ -260,12 +275,12 @@ export class BundleVerifier {
 
   /** The verdict, once every member was added. @param timestamps what became of those of `timestamps`. */
   end(timestamps: readonly TimestampVerdict[]): EvidenceVerdict {
-    if (this.#note === undefined) this.findForm(BUNDLE_NOTE, 'the file is empty');
-    else this.#judgeNote();
-    const missing = this.#bundle?.members[this.#member];
-    if (missing !== undefined)
-      this.findForm(missing.name, `${BUNDLE_NOTE} names it, and the file ends before it`);
-    const logs = [...this.#logs.values()].map((log) => log.end(this.#anchored.get(log.origin) ?? 0));
+    const { isOver } = this;
+    if (!isOver) this.#endWhole();
+    const logs = [...this.#logs.values()].map((log) => {
+      const anchoredTo = this.#anchored.get(log.origin) ?? 0;
+      return isOver ? log.endEarly(anchoredTo) : log.end(anchoredTo);
+    });
     const reasonsVerdict = (findings: readonly LedgerFinding[]) =>
       verdictOf(findings.map(({ reason }) => reason));
     const broken = [...timestamps, ...this.#cosignatures].filter(({ verdict }) => verdict === 'broken');
@@ -294,6 +309,14 @@ export class BundleVerifier {
       },
       logs,
     });
+  }
+
+  #endWhole(): void {
+    if (this.#note === undefined) this.findForm(BUNDLE_NOTE, 'the file is empty');
+    else this.#judgeNote();
+    const missing = this.#bundle?.members[this.#member];
+    if (missing !== undefined)
+      this.findForm(missing.name, `${BUNDLE_NOTE} names it, and the file ends before it`);
   }
 }
 
@@ -512,6 +535,24 @@ class LogInBundle {
     const streams = [...this.#watches.values()]
       .flatMap((watch) => watch.end())
       .map((stream) => this.#ofRange(stream));
+    return this.#verdict(anchoredTo, proven, streams, [...this.#population.values()]);
+  }
+
+  get isBroken(): boolean {
+    return this.#firstBad !== undefined;
+  }
+
+  /** What was found so far; of leaves that were not read to their checkpoint nothing is said. */
+  endEarly(anchoredTo: number): LogVerdict {
+    return this.#verdict(anchoredTo, 0, [], []);
+  }
+
+  #verdict(
+    anchoredTo: number,
+    proven: number,
+    streams: readonly StreamReport[],
+    population: readonly Population[],
+  ): LogVerdict {
     const size = Math.max(0, ...this.roots.keys());
     const root = this.roots.get(size);
     return logVerdictOf(
@@ -527,7 +568,7 @@ class LogInBundle {
         firstBadLeaf: this.#firstBad?.leaf,
         firstBad: this.#firstBad,
         streams,
-        population: [...this.#population.values()],
+        population,
       },
       anchoredTo,
     );

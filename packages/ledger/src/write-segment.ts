@@ -46,6 +46,9 @@ const ZSTD = {
   [constants.ZSTD_c_targetLength]: 3,
 };
 
+/** A frame is made in pieces of so many bytes. */
+const FRAME_CHUNK_BYTES = 1_048_576;
+
 /** Builds a segment leaf by leaf. Holds its compressed blocks and one open block for each writer's schema. */
 export class SegmentWriter {
   readonly #origin: string;
@@ -172,10 +175,11 @@ class ObjectWriter {
 
   #endBlock(): void {
     const rows = this.#open.subarray(0, this.#openBytes);
-    // Room for the whole frame, so that zstd compresses from where the rows lie; what is kept is as long as the frame.
-    const chunkSize = rows.length + (rows.length >> 8) + 1_024;
+    // In small pieces, though zstd then reads the rows from a copy of its own: room for a whole frame, of which a fifth is used, is
+    // memory that the collector counts, and it went through all that lives twice as often.
+    const chunkSize = Math.min(FRAME_CHUNK_BYTES, rows.length + (rows.length >> 8) + 1_024);
     const frame = zstdCompressSync(rows, { params: ZSTD, pledgedSrcSize: rows.length, chunkSize });
-    this.#blocks.push({ rows: this.#openRows, frame: new Uint8Array(frame) });
+    this.#blocks.push({ rows: this.#openRows, frame });
     this.#openRows = 0;
     this.#openBytes = 0;
   }

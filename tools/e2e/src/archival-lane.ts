@@ -47,6 +47,14 @@ export interface Lane extends AsyncDisposable {
    * @returns whether it was reached before the process was ready and a while had passed; then it is dead, or failed.
    */
   startInto(trap: Trap, fault: 'SIGKILL' | 'EIO' | 'ENOSPC'): Promise<boolean>;
+  /**
+   * Fails calls of the running process by which it writes to its own disk, until it is disposed of.
+   *
+   * @param inject as strace's `inject`: the calls, the error.
+   */
+  failDisk(inject: string): AsyncDisposable;
+  /** A metric of the process; 0 when it has none of that name. */
+  metric(name: string): Promise<number>;
   /** Lets no request that writes come to the store, and answers none, until it is called again with false. */
   hangStore(hangs: boolean): void;
   /** Resident memory of the process, bytes. */
@@ -186,6 +194,24 @@ export async function openLane(
       await end('SIGKILL');
       const traced = readFileSync(trace, 'utf8');
       return fault === 'SIGKILL' ? /killed by SIGKILL/.test(traced) && !ready : /INJECTED/.test(traced);
+    },
+
+    failDisk(inject) {
+      const [calls = ''] = inject.split(':');
+      const args = ['-f', '-q', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${inject}`];
+      const failing = spawn(strace, [...args, '-p', String(child?.pid)], { stdio: 'ignore' });
+      const gone = new Promise<void>((resolve) => failing.once('exit', () => resolve()));
+      return {
+        async [Symbol.asyncDispose]() {
+          failing.kill('SIGINT');
+          await gone;
+        },
+      };
+    },
+
+    async metric(name) {
+      const told = await fetch(`http://127.0.0.1:${healthPort}/metrics`);
+      return Number(new RegExp(`^${name} (\\d+)`, 'm').exec(await told.text())?.[1] ?? 0);
     },
 
     hangStore(hangs) {

@@ -38,6 +38,14 @@ const FIRST: readonly Trap[] = [
   { call: 'fsync', when: 2 },
   { call: 'fsync', when: 5 },
 ];
+/** Of each lane while it runs. Its spool is written with O_DSYNC, so a write fails as its sync does. */
+const DISK_FAULTS = [
+  'pwrite64:error=ENOSPC',
+  'pwrite64:error=EIO',
+  'pwrite64,fdatasync,fsync:error=ENOSPC',
+  'pwrite64,fdatasync,fsync:error=EIO',
+] as const;
+const UNRECORDED = 'cairn_archival_findings_unrecorded_total';
 /** Of each call, more than one start makes; the last is the proof. */
 const CALLS = { fdatasync: 12, fsync: 12, rename: 6 } as const;
 
@@ -83,6 +91,20 @@ describe('archival', () => {
         for (let item = left.shift(); item !== undefined; item = left.shift()) await act(lane, item);
       }),
     );
+  };
+
+  const checkpointsOf = async ({ bucket }: Lane): Promise<number> => {
+    const s3 = { accessKey: S3_ACCESS_KEY, secretKey: S3_SECRET_KEY, bucket };
+    await using store = await openObjectStore({ ...s3, endpoint: rig.parts.part('s3').address });
+    return (await Array.fromAsync(store.list('checkpoint/'))).length;
+  };
+  /** Runs of its jobs that are in the table. */
+  const runsRecorded = async ({ instance }: Lane): Promise<number> => {
+    const [row] = await rig.clickhouse.query<{ runs: number }>(
+      `SELECT toUInt32(count()) AS runs FROM cairn.events WHERE gateway_id = {instance:String} AND kind = 'admin'`,
+      { instance },
+    );
+    return row?.runs ?? 0;
   };
 
   test('killed while it makes its keys: the next start goes on', async () => {
@@ -140,6 +162,26 @@ describe('archival', () => {
     );
     expect(missed).toEqual([]);
   }, 300_000);
+
+  test('whose own disk fails while it archives: evidence is written meanwhile, and it records again when the disk is back', async () => {
+    await Promise.all(
+      lanes.map(async (lane, at) => {
+        await lane.start();
+        {
+          await using _ = lane.failDisk(DISK_FAULTS[at]!);
+          await eventually(
+            `events of its own are not recorded under ${DISK_FAULTS[at]}`,
+            async () => (await lane.metric(UNRECORDED)) > 1,
+          );
+          const checkpoints = await checkpointsOf(lane);
+          await eventually('it archives', async () => (await checkpointsOf(lane)) > checkpoints);
+        }
+        const runs = await runsRecorded(lane);
+        await eventually('it records again', async () => (await runsRecorded(lane)) > runs);
+        await lane.stop();
+      }),
+    );
+  }, 120_000);
 
   test('whose store hangs while 40,000 events come: its memory stays bounded, and it is done when the store is back', async () => {
     const [lane] = lanes as [Lane];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { buildBundle, openEvidence, readKeys } from '@cairn/archive';
-import { sha256Hex } from '@cairn/ledger';
+import { readUstarHeader, sha256Hex, USTAR_BLOCK_BYTES } from '@cairn/ledger';
 import { verifyBundle } from '../verify-bundle-file.ts';
 import { Archive, Folder, Gateway, Keys } from './archive-on-disk.ts';
 import type { FlipShare, FlipsDone } from './flip-worker.ts';
@@ -12,7 +12,9 @@ export interface FlipOptions {
   readonly bytes: number;
   /** Every so many bytes one is changed. */
   readonly every: number;
-  /** Threads that share the positions; default 1. Each verifies the whole bundle for each of its positions. */
+  /** Of those every so many is verified to the end as well, the others until the bundle is broken; default 1, all. */
+  readonly whole?: number;
+  /** Threads that share the positions; default 1. */
   readonly threads?: number;
   readonly onProgress?: (done: number, of: number) => void;
 }
@@ -20,10 +22,19 @@ export interface FlipOptions {
 export interface Flipped {
   readonly bytes: number;
   readonly flips: number;
+  /** Of them, verified to the end as well. */
+  readonly wholes: number;
+  /** Positions at which the verification to the end came to another verdict than the one that ends where it is broken. */
+  readonly disagreed: readonly number[];
   /** Positions at which a change left it intact. */
   readonly undetected: readonly number[];
-  /** Positions at which a change left it not verifiable here: a signature that names another key is one by a key that is unknown. */
+  /**
+   * Positions at which a change left it not verifiable here. Where the signature of bundle.note names its key, by name and
+   * by id, a change names another, which is unknown: nothing contradicts itself, and nobody answers for the list.
+   */
   readonly unverifiable: readonly number[];
+  /** Those of them that are elsewhere. */
+  readonly unexplained: readonly number[];
   /** Positions at which neither a leaf nor an object was named. */
   readonly unnamed: readonly number[];
 }
@@ -32,6 +43,7 @@ export interface Flipped {
 export async function flipEveryByte({
   bytes: wanted,
   every,
+  whole = 1,
   threads = 1,
   onProgress,
 }: FlipOptions): Promise<Flipped> {
@@ -39,15 +51,17 @@ export async function flipEveryByte({
   const { path, rootVkey } = await bundleOf(folder, wanted);
   const bytes = new Uint8Array(readFileSync(path));
   const source = { size: bytes.length, read: (at: number, count: number) => bytes.slice(at, at + count) };
-  const whole = await verifyBundle(source, trustedOf(rootVkey));
-  if (whole.verdict !== 'intact') throw new Error(`the bundle is ${whole.verdict} before it was touched`);
+  const { verdict } = await verifyBundle(source, trustedOf(rootVkey));
+  if (verdict !== 'intact') throw new Error(`the bundle is ${verdict} before it was touched`);
   const flips = Math.ceil(bytes.length / every);
-  const sum = { flips: 0, undetected: [], unverifiable: [], unnamed: [] } as {
+  const sum = { flips: 0, wholes: 0, disagreed: [], undetected: [], unverifiable: [], unnamed: [] } as {
     -readonly [Name in keyof FlipsDone]: FlipsDone[Name] extends number ? number : number[];
   };
   const shares = Array.from({ length: threads }, (_, share) =>
-    flipsOf({ bytes, rootVkey, every, share, of: threads }, (done) => {
+    flipsOf({ bytes, rootVkey, every, whole, share, of: threads }, (done) => {
       sum.flips += done.flips;
+      sum.wholes += done.wholes;
+      sum.disagreed.push(...done.disagreed);
       sum.undetected.push(...done.undetected);
       sum.unverifiable.push(...done.unverifiable);
       sum.unnamed.push(...done.unnamed);
@@ -55,7 +69,17 @@ export async function flipEveryByte({
     }),
   );
   await Promise.all(shares);
-  return { bytes: bytes.length, ...sum };
+  const named = namedKeyIn(bytes);
+  const unexplained = sum.unverifiable.filter((at) => at < named.from || at >= named.to);
+  return { bytes: bytes.length, ...sum, unexplained };
+}
+
+/** Where the one signature line of bundle.note, the first member, names its key: the name, and the id, 6 digits of base64. */
+function namedKeyIn(bytes: Uint8Array): { readonly from: number; readonly to: number } {
+  const { size } = readUstarHeader(bytes.subarray(0, USTAR_BLOCK_BYTES))!;
+  const note = Buffer.from(bytes.subarray(USTAR_BLOCK_BYTES, USTAR_BLOCK_BYTES + size));
+  const from = note.lastIndexOf('\n— ') + Buffer.byteLength('\n— ');
+  return { from: USTAR_BLOCK_BYTES + from, to: USTAR_BLOCK_BYTES + note.indexOf(' ', from) + 1 + 6 };
 }
 
 /** One thread's share. @param onDone told again and again what was done since. */

@@ -65,7 +65,7 @@ function fsckBinary(): string {
 }
 
 /** A program of `tools`, built once per change of its sources. */
-function goBinary(name: string): string {
+export function goBinary(name: string): string {
   const source = join(REPOSITORY, 'tools', name);
   const hash = createHash('sha256');
   for (const file of readdirSync(source).sort())

@@ -4,6 +4,7 @@ import { SEGMENT_LEAVES } from '@cairn/ledger';
 import { type ArchivalCost, archiveTopic, openArchiveStage } from '../ledger/archive-topic.ts';
 import { fetchedOf, GATEWAYS, keysOf, recorded, signed, written } from '../ledger/signed-log.ts';
 import { verifyAlone } from '../ledger/verify-alone.ts';
+import { verifySecond } from '../ledger/verify-second.ts';
 import { type Claim, type Measured, type SubjectOptions, spreadOf } from '../measured.ts';
 import { cpuSecondsOf } from './encode.ts';
 
@@ -35,6 +36,7 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
   pure_bytes.push(log.bytes / leaves);
   say(`${repeats} verifications`);
   const verify_s = verifyAlone(log, keys, leaves, repeats).map((seconds) => leaves / seconds);
+  const second_s = verifySecond(log, keys, leaves, repeats).map((seconds) => leaves / seconds);
 
   const costs: ArchivalCost[] = [];
   if (flags['only'] !== 'pure') {
@@ -67,6 +69,10 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
         figures: { events_s: verify_s, cpu_us: verify_s.map(microsOf) },
       },
       {
+        name: 'the second verifier, in Go: the same',
+        figures: { events_s: second_s, cpu_us: second_s.map(microsOf) },
+      },
+      {
         name: 'write segments: accept, leaf, tree, facts, zstd',
         figures: { events_s: write_s, cpu_us: write_s.map(microsOf), event_bytes: pure_bytes },
       },
@@ -91,6 +97,12 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
         wanted: 'at least',
         limit: 250_000,
       },
+      {
+        what: 'events a second of the second verifier, for each of cairn verify',
+        measured: spreadOf(second_s).median / spreadOf(verify_s).median,
+        wanted: 'at least',
+        limit: 1,
+      },
       ...(costs.length === 0 ? [] : [archivedAtLeast(archived_s)]),
       {
         what: 'bytes of an event in the archive',
@@ -102,7 +114,8 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
     notes: [
       `${leaves} events of generated traffic on ${GATEWAYS} gateways in turn, ${Math.round(frameBytes)} bytes a frame, sealed every 256; hashes, ids and spans are random.`,
       'CPU time is that of the whole process, collector and threads included. Objects, manifests and checkpoints count as bytes.',
-      'The first two rows are the pure packages alone, each in a process that has warmed up; the one that verifies holds the log alone.',
+      'The first and the third row are the pure packages alone, each in a process that has warmed up; the one that verifies holds the log alone.',
+      'The second verifier is its whole process: it starts, reads a copy of the bucket from a directory, the same segments, manifests, checkpoints and keys, verifies and prints the verdict.',
       'Archival is the service as it runs in production, over Kafka with one partition and versitygw, with the keys of all gateways: each seal is verified, each object read back. Measured from the checkpoint of the first segment, with which it warms up, to that of the last.',
     ],
   };
