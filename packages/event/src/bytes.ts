@@ -13,11 +13,7 @@ export const hexOf = (bytes: Uint8Array): string => bytes.toHex();
 /** @throws RangeError when the text is not hex of whole bytes. */
 export function bytesOfHex(text: string): Uint8Array<ArrayBuffer> {
   if (!/^(?:[0-9a-fA-F]{2})*$/.test(text)) throw new RangeError('not hex');
-  const bytes = new Uint8Array(text.length / 2);
-  for (let index = 0; index < bytes.length; index += 1) {
-    bytes[index] = Number.parseInt(text.slice(2 * index, 2 * index + 2), 16);
-  }
-  return bytes;
+  return Uint8Array.fromHex(text);
 }
 
 /** RFC 9562 text of 16 bytes. */

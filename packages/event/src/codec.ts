@@ -1,7 +1,8 @@
 import { Failure } from '@cairn/failure';
 import avsc, { type Schema, type Type } from 'avsc';
+import type { IntegrityField } from './draft.ts';
 import { writeBody, writeIntegrity } from './encode.gen.ts';
-import { datumUpTo } from './encode-steps.ts';
+import { copyUpTo, encoded } from './encode-steps.ts';
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, SCHEMAS } from './event.gen.ts';
 import { releasedSchema } from './schemas.ts';
 import { walkDatum } from './walk.ts';
@@ -29,7 +30,16 @@ const BYTE_FIELDS = (SCHEMAS.at(-1)?.schema.fields ?? [])
  * @throws Failure `event.invalid` when a value does not fit the schema, `event.too-large` beyond 61,430 bytes.
  */
 export function encodeDatum(event: AuditEvent): Uint8Array {
-  return datumUpTo(writeIntegrity(writeBody(0, event), event));
+  return copyUpTo(writeIntegrity(writeBody(0, event), event));
+}
+
+/**
+ * The same of a draft that is encoded already (`encodeDraft`), at its place in a stream.
+ *
+ * @throws Failure as `encodeDatum`.
+ */
+export function datumAt(body: Uint8Array, place: Pick<AuditEvent, IntegrityField>): Uint8Array {
+  return copyUpTo(writeIntegrity(encoded(0, body), place));
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Failure } from '@cairn/failure';
 import { utf8 } from './bytes.ts';
 import { DRAFT_FIELDS, type REQUIRED_FIELDS, withDefaults, writeBody } from './encode.gen.ts';
-import { LONG_MAX } from './encode-steps.ts';
+import { copyUpTo, LONG_MAX } from './encode-steps.ts';
 import { type AuditEvent, SCHEMAS } from './event.gen.ts';
 import { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';
 
@@ -14,6 +14,13 @@ export type EventDraft = Partial<Omit<AuditEvent, IntegrityField | RequiredField
 type RequiredField = Exclude<(typeof REQUIRED_FIELDS)[number], 'event_id'>;
 
 export type CompleteEvent = Omit<AuditEvent, IntegrityField>;
+
+/** An event that has all but its place in a stream, encoded once and for good. */
+export interface EncodedDraft {
+  readonly event_id: Uint8Array;
+  /** Its datum in canonical form up to the integrity block, which `datumAt` writes. */
+  readonly body: Uint8Array;
+}
 
 type Check = (value: unknown) => string | undefined;
 interface FieldRule {
@@ -28,13 +35,24 @@ interface FieldRule {
  */
 export function completeEvent(draft: EventDraft, ids: { readonly event_id: Uint8Array }): CompleteEvent {
   const event = withDefaults(draft, ids.event_id);
+  writeChecked(draft, event);
+  return event;
+}
+
+/** The same as bytes: what the check writes is what will stand in the datum, and nothing of the draft is looked at again. */
+export function encodeDraft(draft: EventDraft, ids: { readonly event_id: Uint8Array }): EncodedDraft {
+  const event = withDefaults(draft, ids.event_id);
+  return { body: copyUpTo(writeChecked(draft, event)), event_id: event.event_id };
+}
+
+/** Writes the event's body into the encoder's buffer and returns the place behind it. */
+function writeChecked(draft: EventDraft, event: CompleteEvent): number {
   if (event.org_id === '' || event.gateway_id === '' || hasStrangers(draft)) throw unfit(draft, event);
   try {
-    writeBody(0, event);
+    return writeBody(0, event);
   } catch (error) {
     throw unfit(draft, event) ?? error;
   }
-  return event;
 }
 
 function hasStrangers(draft: EventDraft): boolean {

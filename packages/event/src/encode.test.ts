@@ -8,8 +8,10 @@ import {
   type AuditEvent,
   completeEvent,
   DATUM_BYTES_MAX,
+  datumAt,
   type EventDraft,
   encodeDatum,
+  encodeDraft,
   ITEMS_MAX,
   releasedSchema,
   STRING_BYTES_MAX,
@@ -145,6 +147,20 @@ describe('the encoder', () => {
     expect(encoded({ ...full, policy_errors: ['x'] })).toBe('event.invalid');
   });
 
+  test('writes a text alike however it is held: flat, joined, cut out, of one byte or two', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 90 }), fc.string({ maxLength: 700 }), (one, two) => {
+        const flat = (text: string): string => JSON.parse(JSON.stringify(text)) as string;
+        const joined = one + two;
+        const cut = `\u{1f512}${joined}.`.slice(2, -1);
+        const wanted = hex(encodeDatum({ ...plain, tool_name: flat(joined) }));
+        for (const held of [joined, cut, Buffer.from(joined, 'utf16le').toString('utf16le')])
+          expect(hex(encodeDatum({ ...plain, tool_name: held }))).toBe(wanted);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   test('writes a surrogate without its pair as U+FFFD, so that the event is recorded and can be read', () => {
     for (const broken of ['\ud800', 'a\udc00b', `${'x'.repeat(600)}\ud834`]) {
       expect(encoded({ ...plain, tool_name: broken })).toEqual(
@@ -203,6 +219,43 @@ describe('a draft', () => {
       'event_id must be 16 bytes; kind is missing; step must be a whole number of 32 bits; ' +
         'redactions .count must be a whole number of 32 bits; stranger is no field of an event; org_id is empty',
     );
+  });
+
+  test('that is encoded before it has its place becomes the same datum there, whatever happens to it in between', () => {
+    fc.assert(
+      fc.property(events, fc.boolean(), (event, first) => {
+        const { epoch, seq, prev_hash, key_id, signature, ...rest } = event;
+        const place = { epoch, seq, prev_hash, key_id, signature };
+        const wanted = encoded(event);
+        // Only an event that has room for its place is one.
+        fc.pre(typeof wanted !== 'string');
+        const { body, event_id } = encodeDraft(rest, { event_id: new Uint8Array(16) });
+        if (first) encodeDraft(draft, { event_id: new Uint8Array(16).fill(1) });
+        expect(hex(event_id)).toBe(hex(event.event_id));
+        const datum = datumAt(body, place);
+        expect(hex(datum)).toBe(hex(wanted));
+        // Its bytes are its own: another place of the same body is another datum.
+        datum.fill(0xff);
+        expect(hex(datumAt(body, place))).toBe(hex(wanted));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('whose datum would be too large only at its place is refused there', () => {
+    const { event_id: _, ...rest } = plain;
+    const large = { ...draft, response_sealed: new Uint8Array(DATUM_BYTES_MAX) };
+    expect(() => encodeDraft(large, { event_id: new Uint8Array(16) })).toThrow('do not fit an entry');
+    const used = encodeDraft(draft, { event_id: new Uint8Array(16) }).body.length;
+    const full = { ...draft, response_sealed: new Uint8Array(DATUM_BYTES_MAX - used - 3) };
+    const { body } = encodeDraft(full, { event_id: new Uint8Array(16) });
+    expect(() => datumAt(body, rest)).toThrow('do not fit an entry');
+  });
+
+  test('is refused in the same words when it is encoded at once', () => {
+    const wrong = { ...draft, kind: 'dance' } as unknown as EventDraft;
+    const ids = { event_id: new Uint8Array(16) };
+    expect(() => encodeDraft(wrong, ids)).toThrow('kind must be one of unknown, tool_call');
   });
 
   test('keeps its own id when it has one', () => {

@@ -1,8 +1,15 @@
 export { bytesOfHex, formatUuid, hexOf, parseUuid, textOf, utf8 } from './bytes.ts';
 export { crc64Of, parsingCanonicalForm } from './canonical-form.ts';
-export { decodeDatum, encodeDatum } from './codec.ts';
+export { datumAt, decodeDatum, encodeDatum } from './codec.ts';
 export { type ContainerRow, containerOf, ingestedSchema, PREFIX_FIELDS } from './container.ts';
-export { type CompleteEvent, completeEvent, type EventDraft, type IntegrityField } from './draft.ts';
+export {
+  type CompleteEvent,
+  completeEvent,
+  type EncodedDraft,
+  type EventDraft,
+  encodeDraft,
+  type IntegrityField,
+} from './draft.ts';
 export {
   bodyOf,
   DATUM_BYTES_MAX,

@@ -61,10 +61,11 @@ export function createPrivacyGuard({ keys, rules = [] }: PrivacyOptions): Privac
   return {
     parameters(orgId, service, tool, value, sizeBytes) {
       const findings: Findings = new Map();
-      scanValue(value, findings);
+      const scrubbed = rules.length > 0 ? new Map<string, string>() : undefined;
+      scanValue(value, findings, scrubbed);
       const tokens: ParameterToken[] = [];
       const kept: ParameterKept[] = [];
-      if (rules.length > 0) {
+      if (scrubbed !== undefined) {
         for (const leaf of leavesOf(value, '', 0)) {
           if (tokens.length + kept.length >= KEPT_FIELDS_MAX) break;
           const rule = ruleFor(rules, service, tool, leaf.field);
@@ -73,7 +74,8 @@ export function createPrivacyGuard({ keys, rules = [] }: PrivacyOptions): Privac
           } else if (rule?.do === 'keep' && !isSecretName(leaf.name)) {
             kept.push({
               name: leaf.field,
-              value: beginningOf(scrubText(leaf.text, new Map()), KEPT_BYTES_MAX),
+              // Beyond the scan's budget, and for what is no text, it is looked at here.
+              value: beginningOf(scrubbed.get(leaf.text) ?? scrubText(leaf.text, new Map()), KEPT_BYTES_MAX),
             });
           }
         }

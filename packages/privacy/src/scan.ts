@@ -83,26 +83,38 @@ export function isClean(text: string): boolean {
   return spansOf(text.slice(0, SCANNED_MAX)).length === 0;
 }
 
-/** Counts what a JSON value holds: in its texts, in its names, and as values of names that say secret. */
-export function scanValue(value: unknown, findings: Findings): void {
-  const budget = { characters: SCANNED_MAX * 4, nodes: 100_000 };
-  scan(value, findings, budget);
+/**
+ * Counts what a JSON value holds: in its texts, in its names, and as values of names that say secret.
+ *
+ * @param scrubbed is given what `scrubText` made of each text, for whoever goes on to keep some of them: looking through a
+ *   text is most of what a call costs.
+ */
+export function scanValue(value: unknown, findings: Findings, scrubbed?: Map<string, string>): void {
+  scan(value, findings, { characters: SCANNED_MAX * 4, nodes: 100_000, scrubbed });
 }
 
-function scan(value: unknown, findings: Findings, budget: { characters: number; nodes: number }): void {
-  budget.nodes -= 1;
-  if (budget.nodes < 0 || budget.characters < 0) return;
+interface Scan {
+  /** Left of the budget. */
+  characters: number;
+  nodes: number;
+  readonly scrubbed: Map<string, string> | undefined;
+}
+
+function scan(value: unknown, findings: Findings, left: Scan): void {
+  left.nodes -= 1;
+  if (left.nodes < 0 || left.characters < 0) return;
   if (typeof value === 'string') {
-    budget.characters -= value.length;
-    scrubText(value, findings);
+    left.characters -= value.length;
+    const text = scrubText(value, findings);
+    left.scrubbed?.set(value, text);
   } else if (Array.isArray(value)) {
-    for (const entry of value) scan(entry, findings, budget);
+    for (const entry of value) scan(entry, findings, left);
   } else if (value !== null && typeof value === 'object') {
     for (const [name, entry] of Object.entries(value)) {
-      budget.characters -= name.length;
+      left.characters -= name.length;
       scrubText(name, findings);
       if (isSecretName(name) && isText(entry)) add(findings, 'secret.named-field');
-      else scan(entry, findings, budget);
+      else scan(entry, findings, left);
     }
   }
 }

@@ -21,7 +21,7 @@ export interface Disk {
   create(path: string): Promise<DiskFile>;
   /** The same, and what is appended is durable when `append` resolves, as if `sync` had followed. */
   createDurable(path: string): Promise<DiskFile>;
-  /** An existing file, to be cut. */
+  /** An existing file, to be cut, or to be written over where it has bytes. */
   open(path: string): Promise<DiskFile>;
   rename(from: string, to: string): Promise<void>;
   /** Removes a file; nothing happens when there is none. */
@@ -35,6 +35,11 @@ export interface DiskFile {
   append(bytes: Uint8Array): Promise<void>;
   /** What was appended is durable when this resolves. After a rejection the file must not be trusted again. */
   sync(): Promise<void>;
+  /**
+   * Writes over bytes that the file has, and leaves its length. They are durable when this resolves; after a rejection the old
+   * ones, the new ones or a mixture may be there, and the file must not be trusted again.
+   */
+  overwrite(at: number, bytes: Uint8Array): Promise<void>;
   /** Cuts the file to this many bytes. */
   cut(bytes: number): Promise<void>;
   close(): Promise<void>;
@@ -81,7 +86,9 @@ export const realDisk: Disk = {
   // O_DSYNC (open(2)): each write is followed by what fdatasync does, and reports its errors. Between a write and a sync
   // of their own lies a turn of the event loop, and in a busy process that is the longer wait.
   createDurable: async (path) => fileOf(await open(path, NEW_FILE | constants.O_DSYNC, 0o600), 0),
-  open: async (path) => fileOf(await open(path, constants.O_WRONLY), (await stat(path)).size),
+  // Also O_DSYNC: bytes that are written over where blocks lie already need no journal, only the disk itself.
+  open: async (path) =>
+    fileOf(await open(path, constants.O_WRONLY | constants.O_DSYNC), (await stat(path)).size),
   rename: (from, to) => rename(from, to),
   remove: async (path) => {
     try {
@@ -102,14 +109,16 @@ export const realDisk: Disk = {
 
 /** @param end the file's length, where the next byte goes. */
 function fileOf(descriptor: number, end: number): DiskFile {
+  const writeAt = async (place: number, bytes: Uint8Array): Promise<void> => {
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await write(descriptor, bytes, at, bytes.length - at, place + at);
+      at += bytesWritten;
+      end = Math.max(end, place + at);
+    }
+  };
   return {
-    append: async (bytes) => {
-      for (let at = 0; at < bytes.length; ) {
-        const { bytesWritten } = await write(descriptor, bytes, at, bytes.length - at, end);
-        at += bytesWritten;
-        end += bytesWritten;
-      }
-    },
+    append: (bytes) => writeAt(end, bytes),
+    overwrite: writeAt,
     sync: () => fdatasync(descriptor),
     cut: async (bytes) => {
       await ftruncate(descriptor, bytes);

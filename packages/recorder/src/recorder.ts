@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AuditEvent, completeEvent, type EventDraft, partitionOf } from '@cairn/event';
+import { type AuditEvent, type EncodedDraft, type EventDraft, encodeDraft, partitionOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { type Disk, realDisk } from './disk.ts';
 import { raiseEpoch } from './epoch.ts';
@@ -11,7 +11,7 @@ import { StreamKeys } from './keys.ts';
 import { decodeRouted } from './routed-frame.ts';
 import { type EventLog, Shipper } from './shipper.ts';
 import { Spool } from './spool.ts';
-import type { Stream, UnchainedEvent } from './stream.ts';
+import type { Stream } from './stream.ts';
 import { type Recorded, Writer } from './writer.ts';
 
 export interface RecorderOptions {
@@ -140,9 +140,8 @@ export interface RecorderParts {
 }
 
 /**
- * The cursor is a file that is renamed: it commits the file system's journal twice, and the events that are written
- * meanwhile wait for that. A crash sends what was sent since it was stored again, and readers drop it by its place in the
- * stream.
+ * Storing the cursor is a synced write beside those of the events, which wait a little longer for it. A crash sends what was
+ * sent since it was stored again, and readers drop it by its place in the stream.
  */
 const PACE = {
   retryMs: 250,
@@ -218,7 +217,7 @@ async function open(
     owner,
     epoch,
     standings,
-    complete: (orgId, event) => complete({ org_id: orgId, ...event }),
+    encode: (orgId, event) => encode({ org_id: orgId, ...event }),
     topicOf: options.topicOf,
     partitionOf: (orgId) => partitionOf(orgId, gatewayId, options.partitions),
     sealEveryEvents: options.seal?.everyEvents ?? 256,
@@ -258,9 +257,9 @@ async function open(
   const pulse = startPulse(options, writer, spool, shipper, onEvent);
   let closing: Promise<void> | undefined;
 
-  function complete(draft: RecordDraft): UnchainedEvent {
+  function encode(draft: RecordDraft): EncodedDraft {
     const event_id = draft.event_id ?? newEventId(nowMs());
-    return completeEvent(
+    return encodeDraft(
       {
         ...draft,
         gateway_id: gatewayId,
@@ -300,7 +299,7 @@ async function open(
   return {
     record: async (draft) => {
       if (closing !== undefined) throw closed();
-      return writer.record(draft.org_id, complete(draft));
+      return writer.record(draft.org_id, encode(draft));
     },
     flush,
     stats: () => ({

@@ -1,4 +1,4 @@
-import { mkdtemp, open, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -181,8 +181,41 @@ describe('the spool', () => {
     spool.release(10);
     await spool.close();
     await flip('cursor', 0);
+    await flip('cursor', 4_096);
     const again = await openSpool();
     expect(await readAll(again)).toEqual(names(0, 20));
+    await again.close();
+  });
+
+  test('a cursor that is torn or spoiled in one place is the one that was stored before', async () => {
+    const spool = await openSpool();
+    await append(spool, 0, 20);
+    for (const sent of [4, 8, 12]) {
+      spool.release(sent);
+      await spool.storeCursor();
+    }
+    await spool.close();
+    // The first store made the file with 4 in both places, 8 went over the one and 12 over the other.
+    for (const [at, first] of [
+      [0, 12],
+      [4_096, 8],
+    ] as const) {
+      await flip('cursor', at);
+      const again = await openSpool();
+      expect(await readAll(again)).toEqual(names(first, 20 - first));
+      await again.close();
+      await flip('cursor', at);
+    }
+    expect((await stat(join(directory, 'cursor'))).size).toBe(8_192);
+  });
+
+  test('a cursor of one line, as earlier versions stored it, is read', async () => {
+    const spool = await openSpool();
+    await append(spool, 0, 20);
+    await spool.close();
+    await writeFile(join(directory, 'cursor'), '10 a15d25e1\n');
+    const again = await openSpool();
+    expect(await readAll(again)).toEqual(names(10, 10));
     await again.close();
   });
 
@@ -242,6 +275,52 @@ describe('the spool on a failing disk', () => {
     expect(later.filter((call) => call.startsWith('sync ') && failed.endsWith(call.slice(5)))).toEqual([]);
     expect(later.some((call) => call.startsWith('sync '))).toBe(true);
   });
+
+  test('the cursor is written over where it lies, and by a new file after that failed', async () => {
+    const disk = new SimulatedDisk();
+    const spool = await openSpool({ disk: disk.session(), directory: '/spool' });
+    await append(spool, 0, 20);
+    const callsOf = async (sent: number): Promise<string[]> => {
+      disk.calls.length = 0;
+      spool.release(sent);
+      await spool.storeCursor().catch(() => {});
+      return disk.calls.map((call) => call.split(' ', 1)[0]!);
+    };
+    const anew = ['remove', 'create', 'append', 'sync', 'rename', 'syncDirectory'];
+    expect(await callsOf(4)).toEqual(anew);
+    expect(await callsOf(8)).toEqual(['overwrite', 'sync']);
+    disk.plan = (operation) => (operation === 'overwrite' ? 'part' : undefined);
+    expect(await callsOf(12)).toEqual(['overwrite']);
+    disk.plan = () => undefined;
+    expect(await callsOf(16)).toEqual(anew);
+    disk.cutPower(() => 0);
+    const again = await openSpool({ disk: disk.session(), directory: '/spool' });
+    expect(await readAll(again)).toEqual(names(16, 4));
+  });
+
+  test.each(['before', 'after', 'part'] as const)(
+    'a cursor whose store failed %s its effect is the old one or the new one, and never beyond',
+    async (fault) => {
+      for (let seed = 0; seed < 40; seed += 1) {
+        const disk = new SimulatedDisk();
+        const spool = await openSpool({ disk: disk.session(), directory: '/spool' });
+        await append(spool, 0, 20);
+        for (const sent of [4, 8]) {
+          spool.release(sent);
+          await spool.storeCursor();
+        }
+        const bad = seed % 2 === 0 ? 'overwrite' : 'sync';
+        disk.plan = (operation) => (operation === bad ? fault : undefined);
+        spool.release(12);
+        await expect(spool.storeCursor()).rejects.toThrow('EIO');
+        disk.plan = () => undefined;
+        let drawn = seed;
+        disk.cutPower(() => ((drawn = (drawn * 16_807 + 11) % 2_147_483_647) % 1_000) / 1_000);
+        const again = await openSpool({ disk: disk.session(), directory: '/spool' });
+        expect([8, 12]).toContain(again.sent);
+      }
+    },
+  );
 
   test('when two files fail in a row the append is refused, and the same records succeed later', async () => {
     const disk = new SimulatedDisk();

@@ -12,7 +12,7 @@ import {
   type SpoolContent,
   type SpoolRecord,
 } from './spool-bytes.ts';
-import { writeCursor } from './spool-cursor.ts';
+import { StoredCursor } from './spool-cursor.ts';
 
 /** Space counts as free again below this share of the bound, so that the gate does not flutter. */
 const FREE_SHARE = 0.9;
@@ -74,6 +74,7 @@ export class Spool {
   #failing = false;
   #ownBytesMax = 0;
   #declared = 0;
+  readonly #cursor: StoredCursor;
   #cursorTimer: NodeJS.Timeout | undefined;
   #cursorWrite: Promise<void> = Promise.resolve();
   #fromDisk: { readonly name: string; readonly content: SpoolContent } | undefined;
@@ -82,6 +83,7 @@ export class Spool {
   private constructor(options: SpoolOptions, recovered: RecoveredSpool, reserve: Reserve) {
     this.#options = options;
     this.#reserve = reserve;
+    this.#cursor = new StoredCursor(options.disk, options.directory);
     this.recovered = recovered;
     this.#files = recovered.files.map((file) => ({ ...file, begunMs: undefined, records: undefined }));
     for (const { first, content } of recovered.contents) {
@@ -340,7 +342,7 @@ export class Spool {
     const sent = this.#sent;
     try {
       // 1 the cursor; 2 the files before it. Between the two a crash leaves files that the next start removes.
-      if (sent !== this.#sentDurable) await writeCursor(this.#options.disk, this.#options.directory, sent);
+      if (sent !== this.#sentDurable) await this.#cursor.store(sent);
       this.#sentDurable = sent;
       await this.#removeSent();
     } catch (error) {
@@ -383,6 +385,7 @@ export class Spool {
   /** Stores the cursor and closes the file. What was not sent stays for the next start. */
   async close(): Promise<void> {
     await this.storeCursor().catch(() => {});
+    await this.#cursor.close();
     await this.#writing?.close().catch(() => {});
     this.#writing = undefined;
   }

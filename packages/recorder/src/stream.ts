@@ -1,10 +1,7 @@
-import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum, leafHash } from '@cairn/event';
+import { AUDIT_EVENT_SCHEMA_ID, datumAt, leafHash } from '@cairn/event';
 import { genesisHash, signDatum } from '@cairn/ledger';
 import type { Head, Standing } from './heads.ts';
 import type { StreamKey } from './keys.ts';
-
-/** Everything of an event but its place in the stream. */
-export type UnchainedEvent = Omit<AuditEvent, 'epoch' | 'seq' | 'prev_hash' | 'key_id' | 'signature'>;
 
 /** An event at its place: numbered, linked and signed where it must be. */
 export interface ChainedEvent {
@@ -56,10 +53,10 @@ export class Stream {
     return this.#last !== undefined;
   }
 
-  place(event: UnchainedEvent, signed: boolean): ChainedEvent {
+  /** @param body the event's datum up to the integrity block. */
+  place(body: Uint8Array, signed: boolean): ChainedEvent {
     const seq = this.#last === undefined ? 0 : this.#last.seq + 1;
-    const datum = encodeDatum({
-      ...event,
+    const datum = datumAt(body, {
       epoch: this.epoch,
       seq,
       prev_hash: this.#last?.hash ?? this.#genesis,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AUDIT_EVENT_SCHEMA_ID, frame } from '@cairn/event';
+import { AUDIT_EVENT_SCHEMA_ID, type EncodedDraft, frame } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import { isErrno } from './disk.ts';
 import { encodeHeads, type HeadsOwner, type Standing } from './heads.ts';
@@ -7,7 +7,7 @@ import { checkOrgId, type StreamKeys } from './keys.ts';
 import { gap, type OwnEvent, type OwnKind, seal, streamClose, streamOpen } from './own-events.ts';
 import { encodeRouted, withDatum } from './routed-frame.ts';
 import type { Spool } from './spool.ts';
-import { type ChainedEvent, Stream, type UnchainedEvent } from './stream.ts';
+import { type ChainedEvent, Stream } from './stream.ts';
 
 /** Proof that an event was recorded, and its place. */
 export interface Recorded {
@@ -28,8 +28,8 @@ export interface WriterOptions {
   readonly epoch: number;
   /** Where each stream stood when the spool was opened; kept up to date for the heads of new files. */
   readonly standings: Map<string, Standing>;
-  /** Fills in an event of the recorder's own. */
-  readonly complete: (orgId: string, event: OwnEvent) => UnchainedEvent;
+  /** Fills in an event of the recorder's own, and encodes it. */
+  readonly encode: (orgId: string, event: OwnEvent) => EncodedDraft;
   readonly topicOf: (orgId: string) => string;
   readonly partitionOf: (orgId: string) => number;
   readonly sealEveryEvents: number;
@@ -52,7 +52,7 @@ const WAITING_MAX = 20_000;
 interface EventTask {
   readonly what: 'event';
   readonly orgId: string;
-  readonly event: UnchainedEvent;
+  readonly event: EncodedDraft;
   readonly resolve: (recorded: Recorded) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -94,7 +94,7 @@ export class Writer {
   }
 
   /** Resolves when the event is durable; rejects when it was refused. */
-  record(orgId: string, event: UnchainedEvent): Promise<Recorded> {
+  record(orgId: string, event: EncodedDraft): Promise<Recorded> {
     return new Promise((resolve, reject) => {
       const task: EventTask = { what: 'event', orgId, event, resolve, reject };
       if (this.#stuck !== undefined) this.#refuse(task, failing());
@@ -207,7 +207,7 @@ export class Writer {
         if (task.kind !== 'stream_open') this.#placeOwn(stream, task.kind, batch);
         return true;
       }
-      const chained = stream.place(task.event, signEvery);
+      const chained = stream.place(task.event.body, signEvery);
       if (!this.#add(batch, stream, chained, task, 'event')) return false;
       if (stream.unsealed >= sealEveryEvents) this.#placeOwn(stream, 'seal', batch);
     } catch (error) {
@@ -224,14 +224,15 @@ export class Writer {
 
   /** False when not even an own event fits; it is asked for again later. */
   #placeOwn(stream: Stream, kind: OwnKind, batch: Batch): boolean {
-    const { clockShiftMs, complete } = this.#options;
+    const { clockShiftMs, encode } = this.#options;
     const event = {
       stream_open: () => streamOpen(stream.previous),
       seal: () => seal(stream, clockShiftMs()),
       gap: () => gap(stream, clockShiftMs()),
       stream_close: () => streamClose(stream, clockShiftMs()),
     }[kind]();
-    const fits = this.#add(batch, stream, stream.place(complete(stream.orgId, event), true), undefined, kind);
+    const placed = stream.place(encode(stream.orgId, event).body, true);
+    const fits = this.#add(batch, stream, placed, undefined, kind);
     if (fits && kind === 'gap') {
       stream.untold = undefined;
       stream.toldAtMs = this.#options.monotonicMs();

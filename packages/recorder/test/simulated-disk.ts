@@ -6,7 +6,15 @@ import type { Disk, DiskFile } from '../src/disk.ts';
  * killed before or after it, or the power goes after it.
  */
 export type Fault = 'before' | 'after' | 'part' | 'killed-before' | 'killed-after' | 'power';
-export type Operation = 'create' | 'append' | 'sync' | 'cut' | 'rename' | 'remove' | 'syncDirectory';
+export type Operation =
+  | 'create'
+  | 'append'
+  | 'overwrite'
+  | 'sync'
+  | 'cut'
+  | 'rename'
+  | 'remove'
+  | 'syncDirectory';
 
 /** Asked before every call that changes the disk. */
 export type FaultPlan = (operation: Operation, path: string) => Fault | undefined;
@@ -18,6 +26,9 @@ interface Inode {
   durable: Buffer;
   /** Ranges that a failed sync dropped: readable until the power goes, and never written by a later sync. */
   dropped: { from: number; to: number }[];
+  /** Ranges of durable bytes that were written over and not synced, and those whose sync failed: the old bytes stay on disk. */
+  over: { from: number; to: number }[];
+  droppedOver: { from: number; to: number }[];
 }
 
 type Names = Map<string, Inode>;
@@ -59,7 +70,7 @@ export class SimulatedDisk {
     this.#names = new Map();
     for (const [path, inode] of this.#durableNames) {
       const content = afterPowerCut(inode, random);
-      const copy = { written: content, durable: content, dropped: [] };
+      const copy = { written: content, durable: content, dropped: [], over: [], droppedOver: [] };
       this.#names.set(path, copy);
       this.#durableNames.set(path, copy);
     }
@@ -116,11 +127,22 @@ export class SimulatedDisk {
           const kept = part ? bytes.subarray(0, bytes.length >> 1) : bytes;
           inode.written = Buffer.concat([inode.written, kept]);
         }),
+      overwrite: async (at, bytes) => {
+        await run('overwrite', path, (part) => {
+          const kept = part ? bytes.subarray(0, bytes.length >> 1) : bytes;
+          if (at + bytes.length > inode.durable.length) throw new Error(`nothing to write over in ${path}`);
+          inode.written = Buffer.from(inode.written);
+          inode.written.set(kept, at);
+          inode.over.push({ from: at, to: at + kept.length });
+        });
+        await run('sync', path, () => syncInode(inode));
+      },
       sync: () => run('sync', path, () => syncInode(inode)),
       cut: (bytes) =>
         run('cut', path, () => {
           inode.written = Buffer.from(inode.written.subarray(0, bytes));
           inode.dropped = inode.dropped.filter(({ from }) => from < bytes);
+          inode.droppedOver = inode.droppedOver.filter(({ to }) => to <= bytes);
           syncInode(inode);
         }),
       close: () => read(() => {}),
@@ -128,7 +150,13 @@ export class SimulatedDisk {
     const create = (path: string): Promise<DiskFile> =>
       run('create', path, () => {
         if (this.#names.has(path)) throw ioError('create', path, 'EEXIST');
-        const inode = { written: Buffer.alloc(0), durable: Buffer.alloc(0), dropped: [] };
+        const inode: Inode = {
+          written: Buffer.alloc(0),
+          durable: Buffer.alloc(0),
+          dropped: [],
+          over: [],
+          droppedOver: [],
+        };
         this.#change(dirname(path), (names) => names.set(path, inode));
         return fileOf(path, inode);
       });
@@ -192,7 +220,10 @@ export class SimulatedDisk {
 
   #drop(path: string): void {
     const inode = this.#names.get(path);
-    if (inode !== undefined) inode.dropped.push({ from: inode.durable.length, to: inode.written.length });
+    if (inode === undefined) return;
+    inode.dropped.push({ from: inode.durable.length, to: inode.written.length });
+    inode.droppedOver.push(...inode.over);
+    inode.over = [];
   }
 
   #inodeOf(path: string): Inode {
@@ -205,16 +236,27 @@ export class SimulatedDisk {
 function syncInode(inode: Inode): void {
   const content = Buffer.from(inode.written);
   for (const { from, to } of inode.dropped) content.fill(0, from, to);
+  for (const { from, to } of inode.droppedOver) content.set(inode.durable.subarray(from, to), from);
   inode.durable = content;
+  inode.over = [];
 }
 
-/** The synced bytes, and of the rest a prefix of which some blocks never arrived. */
+/**
+ * The synced bytes, and of the rest a prefix of which some blocks never arrived. What was written over is there, or as before, or
+ * in part and then spoiled.
+ */
 function afterPowerCut(inode: Inode, random: () => number): Buffer {
   const certain = inode.durable.length;
   const end = certain + Math.floor(random() * (Math.max(inode.written.length, certain) - certain + 1));
   const content = Buffer.concat([inode.durable, inode.written.subarray(certain, end)]);
   for (let at = certain; at < end; at += 512)
     if (random() < 0.2) content.fill(0, at, Math.min(at + 512, end));
+  for (const { from, to } of inode.over) {
+    const torn = from + Math.floor(random() * (to - from + 1));
+    const fate = random();
+    if (fate < 0.6) content.set(inode.written.subarray(from, fate < 0.3 ? to : torn), from);
+    if (fate >= 0.3 && fate < 0.5) content.fill(0, torn, to);
+  }
   return content;
 }
 

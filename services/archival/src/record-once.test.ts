@@ -26,6 +26,7 @@ class FailingDisk {
       };
     const file = (of: DiskFile): DiskFile => ({
       append: failing(of.append),
+      overwrite: failing(of.overwrite),
       sync: failing(of.sync),
       cut: failing(of.cut),
       close: of.close,

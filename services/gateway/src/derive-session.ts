@@ -96,7 +96,8 @@ export function traceOf(
 
 /** The session that W3C Baggage names, by OpenTelemetry's names. */
 export function sessionOfBaggage(baggage: string | undefined): string | undefined {
-  const members = (baggage ?? '').slice(0, 8_192).split(',');
+  if (baggage === undefined) return undefined;
+  const members = baggage.slice(0, 8_192).split(',');
   for (const wanted of ['session.id', 'gen_ai.conversation.id']) {
     for (const member of members) {
       const [name, value] = (member.split(';', 1)[0] ?? '').split('=').map((part) => part.trim());
