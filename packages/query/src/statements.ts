@@ -16,8 +16,6 @@ export interface Source {
   readonly from: string;
   /** Day on which the broker appended the event, over its columns. */
   readonly day: string;
-  /** Columns that this source lacks, and what stands for them. */
-  readonly lacks: Readonly<Record<string, string>>;
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
@@ -30,13 +28,8 @@ export interface Collections {
   readonly copies: string;
 }
 
-export const HOT: Source = { from: 'cairn.events', day: 'append_day', lacks: {}, parameters: {} };
-export const RESTORED: Source = {
-  from: 'cairn.restored_events',
-  day: 'append_day',
-  lacks: {},
-  parameters: {},
-};
+export const HOT: Source = { from: 'cairn.events', day: 'append_day', parameters: {} };
+export const RESTORED: Source = { from: 'cairn.restored_events', day: 'append_day', parameters: {} };
 
 const LATEST = SCHEMAS.at(-1)?.schema.fields ?? [];
 
@@ -81,34 +74,52 @@ interface Days {
 
 /** The events of a source that a question asks for, the first `limit` of them in its order. */
 export function eventsIn(source: Source, question: Question, days: Days = {}): Statement {
-  const columns = ['topic', 'partition', 'offset', 'received_at', 'leaf_hash', ...ANSWER_FIELDS].map(
-    (name) => (source.lacks[name] === undefined ? name : `${source.lacks[name]} AS ${name}`),
-  );
-  const { sql: chosen, parameters } = firstOf(columns, source, question, days);
-  // Chosen and cut first, then shown: a shown column must not mean something else in a condition.
-  const sql = `SELECT topic, partition, offset, toUnixTimestamp64Milli(received_at) AS received_at, lower(hex(leaf_hash)) AS leaf_hash, ${SHOWN.join(', ')}
-FROM (
-${chosen}
-)`;
+  const facts = `topic, partition, offset, toUnixTimestamp64Milli(received_at) AS received_at, lower(hex(leaf_hash)) AS leaf_hash`;
+  const { from, parameters } = chosenFrom(source, question, days);
+  const direction = question.order === 'newest' ? 'DESC' : 'ASC';
+  const place = ['timestamp', 'toString(topic)', 'partition', 'offset'];
+  // A name is the column's wherever one is chosen or sorted by, and means what is shown of it in the answer alone. A subquery would
+  // say so as well, and each of its columns is planned once more.
+  const sql = `SELECT ${facts}, ${SHOWN.join(', ')}
+${from}
+ORDER BY ${place.map((column) => `${column} ${direction}`).join(', ')}
+LIMIT {limit:UInt32}
+SETTINGS prefer_column_name_to_alias = 1`;
   return { sql, parameters };
+}
+
+/** Where the first events of a question lie. */
+export interface Edge {
+  /** How many there are, up to the limit. */
+  readonly events: number;
+  /** Time of the last one in the order of the question, microseconds. */
+  readonly edge: number;
+  /** Days on which the broker appended them, and all others of that time. */
+  readonly days: readonly Day[];
 }
 
 /**
- * How many of these events there are, up to the limit, and the time of the last one in the order of the question, microseconds.
- * It reads what the question is about and the place of each event, and nothing else of the event.
+ * The `Edge` of a question as one row. It reads what the question is about, the time and the day of each event, and nothing else of it.
  */
 export function edgeIn(source: Source, question: Question): Statement {
-  const { sql: chosen, parameters } = firstOf(['timestamp'], source, question, {});
-  const last = question.order === 'newest' ? 'min' : 'max';
-  const sql = `SELECT toUInt32(count()) AS events, toUnixTimestamp64Micro(${last}(timestamp)) AS edge
+  const { from, parameters } = chosenFrom(source, question, {});
+  const [direction, last] = question.order === 'newest' ? ['DESC', 'min'] : ['ASC', 'max'];
+  const sql = `SELECT toUInt32(least(count(), {limit:UInt32})) AS events, toUnixTimestamp64Micro(${last}(at)) AS edge, groupUniqArray(day) AS days
 FROM (
-${chosen}
+  SELECT timestamp AS at, ${source.day} AS day
+  ${from}
+  ORDER BY timestamp ${direction}
+  LIMIT {limit:UInt32} WITH TIES
 )`;
   return { sql, parameters };
 }
 
-function firstOf(columns: readonly string[], source: Source, question: Question, days: Days): Statement {
-  const { order, limit, from, to, after, filters, condition } = question;
+/** FROM and WHERE of a question, all values bound. */
+function chosenFrom(
+  source: Source,
+  { order, limit, from, to, after, filters, condition }: Question,
+  days: Days,
+): { readonly from: string; readonly parameters: Statement['parameters'] } {
   const parameters: Record<string, unknown> = { ...source.parameters, limit };
   const conditions: string[] = [];
   if (from !== undefined) {
@@ -154,13 +165,8 @@ function firstOf(columns: readonly string[], source: Source, question: Question,
       offset: after.offset,
     });
   }
-  const direction = order === 'newest' ? 'DESC' : 'ASC';
-  const sql = `  SELECT ${columns.join(', ')}
-  FROM ${source.from}
-  ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-  ORDER BY timestamp ${direction}, toString(topic) ${direction}, partition ${direction}, offset ${direction}
-  LIMIT {limit:UInt32}`;
-  return { sql, parameters };
+  const where = conditions.length === 0 ? '' : `\nWHERE ${conditions.join(' AND ')}`;
+  return { from: `FROM ${source.from}${where}`, parameters };
 }
 
 /**
@@ -194,7 +200,6 @@ export function avroSource(
     FROM s3(${nameOf(collection)}, filename = {keys:String}, format = 'Avro', structure = '${literalOf(structure.join(', '))}') AS avro
   )`,
     day: 'toDate(received_at)',
-    lacks: {},
     parameters: { keys: globOf(keys) },
   };
 }
@@ -204,7 +209,6 @@ export function copySource(collection: Collections['copies'], keys: readonly str
   return {
     from: `s3(${nameOf(collection)}, filename = {keys:String}, format = 'Parquet', structure = '${literalOf(COPY_STRUCTURE)}')`,
     day: 'toDate(received_at)',
-    lacks: {},
     parameters: { keys: globOf(keys) },
   };
 }
