@@ -42,6 +42,8 @@ const SEGMENTS = Array.from({ length: EVENTS.length / SEGMENT_ROWS }, (_, index)
 class Fake implements Database {
   readonly hot = new Set<string>();
   readonly restored = new Map<string, number>();
+  /** Offsets that are not in the hot table yet. */
+  absent: ReadonlySet<number> = new Set();
   /** Called before each statement. */
   before: (sql: string) => void = () => {};
   readonly keysRead: string[] = [];
@@ -58,7 +60,9 @@ class Fake implements Database {
     let rows: Row[];
     const on = parameters['on'] as string[] | undefined;
     if (sql.includes('FROM cairn.events'))
-      rows = EVENTS.filter((row) => this.hot.has(dayOfRow(row)) && (on?.includes(dayOfRow(row)) ?? true));
+      rows = EVENTS.filter(
+        (row) => this.hot.has(dayOfRow(row)) && (on?.includes(dayOfRow(row)) ?? true),
+      ).filter(({ offset }) => !this.absent.has(offset));
     else if (sql.includes('FROM cairn.restored_events'))
       rows = EVENTS.filter((row) => on?.includes(dayOfRow(row)));
     else {
@@ -121,12 +125,12 @@ describe('a search over both stores', () => {
             for (let day = 0; day < DAYS; day += 1) database.hot.add(dayOf(BEGIN_MS + day * DAY_MS));
             const asked = { order, limit, from, over: 'hot' } as const;
             const wanted = await ask(database, asked);
-            let whole = 0;
+            let halves = 0;
             database.before = (sql) => {
-              if (sql.includes('FROM cairn.events') && !sql.includes(' AS edge')) whole += 1;
+              if (sql.includes('FROM cairn.events') && !sql.includes(' AS edge')) halves += 1;
             };
             expect(await ask(database, { ...asked, now: now * 1_000 })).toEqual(wanted);
-            expect(whole).toBe(1);
+            expect(halves).toBe(2);
           }
   });
 
@@ -206,7 +210,23 @@ describe('a search over both stores', () => {
     const page = await ask(database, { over: 'hot', order: 'oldest', limit: 5 });
     expect(offsetsOf(page)).toEqual([6, 7, 8, 9, 10]);
     expect(page.next).toMatchObject({ offset: 10 });
-    expect(looks).toBe(4);
+    expect(looks).toBe(6);
+  });
+
+  test('is asked whole when an event was loaded between the halves of its answer', async () => {
+    const database = new Fake();
+    for (const day of ['2026-01-01', '2026-01-02']) database.hot.add(day);
+    const seen: string[] = [];
+    database.before = (sql) => {
+      if (!sql.includes('FROM cairn.events')) return;
+      seen.push(sql);
+      // The first half was asked; the second one and what follows see one more event.
+      database.absent = seen.length < 3 ? new Set([4]) : new Set();
+    };
+    const { events } = await ask(database, { over: 'hot', limit: 3, to: EVENTS[6]!.timestamp });
+    expect(events.map(({ offset }) => offset)).toEqual([5, 4, 3]);
+    expect(seen).toHaveLength(4);
+    for (const half of seen.slice(1, 3)) expect(seen[3]!.length).toBeGreaterThan(half.length);
   });
 
   test('takes an event once that both stores give', async () => {

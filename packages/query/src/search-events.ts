@@ -14,6 +14,7 @@ import {
   edgeIn,
   eventsIn,
   HOT,
+  halvesIn,
   RESTORED,
   SEARCH_SETTINGS,
   type Statement,
@@ -191,8 +192,27 @@ async function gatherHot(into: Gathered, database: Database, question: Question)
   const found = await edgeOf(database, question);
   if (found === undefined) return true;
   const within = question.order === 'newest' ? { from: found.edge } : { to: found.edge + 1 };
-  await gather(into, database, 'hot', eventsIn(HOT, { ...question, ...within }, { on: found.days }));
+  const [bounded, on] = [{ ...question, ...within }, { on: found.days }];
+  const [one = [], other = []] = await Promise.all(
+    halvesIn(bounded, on).map(({ sql, parameters }) =>
+      database.query<FoundEvent>(sql, parameters, settingsOf(parameters)),
+    ),
+  );
+  const whole = joined(one, other);
+  // Where an event was loaded between the two halves, they may not be of the same ones.
+  if (whole === undefined) await gather(into, database, 'hot', eventsIn(HOT, bounded, on));
+  else into.events.push(...whole.map((row) => ({ ...row, store: 'hot' }) as const));
   return into.events.length >= found.events;
+}
+
+/** The halves of each event together; undefined when they are not of the same events. */
+function joined(one: readonly FoundEvent[], other: readonly FoundEvent[]): FoundEvent[] | undefined {
+  const rest = new Map(other.map((row) => [keyOf(row), row]));
+  const whole = one.flatMap((row) => {
+    const its = rest.get(keyOf(row));
+    return its === undefined ? [] : [{ ...row, ...its }];
+  });
+  return whole.length === one.length && whole.length === other.length ? whole : undefined;
 }
 
 /** Where all of the first events lie; undefined when there are none. */
@@ -235,11 +255,13 @@ function settingsOf(parameters: Statement['parameters']): typeof ANSWER_SETTINGS
 function firstOf(events: readonly FoundEvent[], { order, limit }: Question): FoundEvent[] {
   const once = new Map<string, FoundEvent>();
   for (const event of events) {
-    const key = `${event.topic} ${event.partition} ${event.offset}`;
+    const key = keyOf(event);
     if (!once.has(key)) once.set(key, event);
   }
   return [...once.values()].sort(byPlace(order)).slice(0, limit);
 }
+
+const keyOf = ({ topic, partition, offset }: EventPlace): string => `${topic} ${partition} ${offset}`;
 
 /** Whether everything that was relied on is still there. */
 function isStill(before: HotDays, after: HotDays, restored: ReadonlySet<Day>): boolean {

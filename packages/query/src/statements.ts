@@ -5,6 +5,7 @@ import { ROW_FIELDS } from '@cairn/ledger';
 import { columnType, EVENT_COLUMNS, storedColumns, typeName } from '@cairn/native';
 import type { Day } from './day.ts';
 import { FILTER_COLUMNS, type Question } from './question.ts';
+import { FEW_ROWS_SETTINGS, ROW_SETTINGS } from './session-columns.ts';
 
 export interface Statement {
   readonly sql: string;
@@ -44,6 +45,13 @@ const BYTES: ReadonlySet<string> = new Set(['parameters_sealed', 'response_seale
  */
 export const ANSWER_FIELDS = LATEST.map(({ name }) => name).filter((name) => name !== 'prev_hash');
 
+const PLACE = ['topic', 'partition', 'offset'];
+const FACTS = [
+  ...PLACE,
+  'toUnixTimestamp64Milli(received_at) AS received_at',
+  'lower(hex(leaf_hash)) AS leaf_hash',
+];
+
 /** Each in a form that JSON carries without loss: ids as UUIDs, bytes in hex, time in microseconds. */
 const SHOWN = ANSWER_FIELDS.map((name) => {
   const plan = EVENT_COLUMNS.find((column) => column.name === name)!.plan;
@@ -57,8 +65,8 @@ const SHOWN = ANSWER_FIELDS.map((name) => {
 
 /** Numbers as numbers, tuples as objects. */
 export const ANSWER_SETTINGS = {
-  output_format_json_quote_64bit_integers: 0,
-  output_format_json_named_tuples_as_objects: 1,
+  ...ROW_SETTINGS,
+  ...FEW_ROWS_SETTINGS,
   // A day's segments are read side by side, and no question may take the server down.
   max_execution_time: 120,
 } as const;
@@ -74,15 +82,51 @@ interface Days {
 
 /** The events of a source that a question asks for, the first `limit` of them in its order. */
 export function eventsIn(source: Source, question: Question, days: Days = {}): Statement {
-  const facts = `topic, partition, offset, toUnixTimestamp64Milli(received_at) AS received_at, lower(hex(leaf_hash)) AS leaf_hash`;
-  const { from, parameters } = chosenFrom(source, question, days);
-  const direction = question.order === 'newest' ? 'DESC' : 'ASC';
-  const place = ['timestamp', 'toString(topic)', 'partition', 'offset'];
+  return shownFrom(chosenFrom(source, question, days), question.order, [...FACTS, ...SHOWN]);
+}
+
+/**
+ * The same of the hot table as two statements to be asked at the same time, each with the place of its rows and with half of the
+ * fields: planning so many columns takes ClickHouse longer than reading them, and one thread does it.
+ */
+export function halvesIn(question: Question, days: Days): readonly [Statement, Statement] {
+  const chosen = chosenFrom(HOT, question, days);
+  const middle = Math.ceil(SHOWN.length / 2);
+  return [
+    shownFrom(chosen, question.order, [...FACTS, ...SHOWN.slice(0, middle)]),
+    shownFrom(chosen, question.order, [...PLACE, ...SHOWN.slice(middle)]),
+  ];
+}
+
+/**
+ * The same of the hot table, and which leaf of its partition's log each row is: `leaf_index`, null while the event is not archived.
+ * Archival writes the runs out of its segments (deploy/clickhouse/0006_leaf_runs.sql). Runs of which every offset lies as far from
+ * its leaf are one, whatever stands between them: only offsets that are no leaves change it, and it never falls.
+ */
+export function eventsWithLeaf(question: Question): Statement {
+  const from = `${HOT.from} ASOF LEFT JOIN (
+  SELECT topic AS run_topic, partition AS run_partition, offset_first - leaf_first AS run_shift, min(offset_first) AS run_first,
+    max(offset_last) AS run_last, 1 AS is_run
+  FROM cairn.leaf_runs FINAL GROUP BY run_topic, run_partition, run_shift
+) AS runs ON topic = run_topic AND partition = run_partition AND offset >= run_first`;
+  const leaf = 'if(is_run = 1 AND offset <= run_last, offset - run_shift, NULL) AS leaf_index';
+  return shownFrom(chosenFrom({ ...HOT, from }, question, {}), question.order, [...FACTS, ...SHOWN, leaf]);
+}
+
+type Chosen = ReturnType<typeof chosenFrom>;
+
+function shownFrom(
+  { from, parameters }: Chosen,
+  order: Question['order'],
+  shown: readonly string[],
+): Statement {
+  const direction = order === 'newest' ? 'DESC' : 'ASC';
+  const inOrder = ['timestamp', 'toString(topic)', 'partition', 'offset'];
   // A name is the column's wherever one is chosen or sorted by, and means what is shown of it in the answer alone. A subquery would
   // say so as well, and each of its columns is planned once more.
-  const sql = `SELECT ${facts}, ${SHOWN.join(', ')}
+  const sql = `SELECT ${shown.join(', ')}
 ${from}
-ORDER BY ${place.map((column) => `${column} ${direction}`).join(', ')}
+ORDER BY ${inOrder.map((column) => `${column} ${direction}`).join(', ')}
 LIMIT {limit:UInt32}
 SETTINGS prefer_column_name_to_alias = 1`;
   return { sql, parameters };

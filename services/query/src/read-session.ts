@@ -1,4 +1,13 @@
-import { ABOUT_CALLS, DAY_MS, type Day, dayOf, ROW_SETTINGS, SESSION_COLUMNS, startOf } from '@cairn/query';
+import {
+  ABOUT_CALLS,
+  DAY_MS,
+  type Day,
+  dayOf,
+  FEW_ROWS_SETTINGS,
+  ROW_SETTINGS,
+  SESSION_COLUMNS,
+  startOf,
+} from '@cairn/query';
 import { reconstructSession, type SessionEvent } from '@cairn/session';
 import { z } from 'zod';
 import { hiddenFrom } from './event-schema.ts';
@@ -7,6 +16,8 @@ import { archivedStates, leastOf, PROOF_STATES, type ProofState } from './proof-
 import { type Asked, route } from './route.ts';
 
 const EVENTS_MAX = 50_000;
+/** Its statements stand side by side, and each reads too little for two threads. */
+const SETTINGS = { ...ROW_SETTINGS, ...FEW_ROWS_SETTINGS, max_threads: 1 } as const;
 
 const stepSchema = z
   .object({
@@ -194,7 +205,7 @@ async function findSession(clickhouse: Database, org: string, session: string): 
      FROM cairn.events WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS}
      GROUP BY gateway_id, epoch`,
     { org, session },
-    ROW_SETTINGS,
+    SETTINGS,
   );
   return {
     org,
@@ -218,7 +229,7 @@ function eventsOf(clickhouse: Database, { org, session, first, last, days }: Fou
        AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
      ORDER BY timestamp, gateway_id, epoch, seq LIMIT {limit:UInt32} SETTINGS prefer_column_name_to_alias = 1`,
     { org, session, first, last, days, limit: EVENTS_MAX },
-    ROW_SETTINGS,
+    SETTINGS,
   );
 }
 
@@ -235,7 +246,7 @@ function gapsOf(clickhouse: Database, found: FoundSession) {
     `SELECT DISTINCT gateway_id, epoch, finding, missing_from, missing_to FROM cairn.stream_findings FINAL
      WHERE ${IN_STREAMS} ORDER BY gateway_id, epoch, missing_from LIMIT 1000`,
     streamsOf(found),
-    ROW_SETTINGS,
+    SETTINGS,
   );
 }
 
@@ -256,7 +267,7 @@ async function signedToOf(clickhouse: Database, found: FoundSession): Promise<Ma
          ${within === undefined ? '' : "AND timestamp < fromUnixTimestamp64Micro({until:Int64}, 'UTC') AND append_day IN {days:Array(Date)}"}
        GROUP BY gateway_id, epoch`,
       { ...streamsOf(found), first, ...within },
-      ROW_SETTINGS,
+      SETTINGS,
     );
     const to = new Map(signed.map(({ gateway_id: gateway, epoch, seq }) => [`${gateway}\0${epoch}`, seq]));
     const isCovered = found.streams.every(
@@ -311,7 +322,7 @@ async function handoffsOf(clickhouse: Database, { org, session, traces, first, l
        AND events.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
      GROUP BY session_id, agent_id, events.trace_id ORDER BY first, session_id LIMIT 1000`,
     { org, session, first: first - DAY_MICROS, last: last + DAY_MICROS, traces },
-    ROW_SETTINGS,
+    SETTINGS,
   );
 }
 
