@@ -17,6 +17,13 @@ export interface ParkedRecord {
   readonly reason: string;
 }
 
+/** One that a person has sent again. */
+export interface DueRecord extends ParkedRecord {
+  readonly number: number;
+  /** As they called themselves; null in what an older release was asked for. */
+  readonly replayedBy: string | null;
+}
+
 /** One as a person sees it. */
 export interface ParkedRow extends Omit<ParkedRecord, 'value'> {
   /** `due` is waiting to be sent again. */
@@ -40,6 +47,7 @@ CREATE TABLE IF NOT EXISTS parked (
   state        TEXT NOT NULL CHECK (state IN ('parked', 'due')),
   refusals     INTEGER NOT NULL DEFAULT 1,
   parked_ms    INTEGER NOT NULL,
+  replayed_by  TEXT,
   UNIQUE (destination, topic, partition, "offset")
 ) STRICT;
 CREATE INDEX IF NOT EXISTS parked_due ON parked (destination, state, number);
@@ -63,6 +71,10 @@ export class ParkedRecords implements Disposable {
         'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;',
       );
       this.#database.exec(TABLES);
+      const names = this.#database.prepare('SELECT name FROM pragma_table_info(?)').all('parked');
+      // A file of a forwarder that did not ask who.
+      if (!names.some(({ name }) => name === 'replayed_by'))
+        this.#database.exec('ALTER TABLE parked ADD COLUMN replayed_by TEXT');
     } catch (error) {
       throw unusable(error);
     }
@@ -92,12 +104,12 @@ export class ParkedRecords implements Disposable {
   }
 
   /** What is to be sent to a destination again, the oldest first. */
-  due(destination: string, most: number): (ParkedRecord & { readonly number: number })[] {
+  due(destination: string, most: number): DueRecord[] {
     return this.#database
       .prepare(
-        `SELECT number, value, ${COLUMNS} FROM parked WHERE destination = ? AND state = 'due' ORDER BY number LIMIT ?`,
+        `SELECT number, value, replayed_by AS replayedBy, ${COLUMNS} FROM parked WHERE destination = ? AND state = 'due' ORDER BY number LIMIT ?`,
       )
-      .all(destination, most) as unknown as (ParkedRecord & { readonly number: number })[];
+      .all(destination, most) as unknown as DueRecord[];
   }
 
   /** Forgets what was delivered. */
@@ -108,11 +120,11 @@ export class ParkedRecords implements Disposable {
     });
   }
 
-  /** Has what a destination refused sent again. @returns how many records that is. */
-  replay(destination: string): number {
+  /** Has what a destination refused sent again. @param by who says so. @returns how many records that is. */
+  replay(destination: string, by: string): number {
     const { changes } = this.#database
-      .prepare(`UPDATE parked SET state = 'due' WHERE destination = ? AND state = 'parked'`)
-      .run(destination);
+      .prepare(`UPDATE parked SET state = 'due', replayed_by = ? WHERE destination = ? AND state = 'parked'`)
+      .run(by, destination);
     return Number(changes);
   }
 

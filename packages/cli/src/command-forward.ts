@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ParkedRecords } from '@cairn/adapters';
 import { Failure } from '@cairn/failure';
+import { isPersonName } from '@cairn/ledger';
 import { visible } from '@cairn/session';
 import type { Command } from 'commander';
 import { type Does, examples } from './command.ts';
@@ -20,7 +21,7 @@ export function addForwardCommand(program: Command, does: Does): void {
       'after',
       examples(
         '$ cairn forward parked .local/forwarder',
-        '$ cairn forward replay .local/forwarder soc-splunk',
+        '$ cairn forward replay .local/forwarder soc-splunk --by anna',
       ),
     );
   forward
@@ -44,16 +45,26 @@ export function addForwardCommand(program: Command, does: Does): void {
     )
     .argument('<directory>', 'data directory of the forwarder')
     .argument('<destination>', 'its name')
+    .requiredOption('--by <name>', 'who has it sent again: the trail names you so')
     .action(
-      does(({ output }, directory: string, destination: string) => {
+      does(({ output }, directory: string, destination: string, { by }: { readonly by: string }) => {
+        if (!isPersonName(by)) throw noName(by);
         using store = openParked(directory);
-        const count = store.replay(destination);
+        const count = store.replay(destination, by);
         output.value({ destination, replayed: count });
         output.line(`${count} records go to ${visible(destination)} again.`);
         return EXIT.ok;
       }),
     );
 }
+
+const noName = (by: string): Failure =>
+  new Failure({
+    code: 'config.invalid',
+    retry: 'no',
+    message: `${JSON.stringify(by)} is no name of a person`,
+    mend: 'Use the name that the key history has for you, or one like it.',
+  });
 
 /** `cairn forward parked`. */
 function listParked(

@@ -31,11 +31,14 @@ const rows = [...datums.entries()].map(([offset, datum]) => {
 
 const ALL = rows.length;
 let files = 0;
-async function prove(lines: readonly object[]) {
-  files += 1;
+function prove(lines: readonly object[]) {
   const end = { _end: { count: lines.length } };
-  const text = [...lines, end].map((line) => `${JSON.stringify(line)}\n`).join('');
-  const file = folder.write(`rows-${files}.ndjson`, text);
+  return proveText([...lines, end].map((line) => `${JSON.stringify(line)}\n`).join(''));
+}
+
+async function proveText(text: string) {
+  files += 1;
+  const file = folder.write(`rows-${files}`, text);
   const said = await cairn(['proof', '--rows', file, '--from', bucket, '--json'], { env });
   return {
     code: said.code,
@@ -88,6 +91,53 @@ describe('an export', () => {
         line: 13,
         reason: 'it says leaf 13, and is leaf 12',
       });
+    }
+  });
+
+  test('in JSON is compared field by field, as its lines are those of NDJSON', async () => {
+    const json = (of: readonly object[]) =>
+      `{"events":[\n${of.map((row) => JSON.stringify(row)).join(',\n')}\n],"count":${of.length},"next":null}\n`;
+    expect(await proveText(json(rows))).toMatchObject({ code: 0, values: [{ rows: ALL, proven: ALL }] });
+    const altered = rows.map((row, at) => (at === 31 ? { ...row, agent_id: 'another' } : row));
+    expect((await proveText(json(altered))).values[0]).toEqual({
+      line: 33,
+      reason: 'its agent_id is not that of leaf 31',
+    });
+    expect(await proveText(json([]))).toMatchObject({ code: 0, values: [{ rows: 0 }] });
+  });
+
+  test('in CSV is proven by leaf hash and index, whatever line breaks, quotes and commas its cells hold', async () => {
+    const csv = (of: typeof rows) =>
+      [
+        '"timestamp","agent_id","topic","partition","offset","leaf_hash","leaf_index"',
+        ...of.map(
+          ({ topic, offset, leaf_hash: hash, leaf_index: index }) =>
+            `1,"a ""quoted"",\r\n,name",${JSON.stringify(topic)},0,${offset},"${hash}",${index ?? ''}`,
+        ),
+      ]
+        .map((record) => `${record}\r\n`)
+        .join('');
+    expect(await proveText(csv(rows))).toMatchObject({ code: 0, values: [{ rows: ALL, proven: ALL }] });
+    const unknown = rows.map((row) => ({ ...row, leaf_index: null }));
+    expect(await proveText(csv(unknown))).toMatchObject({ code: 0, values: [{ proven: ALL }] });
+    const forged = rows.map((row, at) => (at === 12 ? { ...row, leaf_index: 13 } : row));
+    // Two lines a record, behind the header.
+    expect((await proveText(csv(forged))).values[0]).toEqual({
+      line: 26,
+      reason: 'it says leaf 13, and is leaf 12',
+    });
+  });
+
+  test('in CSV that was cut off in the midst of a row, or has no number where one belongs, is refused and not half proven', async () => {
+    const head = 'topic,partition,offset,leaf_hash,leaf_index,agent_id\r\n';
+    for (const [broken, line] of [
+      ['t,0,1,aa,1,"cut', 2],
+      ['t,0,1,aa,x,b\r\n', 2],
+      ['\r\nt,0,,aa,1,b\r\n', 3],
+    ] as const) {
+      const file = folder.write('broken', head + broken);
+      const said = await cairn(['proof', '--rows', file, '--from', bucket], { env });
+      expect([said.code, said.stderr]).toEqual([1, expect.stringContaining(`line ${line}`)]);
     }
   });
 

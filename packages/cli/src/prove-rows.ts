@@ -1,5 +1,3 @@
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import {
   type ArchivedSegment,
   differenceOf,
@@ -9,13 +7,12 @@ import {
   readKeys,
   readLeaves,
 } from '@cairn/archive';
-import { Failure } from '@cairn/failure';
 import { hexOfHash, type Leaf, originOf } from '@cairn/ledger';
-import type { FoundEvent } from '@cairn/query';
 import { visible } from '@cairn/session';
 import type { CliConfig } from './config.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
+import { type ExportedRow, readExport } from './read-export.ts';
 import { readTrusted } from './trusted.ts';
 
 export interface RowsOptions {
@@ -29,9 +26,9 @@ const ROWS = 50_000;
 const TOLD_MAX = 20;
 
 /**
- * `cairn proof --rows FILE`: whether each line of an export is what the archive holds. Of NDJSON every field is compared with the
- * event's own bytes; OCSF and ECS are translations, so of them the leaf hash and the leaf index are. Each leaf leads to a signed
- * root. A row that is not archived yet cannot be judged, and is counted.
+ * `cairn proof --rows FILE`: whether each row of an export is what the archive holds. Of NDJSON and JSON every field is compared with
+ * the event's own bytes; OCSF, ECS and CSV are translations, so of them the leaf hash and the leaf index are. Each leaf leads to a
+ * signed root. A row that is not archived yet cannot be judged, and is counted.
  */
 export async function proveRows(
   output: Output,
@@ -50,7 +47,7 @@ export async function proveRows(
     output.value({ line, reason });
     output.line(visible(`line ${line}: ${reason}`));
   };
-  for await (const rows of rowsOf(file)) {
+  for await (const rows of together(readExport(file))) {
     sum.rows += rows.length;
     const bySegment = Map.groupBy(rows, (row) => segmentOf(segments, history.deployment, row));
     for (const [segment, its] of bySegment) {
@@ -69,79 +66,25 @@ export async function proveRows(
   return sum.unarchived + sum.deleted > 0 ? NOT_VERIFIABLE : EXIT.ok;
 }
 
+async function* together(rows: AsyncIterable<ExportedRow>): AsyncGenerator<ExportedRow[]> {
+  let some: ExportedRow[] = [];
+  for await (const row of rows) {
+    some.push(row);
+    if (some.length < ROWS) continue;
+    yield some;
+    some = [];
+  }
+  yield some;
+}
+
 /** As `cairn verify` has it. */
 const NOT_VERIFIABLE = 2;
-
-/** One line of the file. */
-interface Row {
-  readonly line: number;
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly leafHash: string;
-  /** Null where the export did not know it. */
-  readonly leafIndex: number | null;
-  /** The event, where the line is it and no translation. */
-  readonly event: FoundEvent | undefined;
-}
-
-async function* rowsOf(file: string): AsyncGenerator<Row[]> {
-  const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
-  let rows: Row[] = [];
-  let line = 0;
-  for await (const text of lines) {
-    line += 1;
-    if (text === '' || text.startsWith('{"_end":')) continue;
-    rows.push(rowOf(file, line, text));
-    if (rows.length < ROWS) continue;
-    yield rows;
-    rows = [];
-  }
-  yield rows;
-}
-
-function rowOf(file: string, line: number, text: string): Row {
-  let value: Record<string, unknown> | undefined;
-  try {
-    value = JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    throw noRow(file, line);
-  }
-  const translated = (value['unmapped'] as { cairn?: unknown } | undefined)?.cairn ?? value['cairn'];
-  const place = (translated as { proof?: unknown } | undefined)?.proof ?? value;
-  const {
-    topic,
-    partition,
-    offset,
-    leaf_hash: leafHash,
-    leaf_index: leafIndex = null,
-  } = place as Readonly<Record<string, unknown>>;
-  if (
-    typeof topic !== 'string' ||
-    typeof leafHash !== 'string' ||
-    !Number.isSafeInteger(partition) ||
-    !Number.isSafeInteger(offset) ||
-    (leafIndex !== null && !Number.isSafeInteger(leafIndex))
-  )
-    throw noRow(file, line);
-  const [at, number] = [offset as number, partition as number];
-  const event = place === value ? ({ ...value, store: 'archive' } as unknown as FoundEvent) : undefined;
-  return {
-    line,
-    topic,
-    partition: number,
-    offset: at,
-    leafHash,
-    leafIndex: leafIndex as number | null,
-    event,
-  };
-}
 
 /** The segment that holds an offset or ends behind it; undefined when the archive does not come so far. */
 function segmentOf(
   segments: readonly ArchivedSegment[],
   deployment: string,
-  { topic, partition, offset }: Row,
+  { topic, partition, offset }: ExportedRow,
 ): ArchivedSegment | undefined {
   const origin = originOf({ deployment, topic, partition });
   return segments.find(({ manifest }) => manifest.origin === origin && offset <= manifest.offsets.last);
@@ -156,7 +99,7 @@ interface Wrong {
 async function wrongOf(
   evidence: Evidence,
   { placed }: ArchivedSegment,
-  rows: readonly Row[],
+  rows: readonly ExportedRow[],
 ): Promise<Wrong[]> {
   const byOffset = Map.groupBy(rows, ({ offset }) => offset);
   const wrong: Wrong[] = [];
@@ -174,17 +117,13 @@ async function wrongOf(
   return wrong.toSorted((one, other) => one.line - other.line);
 }
 
-function mistakeOf({ leafHash, leafIndex, event }: Row, leaf: Leaf, index: number): string | undefined {
+function mistakeOf(
+  { leafHash, leafIndex, event }: ExportedRow,
+  leaf: Leaf,
+  index: number,
+): string | undefined {
   if (leafHash !== hexOfHash(leaf.hash)) return `its leaf hash is not that of leaf ${index}`;
   if (leafIndex !== null && leafIndex !== index) return `it says leaf ${leafIndex}, and is leaf ${index}`;
   const field = event && differenceOf(event, leaf);
   return field === undefined ? undefined : `its ${field} is not that of leaf ${index}`;
 }
-
-const noRow = (file: string, line: number): Failure =>
-  new Failure({
-    code: 'export.unreadable',
-    retry: 'no',
-    message: `line ${line} of ${file} is no row of an export with its place in the log`,
-    mend: 'Name an export in NDJSON, OCSF or ECS; CSV, JSON and Parquet are looked up by their columns, row by row, with `cairn proof`.',
-  });

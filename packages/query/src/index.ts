@@ -1,6 +1,5 @@
 export { COPY_SETTINGS, copiedFirst, copyInsert, copyName } from './copy-form.ts';
 export { DAY_MS, type Day, dayOf, daysWithin, startOf } from './day.ts';
-export { withLeafIndex } from './leaf-index.ts';
 export { type ColdPlan, mayHold, planCold, type Segment } from './plan-cold.ts';
 export { type HotDays, type RestoredDay, restoredDaysFor, segmentsPerDay } from './plan-hot.ts';
 export {
@@ -25,7 +24,7 @@ export {
   searchEvents,
 } from './search-events.ts';
 export { rowsOfSegment, StreamHeads } from './segment-rows.ts';
-export { ABOUT_CALLS, ROW_SETTINGS, SESSION_COLUMNS } from './session-columns.ts';
+export { ABOUT_CALLS, FEW_ROWS_SETTINGS, ROW_SETTINGS, SESSION_COLUMNS } from './session-columns.ts';
 export {
   ANSWER_FIELDS,
   ANSWER_SETTINGS,
@@ -34,6 +33,7 @@ export {
   type Collections,
   copySource,
   eventsIn,
+  eventsWithLeaf,
   HOT,
   RESTORED,
   type Source,

@@ -12,13 +12,15 @@ export interface Database {
 
 /** What the hot store holds now. From what ClickHouse knows of its parts, however many rows they have. */
 export async function readHotDays(database: Database): Promise<HotDays> {
-  const held = await database.query<{ day: Day }>(
-    `SELECT DISTINCT partition AS day FROM system.parts
-     WHERE database = 'cairn' AND table = 'events' AND active AND rows > 0 ORDER BY day`,
-  );
-  const restored = await database.query<RestoredDay>(
-    `SELECT toString(day) AS day, org_id AS org, segments FROM cairn.restored_days FINAL
-     WHERE state = 'restored' ORDER BY day, org`,
-  );
+  const [held, restored] = await Promise.all([
+    database.query<{ day: Day }>(
+      `SELECT DISTINCT partition AS day FROM system.parts
+       WHERE database = 'cairn' AND table = 'events' AND active AND rows > 0 ORDER BY day`,
+    ),
+    database.query<RestoredDay>(
+      `SELECT toString(day) AS day, org_id AS org, segments FROM cairn.restored_days FINAL
+       WHERE state = 'restored' ORDER BY day, org`,
+    ),
+  ]);
   return { held: held.map(({ day }) => day), restored };
 }

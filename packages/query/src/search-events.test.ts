@@ -42,6 +42,8 @@ const SEGMENTS = Array.from({ length: EVENTS.length / SEGMENT_ROWS }, (_, index)
 class Fake implements Database {
   readonly hot = new Set<string>();
   readonly restored = new Map<string, number>();
+  /** Offsets that are not in the hot table yet. */
+  absent: ReadonlySet<number> = new Set();
   /** Called before each statement. */
   before: (sql: string) => void = () => {};
   readonly keysRead: string[] = [];
@@ -56,9 +58,13 @@ class Fake implements Database {
     if (sql.includes('restored_days'))
       return [...this.restored].map(([day, segments]) => ({ day, org: '', segments }));
     let rows: Row[];
-    if (sql.includes('FROM cairn.events')) rows = EVENTS.filter((row) => this.hot.has(dayOfRow(row)));
+    const on = parameters['on'] as string[] | undefined;
+    if (sql.includes('FROM cairn.events'))
+      rows = EVENTS.filter(
+        (row) => this.hot.has(dayOfRow(row)) && (on?.includes(dayOfRow(row)) ?? true),
+      ).filter(({ offset }) => !this.absent.has(offset));
     else if (sql.includes('FROM cairn.restored_events'))
-      rows = EVENTS.filter((row) => (parameters['on'] as string[]).includes(dayOfRow(row)));
+      rows = EVENTS.filter((row) => on?.includes(dayOfRow(row)));
     else {
       const keys = String(parameters['keys']).replaceAll(/[{}]/g, '').split(',');
       this.keysRead.push(...keys);
@@ -76,7 +82,9 @@ class Fake implements Database {
       .filter(({ timestamp }) => timestamp >= Number(from) && timestamp < Number(to))
       .sort((one, other) => sign * (one.offset - other.offset))
       .slice(0, Number(limit));
-    return sql.includes(' AS edge') ? [{ events: found.length, edge: found.at(-1)?.timestamp ?? 0 }] : found;
+    if (!sql.includes(' AS edge')) return found;
+    const days = [...new Set(found.map(dayOfRow))];
+    return [{ events: found.length, edge: found.at(-1)?.timestamp ?? 0, days }];
   }
 }
 
@@ -117,12 +125,12 @@ describe('a search over both stores', () => {
             for (let day = 0; day < DAYS; day += 1) database.hot.add(dayOf(BEGIN_MS + day * DAY_MS));
             const asked = { order, limit, from, over: 'hot' } as const;
             const wanted = await ask(database, asked);
-            let whole = 0;
+            let halves = 0;
             database.before = (sql) => {
-              if (sql.includes('FROM cairn.events') && !sql.includes(' AS edge')) whole += 1;
+              if (sql.includes('FROM cairn.events') && !sql.includes(' AS edge')) halves += 1;
             };
             expect(await ask(database, { ...asked, now: now * 1_000 })).toEqual(wanted);
-            expect(whole).toBe(1);
+            expect(halves).toBe(2);
           }
   });
 
@@ -172,7 +180,7 @@ describe('a search over both stores', () => {
     let asked = 0;
     database.before = (sql) => {
       if (!sql.includes('FROM cairn.events')) return;
-      asked += 1;
+      asked += sql.includes(' AS edge') ? 1 : 0;
       database.hot.delete('2026-01-03');
     };
     const answer = await ask(database);
@@ -185,9 +193,40 @@ describe('a search over both stores', () => {
     const database = new Fake();
     for (let day = 0; day < DAYS; day += 1) database.hot.add(dayOf(BEGIN_MS + day * DAY_MS));
     database.before = (sql) => {
-      if (sql.includes('FROM cairn.events')) database.hot.delete([...database.hot].sort()[0]!);
+      if (sql.includes(' AS edge')) database.hot.delete([...database.hot].sort()[0]!);
     };
     await expect(ask(database)).rejects.toMatchObject({ code: 'question.unsettled', retry: 'later' });
+  });
+
+  test('begins again when a day leaves between the two looks at it, so that no page ends before the last event', async () => {
+    const database = new Fake();
+    for (let day = 0; day < DAYS; day += 1) database.hot.add(dayOf(BEGIN_MS + day * DAY_MS));
+    let looks = 0;
+    database.before = (sql) => {
+      if (!sql.includes('FROM cairn.events')) return;
+      looks += 1;
+      if (looks === 2) database.hot.delete('2026-01-01');
+    };
+    const page = await ask(database, { over: 'hot', order: 'oldest', limit: 5 });
+    expect(offsetsOf(page)).toEqual([6, 7, 8, 9, 10]);
+    expect(page.next).toMatchObject({ offset: 10 });
+    expect(looks).toBe(6);
+  });
+
+  test('is asked whole when an event was loaded between the halves of its answer', async () => {
+    const database = new Fake();
+    for (const day of ['2026-01-01', '2026-01-02']) database.hot.add(day);
+    const seen: string[] = [];
+    database.before = (sql) => {
+      if (!sql.includes('FROM cairn.events')) return;
+      seen.push(sql);
+      // The first half was asked; the second one and what follows see one more event.
+      database.absent = seen.length < 3 ? new Set([4]) : new Set();
+    };
+    const { events } = await ask(database, { over: 'hot', limit: 3, to: EVENTS[6]!.timestamp });
+    expect(events.map(({ offset }) => offset)).toEqual([5, 4, 3]);
+    expect(seen).toHaveLength(4);
+    for (const half of seen.slice(1, 3)) expect(seen[3]!.length).toBeGreaterThan(half.length);
   });
 
   test('takes an event once that both stores give', async () => {

@@ -10,9 +10,11 @@ import {
   avroSource,
   type Collections,
   copySource,
+  type Edge,
   edgeIn,
   eventsIn,
   HOT,
+  halvesIn,
   RESTORED,
   SEARCH_SETTINGS,
   type Statement,
@@ -85,21 +87,24 @@ export async function searchEvents(
   checkQuestion(question);
   const segments = question.over === 'hot' ? undefined : await archiveOf(archive).segments();
   for (let attempt = 1; ; attempt += 1) {
-    const before = question.over === 'cold' ? NOTHING_HOT : await readHotDays(database);
+    // What is hot. Which days that are decides what the archive is asked for, so it is read before; where the archive is not
+    // asked, it is read meanwhile.
+    const hot: Gathered = { events: [], copiesRead: 0 };
+    const [before, wasWhole] = await Promise.all([
+      question.over === 'cold' ? NOTHING_HOT : readHotDays(database),
+      question.over === 'hot' ? gatherHot(hot, database, question) : true,
+    ]);
     const restoredDays =
       question.over === 'cold' ? new Set<Day>() : restoredDaysFor(question, before, segments);
     const served = new Set([...before.held, ...restoredDays]);
+    const isWhole = question.over === 'both' ? await gatherHot(hot, database, question) : wasWhole;
+    if (restoredDays.size > 0)
+      await gather(hot, database, 'restored', eventsIn(RESTORED, question, { on: [...restoredDays] }));
 
-    // What is hot.
-    const hot: Gathered = { events: [], copiesRead: 0 };
-    if (question.over !== 'cold') {
-      await gatherHot(hot, database, question);
-      if (restoredDays.size > 0)
-        await gather(hot, database, 'restored', eventsIn(RESTORED, question, { on: [...restoredDays] }));
-    }
     // A day that was dropped meanwhile may be missing above, and is not asked for below.
-    const after = question.over === 'cold' ? before : await readHotDays(database);
-    if (!isStill(before, after, restoredDays)) {
+    const isDecided = question.over === 'both' || restoredDays.size > 0;
+    const after = isDecided ? await readHotDays(database) : before;
+    if (!isWhole || !isStill(before, after, restoredDays)) {
       if (attempt === ATTEMPTS) throw unsettled();
       continue;
     }
@@ -177,34 +182,58 @@ function* sourcesOf(collections: Collections, segments: readonly Segment[]) {
 }
 
 /**
- * The first events of the hot table. What is asked in the present is found in two steps: window after window it is looked how far the
- * first events go, which reads a few columns, and then all columns are read of that time alone.
+ * The first events of the hot table, found in two steps. Window after window it is looked how far the first ones go and on which days
+ * they came, which reads a few columns; then all columns are read of that time and of those days alone, since each day that a wide
+ * statement has to plan for costs as much as what it reads there.
+ *
+ * @returns false when a day was dropped between the two: then what was found is not all there.
  */
-async function gatherHot(into: Gathered, database: Database, question: Question): Promise<void> {
-  if (question.now === undefined) return gather(into, database, 'hot', eventsIn(HOT, question));
-  const edge = await edgeOf(database, question);
-  if (edge === undefined) return;
-  const within = question.order === 'newest' ? { from: edge } : { to: edge + 1 };
-  await gather(into, database, 'hot', eventsIn(HOT, { ...question, ...within }));
+async function gatherHot(into: Gathered, database: Database, question: Question): Promise<boolean> {
+  const found = await edgeOf(database, question);
+  if (found === undefined) return true;
+  const within = question.order === 'newest' ? { from: found.edge } : { to: found.edge + 1 };
+  const [bounded, on] = [{ ...question, ...within }, { on: found.days }];
+  const [one = [], other = []] = await Promise.all(
+    halvesIn(bounded, on).map(({ sql, parameters }) =>
+      database.query<FoundEvent>(sql, parameters, settingsOf(parameters)),
+    ),
+  );
+  const whole = joined(one, other);
+  // Where an event was loaded between the two halves, they may not be of the same ones.
+  if (whole === undefined) await gather(into, database, 'hot', eventsIn(HOT, bounded, on));
+  else into.events.push(...whole.map((row) => ({ ...row, store: 'hot' }) as const));
+  return into.events.length >= found.events;
 }
 
-/** Time of the last of the first events; undefined when there are none. */
-async function edgeOf(database: Database, question: Question): Promise<number | undefined> {
+/** The halves of each event together; undefined when they are not of the same events. */
+function joined(one: readonly FoundEvent[], other: readonly FoundEvent[]): FoundEvent[] | undefined {
+  const rest = new Map(other.map((row) => [keyOf(row), row]));
+  const whole = one.flatMap((row) => {
+    const its = rest.get(keyOf(row));
+    return its === undefined ? [] : [{ ...row, ...its }];
+  });
+  return whole.length === one.length && whole.length === other.length ? whole : undefined;
+}
+
+/** Where all of the first events lie; undefined when there are none. */
+async function edgeOf(database: Database, question: Question): Promise<Edge | undefined> {
   const windows = windowsOf(question);
-  let [found, edge] = [0, undefined as number | undefined];
+  let all: Edge | undefined;
   for (let window = windows.next(0); !window.done; ) {
-    const limit = question.limit - found;
+    const limit = question.limit - (all?.events ?? 0);
     const { sql, parameters } = edgeIn(HOT, { ...question, ...window.value, limit });
-    const [row] = await database.query<{ events: number; edge: number }>(
-      sql,
-      parameters,
-      settingsOf(parameters),
-    );
-    if (row !== undefined && row.events > 0) edge = row.edge;
-    found += row?.events ?? 0;
-    window = windows.next(row?.events ?? 0);
+    const [row] = await database.query<Edge>(sql, parameters, settingsOf(parameters));
+    // An aggregate over nothing is a row as well.
+    const found = row !== undefined && row.events > 0 ? row : undefined;
+    if (found !== undefined)
+      all = {
+        events: (all?.events ?? 0) + found.events,
+        edge: found.edge,
+        days: [...new Set([...(all?.days ?? []), ...found.days])],
+      };
+    window = windows.next(found?.events ?? 0);
   }
-  return edge;
+  return all;
 }
 
 async function gather(
@@ -226,11 +255,13 @@ function settingsOf(parameters: Statement['parameters']): typeof ANSWER_SETTINGS
 function firstOf(events: readonly FoundEvent[], { order, limit }: Question): FoundEvent[] {
   const once = new Map<string, FoundEvent>();
   for (const event of events) {
-    const key = `${event.topic} ${event.partition} ${event.offset}`;
+    const key = keyOf(event);
     if (!once.has(key)) once.set(key, event);
   }
   return [...once.values()].sort(byPlace(order)).slice(0, limit);
 }
+
+const keyOf = ({ topic, partition, offset }: EventPlace): string => `${topic} ${partition} ${offset}`;
 
 /** Whether everything that was relied on is still there. */
 function isStill(before: HotDays, after: HotDays, restored: ReadonlySet<Day>): boolean {

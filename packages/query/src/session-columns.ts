@@ -21,3 +21,14 @@ export const ROW_SETTINGS = {
   output_format_json_quote_64bit_integers: 0,
   output_format_json_named_tuples_as_objects: 1,
 } as const;
+
+/**
+ * For small answers out of many days. What is asked for again and again, recent hours and indexes of ids, stays decompressed where the
+ * server has room for it (`uncompressed_cache_size`; a server has none unless it is told). Indexes are asked before anything is
+ * read: most days then are no part of the plan, where each would cost as much as its rows. No projection holds rows.
+ */
+export const FEW_ROWS_SETTINGS = {
+  use_uncompressed_cache: 1,
+  use_skip_indexes_on_data_read: 0,
+  optimize_use_projections: 0,
+} as const;

@@ -5,6 +5,7 @@ import { ROW_FIELDS } from '@cairn/ledger';
 import { columnType, EVENT_COLUMNS, storedColumns, typeName } from '@cairn/native';
 import type { Day } from './day.ts';
 import { FILTER_COLUMNS, type Question } from './question.ts';
+import { FEW_ROWS_SETTINGS, ROW_SETTINGS } from './session-columns.ts';
 
 export interface Statement {
   readonly sql: string;
@@ -16,8 +17,6 @@ export interface Source {
   readonly from: string;
   /** Day on which the broker appended the event, over its columns. */
   readonly day: string;
-  /** Columns that this source lacks, and what stands for them. */
-  readonly lacks: Readonly<Record<string, string>>;
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
@@ -30,13 +29,8 @@ export interface Collections {
   readonly copies: string;
 }
 
-export const HOT: Source = { from: 'cairn.events', day: 'append_day', lacks: {}, parameters: {} };
-export const RESTORED: Source = {
-  from: 'cairn.restored_events',
-  day: 'append_day',
-  lacks: {},
-  parameters: {},
-};
+export const HOT: Source = { from: 'cairn.events', day: 'append_day', parameters: {} };
+export const RESTORED: Source = { from: 'cairn.restored_events', day: 'append_day', parameters: {} };
 
 const LATEST = SCHEMAS.at(-1)?.schema.fields ?? [];
 
@@ -51,6 +45,13 @@ const BYTES: ReadonlySet<string> = new Set(['parameters_sealed', 'response_seale
  */
 export const ANSWER_FIELDS = LATEST.map(({ name }) => name).filter((name) => name !== 'prev_hash');
 
+const PLACE = ['topic', 'partition', 'offset'];
+const FACTS = [
+  ...PLACE,
+  'toUnixTimestamp64Milli(received_at) AS received_at',
+  'lower(hex(leaf_hash)) AS leaf_hash',
+];
+
 /** Each in a form that JSON carries without loss: ids as UUIDs, bytes in hex, time in microseconds. */
 const SHOWN = ANSWER_FIELDS.map((name) => {
   const plan = EVENT_COLUMNS.find((column) => column.name === name)!.plan;
@@ -64,8 +65,8 @@ const SHOWN = ANSWER_FIELDS.map((name) => {
 
 /** Numbers as numbers, tuples as objects. */
 export const ANSWER_SETTINGS = {
-  output_format_json_quote_64bit_integers: 0,
-  output_format_json_named_tuples_as_objects: 1,
+  ...ROW_SETTINGS,
+  ...FEW_ROWS_SETTINGS,
   // A day's segments are read side by side, and no question may take the server down.
   max_execution_time: 120,
 } as const;
@@ -81,34 +82,88 @@ interface Days {
 
 /** The events of a source that a question asks for, the first `limit` of them in its order. */
 export function eventsIn(source: Source, question: Question, days: Days = {}): Statement {
-  const columns = ['topic', 'partition', 'offset', 'received_at', 'leaf_hash', ...ANSWER_FIELDS].map(
-    (name) => (source.lacks[name] === undefined ? name : `${source.lacks[name]} AS ${name}`),
-  );
-  const { sql: chosen, parameters } = firstOf(columns, source, question, days);
-  // Chosen and cut first, then shown: a shown column must not mean something else in a condition.
-  const sql = `SELECT topic, partition, offset, toUnixTimestamp64Milli(received_at) AS received_at, lower(hex(leaf_hash)) AS leaf_hash, ${SHOWN.join(', ')}
-FROM (
-${chosen}
-)`;
-  return { sql, parameters };
+  return shownFrom(chosenFrom(source, question, days), question.order, [...FACTS, ...SHOWN]);
 }
 
 /**
- * How many of these events there are, up to the limit, and the time of the last one in the order of the question, microseconds.
- * It reads what the question is about and the place of each event, and nothing else of the event.
+ * The same of the hot table as two statements to be asked at the same time, each with the place of its rows and with half of the
+ * fields: planning so many columns takes ClickHouse longer than reading them, and one thread does it.
+ */
+export function halvesIn(question: Question, days: Days): readonly [Statement, Statement] {
+  const chosen = chosenFrom(HOT, question, days);
+  const middle = Math.ceil(SHOWN.length / 2);
+  return [
+    shownFrom(chosen, question.order, [...FACTS, ...SHOWN.slice(0, middle)]),
+    shownFrom(chosen, question.order, [...PLACE, ...SHOWN.slice(middle)]),
+  ];
+}
+
+/**
+ * The same of the hot table, and which leaf of its partition's log each row is: `leaf_index`, null while the event is not archived.
+ * Archival writes the runs out of its segments (deploy/clickhouse/0006_leaf_runs.sql). Runs of which every offset lies as far from
+ * its leaf are one, whatever stands between them: only offsets that are no leaves change it, and it never falls.
+ */
+export function eventsWithLeaf(question: Question): Statement {
+  const from = `${HOT.from} ASOF LEFT JOIN (
+  SELECT topic AS run_topic, partition AS run_partition, offset_first - leaf_first AS run_shift, min(offset_first) AS run_first,
+    max(offset_last) AS run_last, 1 AS is_run
+  FROM cairn.leaf_runs FINAL GROUP BY run_topic, run_partition, run_shift
+) AS runs ON topic = run_topic AND partition = run_partition AND offset >= run_first`;
+  const leaf = 'if(is_run = 1 AND offset <= run_last, offset - run_shift, NULL) AS leaf_index';
+  return shownFrom(chosenFrom({ ...HOT, from }, question, {}), question.order, [...FACTS, ...SHOWN, leaf]);
+}
+
+type Chosen = ReturnType<typeof chosenFrom>;
+
+function shownFrom(
+  { from, parameters }: Chosen,
+  order: Question['order'],
+  shown: readonly string[],
+): Statement {
+  const direction = order === 'newest' ? 'DESC' : 'ASC';
+  const inOrder = ['timestamp', 'toString(topic)', 'partition', 'offset'];
+  // A name is the column's wherever one is chosen or sorted by, and means what is shown of it in the answer alone. A subquery would
+  // say so as well, and each of its columns is planned once more.
+  const sql = `SELECT ${shown.join(', ')}
+${from}
+ORDER BY ${inOrder.map((column) => `${column} ${direction}`).join(', ')}
+LIMIT {limit:UInt32}
+SETTINGS prefer_column_name_to_alias = 1`;
+  return { sql, parameters };
+}
+
+/** Where the first events of a question lie. */
+export interface Edge {
+  /** How many there are, up to the limit. */
+  readonly events: number;
+  /** Time of the last one in the order of the question, microseconds. */
+  readonly edge: number;
+  /** Days on which the broker appended them, and all others of that time. */
+  readonly days: readonly Day[];
+}
+
+/**
+ * The `Edge` of a question as one row. It reads what the question is about, the time and the day of each event, and nothing else of it.
  */
 export function edgeIn(source: Source, question: Question): Statement {
-  const { sql: chosen, parameters } = firstOf(['timestamp'], source, question, {});
-  const last = question.order === 'newest' ? 'min' : 'max';
-  const sql = `SELECT toUInt32(count()) AS events, toUnixTimestamp64Micro(${last}(timestamp)) AS edge
+  const { from, parameters } = chosenFrom(source, question, {});
+  const [direction, last] = question.order === 'newest' ? ['DESC', 'min'] : ['ASC', 'max'];
+  const sql = `SELECT toUInt32(least(count(), {limit:UInt32})) AS events, toUnixTimestamp64Micro(${last}(at)) AS edge, groupUniqArray(day) AS days
 FROM (
-${chosen}
+  SELECT timestamp AS at, ${source.day} AS day
+  ${from}
+  ORDER BY timestamp ${direction}
+  LIMIT {limit:UInt32} WITH TIES
 )`;
   return { sql, parameters };
 }
 
-function firstOf(columns: readonly string[], source: Source, question: Question, days: Days): Statement {
-  const { order, limit, from, to, after, filters, condition } = question;
+/** FROM and WHERE of a question, all values bound. */
+function chosenFrom(
+  source: Source,
+  { order, limit, from, to, after, filters, condition }: Question,
+  days: Days,
+): { readonly from: string; readonly parameters: Statement['parameters'] } {
   const parameters: Record<string, unknown> = { ...source.parameters, limit };
   const conditions: string[] = [];
   if (from !== undefined) {
@@ -154,13 +209,8 @@ function firstOf(columns: readonly string[], source: Source, question: Question,
       offset: after.offset,
     });
   }
-  const direction = order === 'newest' ? 'DESC' : 'ASC';
-  const sql = `  SELECT ${columns.join(', ')}
-  FROM ${source.from}
-  ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-  ORDER BY timestamp ${direction}, toString(topic) ${direction}, partition ${direction}, offset ${direction}
-  LIMIT {limit:UInt32}`;
-  return { sql, parameters };
+  const where = conditions.length === 0 ? '' : `\nWHERE ${conditions.join(' AND ')}`;
+  return { from: `FROM ${source.from}${where}`, parameters };
 }
 
 /**
@@ -194,7 +244,6 @@ export function avroSource(
     FROM s3(${nameOf(collection)}, filename = {keys:String}, format = 'Avro', structure = '${literalOf(structure.join(', '))}') AS avro
   )`,
     day: 'toDate(received_at)',
-    lacks: {},
     parameters: { keys: globOf(keys) },
   };
 }
@@ -204,7 +253,6 @@ export function copySource(collection: Collections['copies'], keys: readonly str
   return {
     from: `s3(${nameOf(collection)}, filename = {keys:String}, format = 'Parquet', structure = '${literalOf(COPY_STRUCTURE)}')`,
     day: 'toDate(received_at)',
-    lacks: {},
     parameters: { keys: globOf(keys) },
   };
 }

@@ -129,9 +129,9 @@ async function startForwarder(
         ...forwarding,
         store: parked,
         clock,
-        async onReplayed(taken, refused) {
-          count.replayed(name, taken, refused);
-          await record(replayedEvent(name, taken, refused, org));
+        async onReplayed(replayed) {
+          count.replayed(name, replayed.taken, replayed.parked);
+          await record(replayedEvent(name, replayed, org));
         },
         onTrouble: (error) => log.error({ destination: name, reason: messageOf(error) }, 'replay in trouble'),
       }),

@@ -6,6 +6,7 @@ import type { RecordDraft } from '@cairn/recorder';
 import { visible } from '@cairn/session';
 import type { DestinationConfig } from './config.ts';
 import type { Refusal } from './deliver-items.ts';
+import type { Replayed } from './replay-parked.ts';
 
 /** What the forwarder asks of the recorder: resolves when the event is on disk. */
 export interface ForwardingRecorder {
@@ -101,16 +102,15 @@ export function parkedEvent(
   };
 }
 
-/** A person had parked records sent again. */
+/** A person had parked records sent again, who is named as they called themselves. */
 export const replayedEvent = (
   destination: string,
-  taken: number,
-  parked: number,
+  { taken, parked, by }: Replayed,
   org: string,
 ): RecordDraft => ({
   ...own('export', 'forward/replayed', org),
   result_status: parked === 0 ? 'success' : 'failure',
-  detail: detailOf({ destination, parked, taken }),
+  detail: detailOf({ by, destination, parked, taken }),
 });
 
 /** Kafka let go of records before the destination had them. */

@@ -8,8 +8,16 @@ export interface ReplayOptions extends ForwardOptions {
   readonly store: Pick<ParkedRecords, 'due' | 'forget' | 'park'>;
   readonly clock: Clock;
   /** Resolves when it stands in the trail. */
-  readonly onReplayed: (taken: number, parked: number) => Promise<void>;
+  readonly onReplayed: (replayed: Replayed) => Promise<void>;
   readonly onTrouble: (error: unknown) => void;
+}
+
+/** What became of records that were sent again. */
+export interface Replayed {
+  readonly taken: number;
+  readonly parked: number;
+  /** Who asked for it, by the names that they gave. */
+  readonly by: readonly string[];
 }
 
 const LOOK_EVERY_MS = 1_000;
@@ -66,7 +74,8 @@ async function replayDue(options: ReplayOptions, over: AbortSignal): Promise<voi
       taken += items.length - refusals.length;
       parked += refusals.length;
     }
-    await onReplayed(taken, parked);
+    const by = new Set(due.flatMap(({ replayedBy }) => replayedBy ?? []));
+    await onReplayed({ taken, parked, by: [...by].sort() });
   }
 }
 

@@ -6,15 +6,7 @@
 // bytes before it and the place of the last event, so that a download that was cut off is seen, and goes on behind its last
 // whole line. JSON: the members `count` and `next` behind the array. CSV and Parquet have no place for it.
 import { createHash } from 'node:crypto';
-import {
-  ANSWER_FIELDS,
-  type EventPlace,
-  eventsIn,
-  HOT,
-  type Question,
-  ROW_SETTINGS,
-  withLeafIndex,
-} from '@cairn/query';
+import { ANSWER_FIELDS, type EventPlace, eventsWithLeaf, ROW_SETTINGS } from '@cairn/query';
 import { FIELDS } from '@cairn/search';
 import { ecsOf, ocsfOf, type StoredEvent } from '@cairn/siem';
 import { z } from 'zod';
@@ -134,7 +126,7 @@ async function openExport({
         'answer.too-large',
         `These are ${total} events; a Parquet file holds at most ${PARQUET_ROWS_MAX}. Export a shorter time.`,
       );
-    const { sql, parameters } = rowsOf({ ...asked(search, cursor?.at), limit: PARQUET_ROWS_MAX + 1 });
+    const { sql, parameters } = eventsWithLeaf({ ...asked(search, cursor?.at), limit: PARQUET_ROWS_MAX + 1 });
     const stream = await clickhouse.stream(without(sql, hidden), 'Parquet', ROW_SETTINGS, parameters);
     state.rows = total;
     return { ...common, stream };
@@ -147,7 +139,7 @@ async function openExport({
     for (const { from, to } of windowsOf(hours)) {
       for (;;) {
         signal.throwIfAborted();
-        const { sql, parameters } = rowsOf({
+        const { sql, parameters } = eventsWithLeaf({
           ...asked({ ...search, from, to }, at),
           limit: PIECE_ROWS,
         });
@@ -167,7 +159,7 @@ async function openExport({
   }
   async function* pieces(): AsyncGenerator<Uint8Array | string> {
     let at: EventPlace | undefined = cursor?.at;
-    yield* hashed(kind.head(cursor !== undefined));
+    yield* hashed([kind.head(cursor !== undefined)]);
     for await (const { piece, rows, last } of readAhead(read())) {
       yield* hashed(kind.body(piece, state.rows === 0));
       at = last;
@@ -176,19 +168,18 @@ async function openExport({
     const next = at === undefined ? null : writeCursor(of, first, at);
     yield kind.end({ count: state.rows, sha256: hash.digest('hex'), next });
   }
-  function* hashed(bytes: Uint8Array | string): Generator<Uint8Array | string> {
-    if (bytes.length === 0) return;
-    hash.update(bytes);
-    yield bytes;
+  function* hashed(pieces: Iterable<Uint8Array | string>): Generator<Uint8Array | string> {
+    for (const bytes of pieces) {
+      if (bytes.length === 0) continue;
+      hash.update(bytes);
+      yield bytes;
+    }
   }
   return { ...common, stream: pieces() };
 }
 
 const asked = ({ condition, from, to }: BoundSearch, at: EventPlace | undefined) =>
   ({ over: 'hot', filters: {}, condition, from, to, order: 'oldest', after: at }) as const;
-
-/** Events with their places and, where they are archived, their leaves. */
-const rowsOf = (question: Question) => withLeafIndex(eventsIn(HOT, question), question.order);
 
 /** Hours together that hold about one piece; an hour with more stands alone. */
 export function* windowsOf(
@@ -210,10 +201,16 @@ async function readPiece(
   sql: string,
   format: string,
   parameters: Readonly<Record<string, unknown>>,
-): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await clickhouse.stream(sql, format, SETTINGS, parameters)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+): Promise<Buffer[]> {
+  const chunks: Buffer[] = [];
+  for await (const { buffer, byteOffset, length } of await clickhouse.stream(
+    sql,
+    format,
+    SETTINGS,
+    parameters,
+  ))
+    chunks.push(Buffer.from(buffer, byteOffset, length));
+  return chunks;
 }
 
 const SETTINGS = {
@@ -237,14 +234,16 @@ interface Writer {
   /** The statement as this format wants its columns. */
   select(sql: string): string;
   head(isResumed: boolean): string;
-  body(piece: Buffer, isFirst: boolean): Buffer;
+  /** As it is sent, whole or in parts. */
+  body(piece: readonly Buffer[], isFirst: boolean): readonly Buffer[];
   end(facts: { readonly count: number; readonly sha256: string; readonly next: string | null }): string;
   /** Rows of a piece, and the place of the last one. */
-  measure(piece: Buffer): Omit<Found, 'piece'>;
+  measure(piece: readonly Buffer[]): Omit<Found, 'piece'>;
 }
 
 interface Found {
-  readonly piece: Buffer;
+  /** As ClickHouse sent it: a row may begin in one part and end in another. */
+  readonly piece: readonly Buffer[];
   readonly rows: number;
   readonly last: EventPlace;
 }
@@ -254,12 +253,10 @@ const NEWLINE = 10;
 const lines: Pick<Writer, 'clickhouse' | 'select' | 'measure'> = {
   clickhouse: 'JSONEachRow',
   select: (sql) => sql,
-  measure(piece) {
-    const last = JSON.parse(
-      piece.subarray(piece.lastIndexOf(NEWLINE, piece.length - 2) + 1).toString(),
-    ) as EventPlace;
-    return { rows: countLines(piece), last };
-  },
+  measure: (piece) => ({
+    rows: piece.reduce((rows, part) => rows + countLines(part), 0),
+    last: JSON.parse(lastLine(piece)) as EventPlace,
+  }),
 };
 
 /** NDJSON whose lines are what another format makes of the events; their places in the log stand in it (packages/siem). */
@@ -268,12 +265,12 @@ function mappedBy(map: (event: StoredEvent) => Readonly<Record<string, unknown>>
     ...lines,
     head: () => '',
     body(piece) {
-      const mapped = piece
+      const mapped = Buffer.concat(piece)
         .toString()
         .trimEnd()
         .split('\n')
         .map((line) => `${JSON.stringify(map(JSON.parse(line) as StoredEvent))}\n`);
-      return Buffer.from(mapped.join(''));
+      return [Buffer.from(mapped.join(''))];
     },
     end: (facts) => `${JSON.stringify({ _end: facts })}\n`,
   };
@@ -293,9 +290,8 @@ const WRITERS: Readonly<Record<Exclude<ExportFormat, 'parquet'>, Writer>> = {
     head: () => '{"events":[\n',
     body(piece, isFirst) {
       // Lines become members: a comma in the place of each line break but the last.
-      const body = Buffer.from(piece.subarray(0, -1));
-      const joined = body.toString('latin1').replaceAll('\n', ',\n');
-      return Buffer.from(`${isFirst ? '' : ',\n'}${joined}`, 'latin1');
+      const joined = Buffer.concat(piece).toString('latin1').slice(0, -1).replaceAll('\n', ',\n');
+      return [Buffer.from(`${isFirst ? '' : ',\n'}${joined}`, 'latin1')];
     },
     end: ({ count, next }) => `\n],"count":${count},"next":${JSON.stringify(next)}}\n`,
   },
@@ -305,7 +301,8 @@ const WRITERS: Readonly<Record<Exclude<ExportFormat, 'parquet'>, Writer>> = {
     head: (isResumed) => (isResumed ? '' : `${CSV_COLUMNS.map((name) => `"${name}"`).join(',')}\r\n`),
     body: (piece) => piece,
     end: () => '',
-    measure(piece) {
+    measure(parts) {
+      const piece = Buffer.concat(parts);
       const { rows, lastAt } = recordsOf(piece);
       // The place stands first, and neither a number nor the name of a topic holds a comma.
       const [timestamp, topic = '', partition, offset] = piece
@@ -348,6 +345,13 @@ const LISTS: ReadonlySet<string> = new Set([
   'delegation',
   ...EVENT_FIELDS.filter(({ kind }) => kind === 'list').map(({ name }) => name),
 ]);
+
+/** The last line of what ends with a line break; most often all of it lies in the last part. */
+function lastLine(piece: readonly Buffer[]): string {
+  let [line, at] = [piece.at(-1)!.subarray(0, -1), piece.length - 1];
+  while (at > 0 && !line.includes(NEWLINE)) line = Buffer.concat([piece[--at]!, line]);
+  return line.subarray(line.lastIndexOf(NEWLINE) + 1).toString();
+}
 
 function countLines(piece: Buffer): number {
   let rows = 0;

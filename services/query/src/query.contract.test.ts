@@ -582,6 +582,35 @@ describe('one event and one session', () => {
       404,
     );
   });
+
+  test('a session names the other sessions of its traces within a day, and none of another organisation', async () => {
+    const { trace } = await one<{ trace: string }>(
+      `SELECT lower(hex(trace_id)) AS trace FROM cairn.events WHERE org_id = {org:String} AND trace_id IS NOT NULL
+       GROUP BY trace ORDER BY count() DESC, trace LIMIT 1`,
+      { org: ORG },
+    );
+    const [relay, hour] = ['relay', 3_600_000_000];
+    const inTrace = `FROM cairn.events WHERE org_id = '${ORG}' AND trace_id = unhex('${trace}') AND kind = 'tool_call'`;
+    for (const [session, later] of [
+      ['handing', 0],
+      ['taking', 23 * hour],
+      ['long after', 72 * hour],
+    ] as const)
+      await api.clickhouse.exec(
+        `INSERT INTO cairn.events SELECT * REPLACE ('${relay}' AS org_id, '${session}' AS session_id,
+           timestamp + toIntervalMicrosecond(${later}) AS timestamp, received_at + toIntervalMicrosecond(${later}) AS received_at) ${inTrace}`,
+      );
+    const { calls } = await one<{ calls: number }>(`SELECT toUInt32(uniqExact(call_id)) AS calls ${inTrace}`);
+    const key = await api.key('viewer', { orgId: relay });
+    const answer = await api.ask('/v1/sessions/handing', { key });
+    expect(await answer.json()).toMatchObject({
+      handoffs: [{ session_id: 'taking', trace_id: trace, calls }],
+    });
+    const plan = await api.clickhouse.query<{ explain: string }>(
+      `EXPLAIN indexes = 1 SELECT count() ${inTrace}`,
+    );
+    expect(plan.map(({ explain }) => explain).join('\n')).toContain('by_trace_id');
+  });
 });
 
 describe('an export', () => {

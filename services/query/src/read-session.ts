@@ -1,4 +1,13 @@
-import { ABOUT_CALLS, ROW_SETTINGS, SESSION_COLUMNS } from '@cairn/query';
+import {
+  ABOUT_CALLS,
+  DAY_MS,
+  type Day,
+  dayOf,
+  FEW_ROWS_SETTINGS,
+  ROW_SETTINGS,
+  SESSION_COLUMNS,
+  startOf,
+} from '@cairn/query';
 import { reconstructSession, type SessionEvent } from '@cairn/session';
 import { z } from 'zod';
 import { hiddenFrom } from './event-schema.ts';
@@ -7,6 +16,8 @@ import { archivedStates, leastOf, PROOF_STATES, type ProofState } from './proof-
 import { type Asked, route } from './route.ts';
 
 const EVENTS_MAX = 50_000;
+/** Its statements stand side by side, and each reads too little for two threads. */
+const SETTINGS = { ...ROW_SETTINGS, ...FEW_ROWS_SETTINGS, max_threads: 1 } as const;
 
 const stepSchema = z
   .object({
@@ -109,45 +120,22 @@ export const readSessionRoute = route({
   parameters: z.strictObject({ session_id: z.string().min(1).max(512) }),
   response: sessionSchema,
   async answer({ caller, path, clickhouse, archive }) {
-    const bound = { org: caller.orgId, session: path.session_id };
-    const events = await clickhouse.query<SessionEvent>(
-      `SELECT ${SESSION_COLUMNS} FROM cairn.events
-       WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS}
-       ORDER BY timestamp, gateway_id, epoch, seq LIMIT {limit:UInt32}`,
-      { ...bound, limit: EVENTS_MAX + 1 },
-      ROW_SETTINGS,
-    );
-    if (events.length === 0)
+    const found = await findSession(clickhouse, caller.orgId, path.session_id);
+    if (found.events === 0)
       throw new Refusal('not-found', 'ClickHouse holds no event of such a session of your organisation.');
-    if (events.length > EVENTS_MAX)
+    if (found.events > EVENTS_MAX)
       throw new Refusal(
         'answer.too-large',
         `It has more than ${EVENTS_MAX} events: read them with a search for session:"…".`,
       );
+    const [events, signedTo, gaps, handoffs] = await Promise.all([
+      eventsOf(clickhouse, found),
+      signedToOf(clickhouse, found),
+      gapsOf(clickhouse, found),
+      handoffsOf(clickhouse, found),
+    ]);
     const session = reconstructSession(events);
 
-    const streams = [...new Set(events.map(({ gateway_id: gateway, epoch }) => `${gateway}\0${epoch}`))].map(
-      (key) => {
-        const [gateway = '', epoch = '0'] = key.split('\0');
-        return { gateway, epoch: Number(epoch) };
-      },
-    );
-    const ends = {
-      ...bound,
-      gateways: streams.map(({ gateway }) => gateway),
-      epochs: streams.map(({ epoch }) => epoch),
-    };
-    const inStreams = `org_id = {org:String} AND (gateway_id, epoch) IN (SELECT arrayJoin(arrayZip({gateways:Array(String)}, {epochs:Array(Int64)})))`;
-    const [signedTo, gaps, handoffs] = await Promise.all([
-      signedToOf(clickhouse, inStreams, ends, session, events),
-      clickhouse.query<Gap>(
-        `SELECT DISTINCT gateway_id, epoch, finding, missing_from, missing_to FROM cairn.stream_findings FINAL
-         WHERE ${inStreams} ORDER BY gateway_id, epoch, missing_from LIMIT 1000`,
-        ends,
-        ROW_SETTINGS,
-      ),
-      handoffsOf(clickhouse, caller.orgId, session.session_id, events),
-    ]);
     const isSigned = new Map(
       events.map(({ event_id: id, gateway_id: gateway, epoch, seq }) => [
         id,
@@ -185,37 +173,112 @@ export const readSessionRoute = route({
 
 type Database = Pick<Asked<unknown, unknown, unknown>['clickhouse'], 'query'>;
 
+/** Where a session's events are, so that what is asked of it next need not look for them. */
+interface FoundSession {
+  readonly org: string;
+  readonly session: string;
+  readonly events: number;
+  /** Microseconds, inclusive. */
+  readonly first: number;
+  readonly last: number;
+  /** Days on which the broker appended them. */
+  readonly days: readonly Day[];
+  readonly streams: readonly { readonly gateway: string; readonly epoch: number; readonly seqLast: number }[];
+  readonly traces: readonly string[];
+}
+
+/** A few columns of all days. A wide statement pays for each day that it has to look at, so it comes when they are known. */
+async function findSession(clickhouse: Database, org: string, session: string): Promise<FoundSession> {
+  const rows = await clickhouse.query<{
+    gateway: string;
+    epoch: number;
+    seq_last: number;
+    events: number;
+    first: number;
+    last: number;
+    days: readonly Day[];
+    traces: readonly string[];
+  }>(
+    `SELECT gateway_id AS gateway, epoch, max(seq) AS seq_last, count() AS events,
+       toUnixTimestamp64Micro(min(timestamp)) AS first, toUnixTimestamp64Micro(max(timestamp)) AS last,
+       groupUniqArray(append_day) AS days, groupUniqArray(${TRACES_MAX})(lower(hex(trace_id))) AS traces
+     FROM cairn.events WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS}
+     GROUP BY gateway_id, epoch`,
+    { org, session },
+    SETTINGS,
+  );
+  return {
+    org,
+    session,
+    events: rows.reduce((sum, { events }) => sum + events, 0),
+    first: rows.reduce((least, { first }) => Math.min(least, first), Number.MAX_SAFE_INTEGER),
+    last: rows.reduce((most, { last }) => Math.max(most, last), 0),
+    days: [...new Set(rows.flatMap(({ days }) => days))],
+    streams: rows.map(({ gateway, epoch, seq_last: seqLast }) => ({ gateway, epoch, seqLast })),
+    traces: [...new Set(rows.flatMap(({ traces }) => traces))].slice(0, TRACES_MAX),
+  };
+}
+
+/** Traces whose other sessions are looked for. */
+const TRACES_MAX = 100;
+
+function eventsOf(clickhouse: Database, { org, session, first, last, days }: FoundSession) {
+  return clickhouse.query<SessionEvent>(
+    `SELECT ${SESSION_COLUMNS} FROM cairn.events
+     WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS} AND append_day IN {days:Array(Date)}
+       AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
+     ORDER BY timestamp, gateway_id, epoch, seq LIMIT {limit:UInt32} SETTINGS prefer_column_name_to_alias = 1`,
+    { org, session, first, last, days, limit: EVENTS_MAX },
+    SETTINGS,
+  );
+}
+
+const IN_STREAMS = `org_id = {org:String} AND (gateway_id, epoch) IN (SELECT arrayJoin(arrayZip({gateways:Array(String)}, {epochs:Array(Int64)})))`;
+
+const streamsOf = ({ org, streams }: FoundSession) => ({
+  org,
+  gateways: streams.map(({ gateway }) => gateway),
+  epochs: streams.map(({ epoch }) => epoch),
+});
+
+function gapsOf(clickhouse: Database, found: FoundSession) {
+  return clickhouse.query<Gap>(
+    `SELECT DISTINCT gateway_id, epoch, finding, missing_from, missing_to FROM cairn.stream_findings FINAL
+     WHERE ${IN_STREAMS} ORDER BY gateway_id, epoch, missing_from LIMIT 1000`,
+    streamsOf(found),
+    SETTINGS,
+  );
+}
+
 /** Seals come at least once a second while a gateway records; one that comes within this time is found with few rows. */
 const SOON_MICROS = 3_600_000_000;
 
 /**
- * The number up to which each stream is signed, as far as the session's events go. What follows them soon is looked at first:
- * everything that came since is only read when that does not cover them.
+ * The number up to which each stream is signed, as far as the session's events go. What follows them soon, and came on their days or
+ * the day behind, is looked at first: everything that came since is only read when that does not cover them.
  */
-async function signedToOf(
-  clickhouse: Database,
-  inStreams: string,
-  ends: Readonly<Record<string, unknown>>,
-  { first, last }: { readonly first: number; readonly last: number },
-  events: readonly SessionEvent[],
-): Promise<Map<string, number>> {
-  for (const until of [last + SOON_MICROS, undefined]) {
+async function signedToOf(clickhouse: Database, found: FoundSession): Promise<Map<string, number>> {
+  const { first, last, days } = found;
+  const soon = { until: last + SOON_MICROS, days: [...days, ...days.map(dayAfter)] };
+  for (const within of [soon, undefined]) {
     const signed = await clickhouse.query<{ gateway_id: string; epoch: number; seq: number }>(
       `SELECT gateway_id, epoch, max(seq) AS seq FROM cairn.events
-       WHERE ${inStreams} AND signature != '' AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')
-         ${until === undefined ? '' : "AND timestamp < fromUnixTimestamp64Micro({until:Int64}, 'UTC')"}
+       WHERE ${IN_STREAMS} AND signature != '' AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')
+         ${within === undefined ? '' : "AND timestamp < fromUnixTimestamp64Micro({until:Int64}, 'UTC') AND append_day IN {days:Array(Date)}"}
        GROUP BY gateway_id, epoch`,
-      { ...ends, first, ...(until !== undefined && { until }) },
-      ROW_SETTINGS,
+      { ...streamsOf(found), first, ...within },
+      SETTINGS,
     );
     const to = new Map(signed.map(({ gateway_id: gateway, epoch, seq }) => [`${gateway}\0${epoch}`, seq]));
-    const isCovered = events.every(
-      ({ gateway_id: gateway, epoch, seq }) => seq <= (to.get(`${gateway}\0${epoch}`) ?? -1),
+    const isCovered = found.streams.every(
+      ({ gateway, epoch, seqLast }) => seqLast <= (to.get(`${gateway}\0${epoch}`) ?? -1),
     );
-    if (isCovered || until === undefined) return to;
+    if (isCovered || within === undefined) return to;
   }
   throw new TypeError('the last of the two always answers');
 }
+
+const dayAfter = (day: Day): Day => dayOf(startOf(day) + DAY_MS);
 
 interface Gap {
   readonly gateway_id: string;
@@ -241,17 +304,8 @@ function touches(
   );
 }
 
-async function handoffsOf(
-  clickhouse: Database,
-  org: string,
-  session: string,
-  events: readonly SessionEvent[],
-) {
-  const traces = [
-    ...new Set(events.map(({ trace_id: trace }) => trace).filter((trace) => trace !== '')),
-  ].slice(0, 100);
+async function handoffsOf(clickhouse: Database, { org, session, traces, first, last }: FoundSession) {
   if (traces.length === 0) return [];
-  const [first, last] = [events[0]!.timestamp - DAY, events.at(-1)!.timestamp + DAY];
   return clickhouse.query<{
     session_id: string;
     agent_id: string;
@@ -267,10 +321,10 @@ async function handoffsOf(
        AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
        AND events.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
      GROUP BY session_id, agent_id, events.trace_id ORDER BY first, session_id LIMIT 1000`,
-    { org, session, first, last, traces },
-    ROW_SETTINGS,
+    { org, session, first: first - DAY_MICROS, last: last + DAY_MICROS, traces },
+    SETTINGS,
   );
 }
 
 /** A hand-off is looked for so long before and after: traces do not last. */
-const DAY = 86_400_000_000;
+const DAY_MICROS = 86_400_000_000;

@@ -92,6 +92,13 @@ test('a row that was exported is the leaf that it says it is, under a signed roo
   const counted = { rows: 300, proven: 300, wrong: 0, unarchived: 0, deleted: 0 };
   expect(JSON.parse(proven.stdout)).toEqual(counted);
 
+  for (const form of ['json', 'csv']) {
+    const other = join(rig.directory, `events.${form}`);
+    expect(cairn('export', form, other, '--search', 'kind:tool_call').status).toBe(0);
+    const its = cairn('proof', '--rows', other, '--from', `s3://${BUCKET}`, '--json');
+    expect([its.status, JSON.parse(its.stdout)]).toEqual([0, counted]);
+  }
+
   writeFileSync(
     file,
     [...lines.slice(0, 99), lines[99]!.replace('"tool-', '"t00l-'), ...lines.slice(100)].join('\n'),

@@ -118,7 +118,7 @@ test('a destination that is away holds up no other, a kill doubles one batch at 
     { destination: 'lake', eventId: poison, state: 'parked' },
   ]);
   lake.trouble = () => undefined;
-  parked.replay('lake');
+  parked.replay('lake', 'anna');
   await until('the replay', () => lake.taken.includes(poison));
   await until('that it is forgotten', () => parked.list({ most: 10 }).length === 0);
 
@@ -145,7 +145,7 @@ test('a destination that is away holds up no other, a kill doubles one batch at 
   ).toEqual(['away', 'lake', 'splunk', 'own']);
   expect(new Set(of('forward/started').map(({ destination }) => destination)).size).toBe(4);
   expect(of('forward/parked')[0]).toMatchObject({ destination: 'lake', count: 1, first_event: poison });
-  expect(of('forward/replayed')).toMatchObject([{ destination: 'lake', taken: 1, parked: 0 }]);
+  expect(of('forward/replayed')).toMatchObject([{ destination: 'lake', taken: 1, parked: 0, by: ['anna'] }]);
   expect(ownBodies.join('')).not.toContain(TOKEN);
   const page = await (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text();
   expect(page).toContain('cairn_forwarder_state{destination="away"} 0');

@@ -37,6 +37,7 @@ const query: Subject = async ({ quick, flags, say }) => {
       await fillDays(clickhouse, { events, days: DAYS, gateways: GATEWAYS, say });
       opened.filled();
     }
+    await fillLeafRuns(clickhouse);
     const [end] = await clickhouse.query<{ ms: number }>(
       'SELECT toUnixTimestamp64Milli(max(received_at)) AS ms FROM cairn.events',
       {},
@@ -143,6 +144,19 @@ const query: Subject = async ({ quick, flags, say }) => {
     ],
   };
 };
+
+/**
+ * Where the leaves are, as archival would have written it had it parked one record behind each 65,536: so an export has runs to look
+ * its leaves up in.
+ */
+async function fillLeafRuns(clickhouse: ClickHouse): Promise<void> {
+  await clickhouse.exec('TRUNCATE TABLE cairn.leaf_runs');
+  await clickhouse.exec(
+    `INSERT INTO cairn.leaf_runs (topic, partition, offset_first, offset_last, leaf_first)
+     SELECT topic, partition, min(offset), max(offset), min(offset) - intDiv(min(offset), 65536)
+     FROM cairn.events GROUP BY topic, partition, intDiv(offset, 65536)`,
+  );
+}
 
 /** The questions, each in so many words, and one before them that is not counted. */
 async function questionsOf(clickhouse: ClickHouse) {

@@ -24,13 +24,13 @@ export interface KeptTable extends OpenedTable {
   filled(): void;
 }
 
-/** Notes of each query what it read and used: system.query_log. */
-const QUERY_LOG = `<clickhouse><query_log><database>system</database><table>query_log</table>
-  <flush_interval_milliseconds>1000</flush_interval_milliseconds></query_log></clickhouse>
+/** Caches as deploy/docker/clickhouse/server.xml has them. */
+const CONFIG = `<clickhouse><uncompressed_cache_size>268435456</uncompressed_cache_size>
+  <index_uncompressed_cache_size>67108864</index_uncompressed_cache_size></clickhouse>
 `;
 
 /**
- * The same in a folder of its own that outlives the run, always as a local process, and with system.query_log.
+ * The same in a folder of its own that outlives the run, always as a local process, and with the caches of a server.
  *
  * @param keep false removes the folder at the end.
  */
@@ -39,7 +39,7 @@ export async function openKeptTable(directory: string, keep: boolean): Promise<K
   const isFilled = existsSync(mark);
   if (!isFilled) rmSync(directory, { recursive: true, force: true });
   mkdirSync(join(directory, 'clickhouse'), { recursive: true });
-  writeFileSync(join(directory, 'clickhouse', 'config.xml'), QUERY_LOG);
+  writeFileSync(join(directory, 'clickhouse', 'config.xml'), CONFIG);
   const opened = await open(() => startParts({ directory, parts: ['clickhouse'], ports: 'any' }), {
     gone: () => {
       if (!keep) rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
