@@ -93,6 +93,73 @@ describe('a source over record batches as they came', () => {
     120_000,
   );
 
+  test('delivers nothing that was fetched before a partition was read from another offset, though it waits to be read', async () => {
+    await kafka.ensureTopics([{ name: 'two', partitions: 2 }]);
+    const values = sent('two').map((value) => Buffer.from(value));
+    for (const partition of [0, 1]) await kafka.log.append('two', partition, values.slice(0, 250));
+    await using source = kafka.source({ group: 'group-two', topics: ['two'] });
+    const owned: AssignedPartition[] = [];
+    const batches: { partition: number; first: number; last: number }[] = [];
+    const begunAgain: { partition: number; at: number }[] = [];
+    await source.run({
+      onAssigned(partition) {
+        owned[partition.partition] = partition;
+        partition.readFrom(0);
+        partition.resume();
+      },
+      onBatch({ partition }, { first, last }) {
+        batches.push({ partition, first, last });
+        // What the same answer brought of the other one waits now.
+        const other = owned[1 - partition]!;
+        if (begunAgain.length === 6 || last < 100) return;
+        begunAgain.push({ partition: other.partition, at: batches.length });
+        other.readFrom(0);
+      },
+    });
+    const ends = (): boolean =>
+      [0, 1].every((partition) => batches.findLast((batch) => batch.partition === partition)?.last === 249);
+    for (let wait = 0; !(begunAgain.length === 6 && ends()); wait += 1) {
+      if (wait === 300) throw new Error(JSON.stringify({ batches, begunAgain }));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    for (const partition of [0, 1]) {
+      let next = 0;
+      for (const [at, batch] of batches.entries()) {
+        if (begunAgain.some((begun) => begun.at === at && begun.partition === partition)) next = 0;
+        if (batch.partition !== partition) continue;
+        expect(batch.first).toBe(next);
+        next = batch.last + 1;
+      }
+    }
+  }, 60_000);
+
+  test('fetches again what could not be read, from the same offset, and passes nothing over', async () => {
+    const troubles: string[] = [];
+    await using source = kafka.source({
+      ...{ group: 'group-again', topics: ['plain'], fetchBytesMax: 100_000 },
+      onTrouble: (message) => troubles.push(message),
+    });
+    const offsets: number[] = [];
+    const whole = Promise.withResolvers<void>();
+    setTimeout(() => whole.reject(new Error(`${offsets.length} of 500 records came`)), 30_000).unref();
+    let batches = 0;
+    await source.run({
+      onAssigned(partition) {
+        partition.readFrom(0);
+        partition.resume();
+      },
+      onBatch(_, { records }) {
+        batches += 1;
+        if (batches === 3) throw new Error('a bit fell over');
+        for (const { offset } of records) offsets.push(offset);
+        if (offsets.length >= 500) whole.resolve();
+      },
+    });
+    await whole.promise;
+    expect(offsets).toEqual(Array.from({ length: 500 }, (_, offset) => offset));
+    expect(troubles).toEqual(['partition 0 of plain: a bit fell over']);
+  }, 60_000);
+
   test('leaves other consumers of the process as kafkajs made them', async () => {
     const consumer = stock.consumer({ groupId: 'others' });
     const values: string[] = [];

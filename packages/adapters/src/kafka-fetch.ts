@@ -7,7 +7,7 @@ import { type AbortedTransaction, batchesOf, committedBatches, type RawBatch } f
  * included, which kafkajs does not check. This reaches into kafkajs 2.2.4, which is pinned; kafka-fetch.contract.test.ts
  * notices when it no longer fits.
  *
- * Only consumers whose `rackId` is `rawRack(…)` are served so: the mark is the one thing of a consumer that reaches this
+ * Only consumers whose `rackId` is that of a `rawRack(…)` are served so: the mark is the one thing of a consumer that reaches this
  * place. It is taken off again before anything is sent.
  */
 interface FetchProtocol {
@@ -50,21 +50,45 @@ connection.processData = function (this: Connection, rawData) {
   return stockProcessData.call(this, rawData);
 };
 
-const MARK = 'record-batches:';
+const MARK = /^record-batches-(\d+):/;
+const waits = new Map<string, () => Promise<void>>();
+let racks = 0;
 
-/** The `rackId` of a consumer that wants record batches as they came. */
-export const rawRack = (rack: string): string => MARK + rack;
+export interface RawRack extends Disposable {
+  readonly rackId: string;
+}
+
+/**
+ * The rack of a consumer that wants record batches as they came.
+ *
+ * @param isRead resolves when all that the answers before brought was read. An answer is taken apart then and not before, and the next
+ *   is asked for after that: so of each broker there is one that is read and one that comes meanwhile.
+ */
+export function rawRack(rack: string, isRead: () => Promise<void>): RawRack {
+  racks += 1;
+  const id = String(racks);
+  waits.set(id, isRead);
+  return { rackId: `record-batches-${id}:${rack}`, [Symbol.dispose]: () => waits.delete(id) };
+}
 
 const fetchProtocol = createRequire(import.meta.url)('kafkajs/src/protocol/requests/fetch') as FetchProtocol;
 const stock = fetchProtocol.protocol;
 fetchProtocol.protocol = (at) => {
   const protocolOf = stock(at);
   return (options) => {
-    if (!options.rackId?.startsWith(MARK)) return protocolOf(options);
+    const [mark, id = ''] = MARK.exec(options.rackId ?? '') ?? [];
+    if (mark === undefined) return protocolOf(options);
     if (at.version !== VERSION)
       throw new Error(`the broker speaks Fetch ${at.version}; ${VERSION} is wanted`);
-    const { response, ...rest } = protocolOf({ ...options, rackId: options.rackId.slice(MARK.length) });
-    return { ...rest, response: { parse: response.parse, decode: async (raw) => answerOf(raw) } };
+    const { response, ...rest } = protocolOf({
+      ...options,
+      rackId: options.rackId?.slice(mark.length) ?? '',
+    });
+    const decode = async (raw: Buffer): Promise<unknown> => {
+      await waits.get(id)?.();
+      return answerOf(raw);
+    };
+    return { ...rest, response: { parse: response.parse, decode } };
   };
 };
 

@@ -103,9 +103,9 @@ export class Answers {
   }
 
   /**
-   * Of large answers only fetches have that size, and kafkajs fetches from a broker again when all records of the fetch
-   * before were handed on (`createFetcher`): so two places are one more than are in use at a time, and whatever is
-   * written over nevertheless fails its checksum.
+   * Of large answers only fetches have that size. The next one is asked for when the one before the last was read (`rawRack`), and
+   * comes while the last is: so two places are as many as are in use at a time, and whatever is written over
+   * nevertheless fails its checksum.
    */
   private memoryFor(bytes: number): Buffer {
     if (bytes < LARGE_BYTES) return Buffer.allocUnsafe(bytes);

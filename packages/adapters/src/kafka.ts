@@ -14,8 +14,9 @@ import {
 import topicSettings from '../../../deploy/kafka/topic-settings.json' with { type: 'json' };
 import { type PseudoMessage, rawRack } from './kafka-fetch.ts';
 import './kafka-queue.ts';
+import { Readings } from './kafka-readings.ts';
 import { wholeAnswerSocket } from './kafka-socket.ts';
-import { recordsOf, UnreadableBatch } from './record-batch.ts';
+import { recordsOf } from './record-batch.ts';
 
 export interface KafkaOptions {
   /** `host:port` of some brokers. */
@@ -187,6 +188,16 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
   return kafka;
 }
 
+/** A partition that this member has. */
+interface Owned {
+  readonly partition: AssignedPartition;
+  readonly lose: AbortController;
+  /** Rises whenever it is read from another offset: what was fetched before is then read no more. */
+  era: number;
+  /** Fetches from this offset on again, after a rest. */
+  readonly readAgain: (offset: number) => void;
+}
+
 /** How long a partition is left alone after a batch that could not be read. */
 const UNREADABLE_REST_MS = 1_000;
 
@@ -202,6 +213,8 @@ function groupSource(
   options: SourceOptions,
 ): RawSource {
   const sessionTimeout = options.sessionMsMax ?? 10_000;
+  const readings = new Readings();
+  const rack = rawRack('', () => readings.done());
   const consumer: Consumer = client.consumer({
     groupId: options.group,
     sessionTimeout,
@@ -210,12 +223,12 @@ function groupSource(
     maxWaitTimeInMs: 200,
     maxBytesPerPartition: options.fetchBytesMax ?? 1 * 1024 ** 2,
     maxBytes: 4 * 1024 ** 2,
-    rackId: rawRack(''),
+    rackId: rack.rackId,
     allowAutoTopicCreation: false,
     // Whatever ended the consumer, it is to begin again: nothing is lost by that and nobody else would do it.
     retry: { retries: 8, initialRetryTime: 200, maxRetryTime: 3_000, restartOnFailure: async () => true },
   });
-  const owned = new Map<string, { partition: AssignedPartition; lose: AbortController; rest: () => void }>();
+  const owned = new Map<string, Owned>();
   let generation = 0;
 
   const loseAll = (): void => {
@@ -238,7 +251,12 @@ function groupSource(
       paused = false;
       ifOwned(() => consumer.resume(here));
     };
-    const rest = (): void => {
+    const readFrom = (offset: number): void => {
+      entry.era += 1;
+      ifOwned(() => consumer.seek({ topic, partition, offset: String(offset) }));
+    };
+    const readAgain = (offset: number): void => {
+      readFrom(offset);
       ifOwned(() => consumer.pause(here));
       setTimeout(() => {
         if (!paused) resume();
@@ -268,11 +286,12 @@ function groupSource(
         );
         if (lose.signal.aborted) throw fenced(topic, partition);
       },
-      readFrom: (offset) => ifOwned(() => consumer.seek({ topic, partition, offset: String(offset) })),
+      readFrom,
       pause,
       resume,
     };
-    owned.set(keyOf(topic, partition), { partition: handle, lose, rest });
+    const entry: Owned = { partition: handle, lose, era: 0, readAgain };
+    owned.set(keyOf(topic, partition), entry);
     return handle;
   };
 
@@ -305,18 +324,23 @@ function groupSource(
           autoCommit: false,
           eachBatchAutoResolve: false,
           partitionsConsumedConcurrently: 8,
-          async eachBatch({ batch, resolveOffset }: EachBatchPayload) {
+          async eachBatch({ batch, resolveOffset, isStale }: EachBatchPayload) {
             const entry = owned.get(keyOf(batch.topic, batch.partition));
-            if (!entry) return;
-            try {
-              sink.onBatch(entry.partition, logBatchOf(batch));
-              resolveOffset(batch.lastOffset());
-            } catch (error) {
-              if (!(error instanceof UnreadableBatch)) throw error;
-              // The same offset is fetched again: what went wrong on the way heals, and nothing is passed over.
-              options.onTrouble?.(`partition ${batch.partition} of ${batch.topic}: ${error.message}`);
-              entry.rest();
-            }
+            if (!entry || isStale()) return;
+            // The next fetch begins behind it, and is under way while this is read.
+            resolveOffset(batch.lastOffset());
+            const { era, partition, lose } = entry;
+            readings.add(() => {
+              if (era !== entry.era || lose.signal.aborted) return;
+              const { first, read } = logBatchOf(batch);
+              try {
+                sink.onBatch(partition, read());
+              } catch (error) {
+                // The same offset is fetched again: what went wrong on the way heals, and nothing is passed over.
+                options.onTrouble?.(`partition ${batch.partition} of ${batch.topic}: ${messageOf(error)}`);
+                entry.readAgain(first);
+              }
+            });
           },
         }),
       );
@@ -324,21 +348,25 @@ function groupSource(
     async [Symbol.asyncDispose]() {
       loseAll();
       await consumer.disconnect().catch(() => {});
+      rack[Symbol.dispose]();
     },
   };
 }
 
-/** The records of a fetch from the offset on that was asked for. @throws UnreadableBatch */
-function logBatchOf(batch: EachBatchPayload['batch']): LogBatch {
+/** The offset that a fetch asked for, and its records from there on. `read` throws UnreadableBatch. */
+function logBatchOf(batch: EachBatchPayload['batch']): { readonly first: number; read(): LogBatch } {
   // Present on kafkajs's Batch and missing in its types: the offset that was asked for.
   const { fetchedOffset } = batch as unknown as { readonly fetchedOffset: string };
   const first = Number(fetchedOffset);
   const messages = batch.messages as unknown as readonly PseudoMessage[];
   return {
     first,
-    last: Number(batch.lastOffset()),
-    highWatermark: Number(batch.highWatermark),
-    records: messages.flatMap(({ raw, committed }) => (committed ? recordsOf(raw, first) : [])),
+    read: () => ({
+      first,
+      last: Number(batch.lastOffset()),
+      highWatermark: Number(batch.highWatermark),
+      records: messages.flatMap(({ raw, committed }) => (committed ? recordsOf(raw, first) : [])),
+    }),
   };
 }
 

@@ -1,6 +1,13 @@
 import { CallsOfBatch } from './calls-of-batch.ts';
 import { ENUM_COLUMNS } from './field.ts';
-import { additionOf, countIn, type GrowingWindow, isUnsettled, settlesAlone } from './growing-window.ts';
+import {
+  additionOf,
+  countIn,
+  type GrowingCell,
+  type GrowingWindow,
+  isUnsettled,
+  settlesAlone,
+} from './growing-window.ts';
 import { type KnownWindow, KnownWindows, partOf } from './known-windows.ts';
 import type {
   Correlation,
@@ -33,6 +40,8 @@ export interface FoldedBatch {
 export interface Folding {
   /** Nothing of the event is held when it returns, so it may be the same object each time. */
   take(event: RuleEvent, time: Micros): void;
+  /** Cells and matches so far. */
+  readonly size: number;
   /** Once, at the end. */
   folded(): FoldedBatch;
 }
@@ -41,7 +50,10 @@ export interface Folding {
 export interface BatchFolder {
   /** Begins a batch; the one before is over. */
   begin(): Folding;
-  /** What the batch before added is in the store: cells that are full there are left out of later batches. */
+  /**
+   * What the batch before added is in the store, or will be before any that comes later: cells that are full then are left out
+   * of those.
+   */
   counted(): void;
 }
 
@@ -77,7 +89,13 @@ export function createFolder({ detections, correlations }: RuleSet): BatchFolder
       windows.begin();
       for (const table of calls.values()) table.clear();
       const matches: Match[] = [];
+      let cellCount = 0;
       let index = 0;
+      const count = (cells: GrowingCell[], tick: Micros, label: string, event: RuleEvent): void => {
+        const before = cells.length;
+        countIn(cells, tick, label, event, index);
+        cellCount += cells.length - before;
+      };
       const take = (event: RuleEvent, time: Micros): void => {
         const { places, isSure } = candidatesFor(event);
         for (let at = 0; at < places.length; at += 1) {
@@ -96,7 +114,7 @@ export function createFolder({ detections, correlations }: RuleSet): BatchFolder
               const window = windowOn(route, to, windows, feed, event, tick);
               if (window === undefined) continue;
               const cells = windows.cellsFor(window, tick, label);
-              if (cells !== undefined) countIn(cells, tick, label, event, index);
+              if (cells !== undefined) count(cells, tick, label, event);
               else {
                 route.fullTicks[to] = tick;
                 route.fullLabels[to] = label;
@@ -110,7 +128,7 @@ export function createFolder({ detections, correlations }: RuleSet): BatchFolder
             if (feed.isOfCalls && countCall(feed, event, tick, index)) continue;
             const window = windows.of(feed.correlation, feed.source, event, tick);
             const cells = window && windows.cellsFor(window, tick, label);
-            if (cells !== undefined) countIn(cells, tick, label, event, index);
+            if (cells !== undefined) count(cells, tick, label, event);
           }
         }
         index += 1;
@@ -126,7 +144,13 @@ export function createFolder({ detections, correlations }: RuleSet): BatchFolder
         }
         return { matches, additions: open.map((window) => additionOf(window, 'add')).filter(isUnsettled) };
       };
-      return { take, folded };
+      return {
+        take,
+        get size() {
+          return matches.length + cellCount;
+        },
+        folded,
+      };
     },
     counted: () => windows.counted(),
   };

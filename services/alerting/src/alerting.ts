@@ -27,11 +27,11 @@ import {
 import { DeliveryStore, keyOf, refusalsOf, secretsOf } from '@cairn/webhook';
 import type { AlertingConfig } from './config.ts';
 import { deliverAlerts } from './deliver-alerts.ts';
+import type { RulesInForce } from './fold-records.ts';
 import { learnBaselines } from './learn-baselines.ts';
 import { createAlertingMetrics } from './metrics.ts';
 import { RecordReader } from './read-records.ts';
 import { openRuleBook, type ReadRules } from './rule-book.ts';
-import type { RulesInForce } from './watch-chunk.ts';
 import { watchPartitions } from './watch-partitions.ts';
 import type { PartitionWindows } from './windows.ts';
 import { windowsInRedis } from './windows-in-redis.ts';

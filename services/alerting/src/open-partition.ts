@@ -1,5 +1,4 @@
 import { Failure } from '@cairn/failure';
-import type { BatchFolder, RuleSet } from '@cairn/rules';
 import type { AssignedPartition } from '@cairn/runtime';
 import { StreamMarks } from './stream-marks.ts';
 import type { PartitionWindows, Windows } from './windows.ts';
@@ -18,8 +17,6 @@ export interface OpenPartition {
   /** The earliest time of an event that was read and is not committed, microseconds. */
   oldest: number;
   readonly streams: StreamMarks;
-  /** What folds its records, and knows what need not be counted any more; begins with the first of them. */
-  folding: { readonly rules: RuleSet; readonly folder: BatchFolder } | undefined;
   /** Episodes are known of everything that is committed. */
   isWhole: boolean;
   /** Where the log ended: from there on everything is news. */
@@ -74,7 +71,6 @@ export async function openPartition(
     isWhole: !rebuilds && windows.isWhole,
     oldest: Number.MAX_SAFE_INTEGER,
     streams: marks,
-    folding: undefined,
     end,
     rebuilds,
   };

@@ -12,21 +12,30 @@ import { type BelievedTimes, believedTime, type Micros, type RuleEvent } from '@
 import type { LogRecord } from '@cairn/runtime';
 import type { Position } from './stream-marks.ts';
 
-/** What the records of a chunk were. */
+/** What records were, while they come. */
 export interface ReadRecords {
   /** Handed on. */
-  readonly events: number;
+  events: number;
   /** The earliest time at which one of them counts as having happened; infinite when there was none. */
-  readonly oldest: Micros;
+  oldest: Micros;
   /** Streams that went on, and how far. */
-  readonly streams: ReadonlyMap<string, Position>;
+  readonly streams: Map<string, Moving>;
   /** Records that a gateway had sent before. */
-  readonly duplicates: number;
+  duplicates: number;
   /** Records that are no events; ingest parks them. */
-  readonly others: number;
+  others: number;
   /** Events whose own time was not believed. */
-  readonly skewed: number;
+  skewed: number;
 }
+
+export const nothingRead = (): ReadRecords => ({
+  events: 0,
+  oldest: Number.POSITIVE_INFINITY,
+  streams: new Map(),
+  duplicates: 0,
+  others: 0,
+  skewed: 0,
+});
 
 /** Read of every event, whatever the rules ask for. */
 const ALWAYS = ['event_id', 'org_id', 'timestamp', 'service', 'agent_id'] as const;
@@ -50,18 +59,20 @@ export class RecordReader {
    * Walks each datum and decodes the fields that some rule reads. What a stream had already is left out, and so are our own
    * alerts: a rule about them would feed itself.
    *
+   * @param read of the records before these; goes on with them.
+   * @param known where a stream stood before all of them.
    * @param onEvent told of each event, which is the same object each time, and of when it counts as having happened.
    */
   read(
     records: readonly LogRecord[],
+    read: ReadRecords,
     known: (stream: string) => Position | undefined,
     releasedIdOf: (framedId: number) => number | undefined,
     bounds: BelievedTimes,
     onEvent: (event: RuleEvent, time: Micros) => void,
-  ): ReadRecords {
-    const streams = new Map<string, Moving>();
-    let [events, duplicates, others, skewed] = [0, 0, 0, 0];
-    let oldest = Number.POSITIVE_INFINITY;
+  ): void {
+    const { streams } = read;
+    let { events, duplicates, others, skewed, oldest } = read;
     for (const { bytes, start: frameAt, end, appendedAtMs } of records) {
       const framedId = framedIdAt(bytes, frameAt, end);
       const schemaId = framedId < 0 ? undefined : releasedIdOf(framedId);
@@ -95,7 +106,7 @@ export class RecordReader {
       events += 1;
       onEvent(event, time);
     }
-    return { events, oldest, streams, duplicates, others, skewed };
+    Object.assign(read, { events, duplicates, others, skewed, oldest });
   }
 
   #nameOf(org: string, gateway: string): string {
@@ -125,7 +136,7 @@ export class RecordReader {
 }
 
 /** A stream's position while its events are read. */
-interface Moving {
+export interface Moving {
   epoch: number;
   seq: number;
 }

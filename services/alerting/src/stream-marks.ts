@@ -8,6 +8,8 @@
  */
 export class StreamMarks {
   readonly #marks = new Map<string, Mark>();
+  /** Positions behind what was folded and need not be counted yet. */
+  readonly #ahead = new Map<string, Position>();
   /** Positions for records that are looked at again. */
   readonly #again = new Map<string, Position>();
 
@@ -24,14 +26,16 @@ export class StreamMarks {
     }
   }
 
-  /** Where a stream stands. @param isAgain for records that were counted before. */
+  /** Where a stream stands for what is folded next. @param isAgain for records that were counted before. */
   known(stream: string, isAgain: boolean): Position | undefined {
-    return isAgain ? this.#again.get(stream) : this.#marks.get(stream)?.at;
+    if (isAgain) return this.#again.get(stream);
+    return this.#ahead.get(stream) ?? this.#marks.get(stream)?.at;
   }
 
-  /** Records were looked at again. */
-  lookedAt(streams: ReadonlyMap<string, Position>): void {
-    for (const [stream, position] of streams) this.#again.set(stream, position);
+  /** Records were folded, and moved these streams. */
+  folded(streams: ReadonlyMap<string, Position>, isAgain: boolean): void {
+    const positions = isAgain ? this.#again : this.#ahead;
+    for (const [stream, position] of streams) positions.set(stream, position);
   }
 
   /**

@@ -5,19 +5,17 @@ import {
   type Clock,
   type Consumption,
   consume,
-  type KeptRecords,
-  Pages,
   type PartitionWork,
   type RawSource,
   realClock,
-  Shelf,
 } from '@cairn/runtime';
 import { endAlerts } from './end-alerts.ts';
+import { type FoldedRecords, type FoldOptions, PartitionFolder, type RulesInForce } from './fold-records.ts';
 import { type OpenOptions, type OpenPartition, openPartition } from './open-partition.ts';
-import { type RulesInForce, type Watched, type WatchOptions, watchChunk } from './watch-chunk.ts';
+import { type Watched, type WatchOptions, watchChunk } from './watch-chunk.ts';
 import type { PartitionWindows } from './windows.ts';
 
-export interface WatchPartitionsOptions extends WatchOptions, OpenOptions {
+export interface WatchPartitionsOptions extends WatchOptions, FoldOptions, OpenOptions {
   readonly source: RawSource;
   /** The rules in force when a chunk begins. */
   readonly rulesNow: () => RulesInForce;
@@ -34,7 +32,7 @@ export interface WatchPartitionsOptions extends WatchOptions, OpenOptions {
    */
   readonly learn?: (windows: PartitionWindows, rebuilds: boolean) => Promise<void>;
   readonly onOpened: (partition: AssignedPartition, open: OpenPartition) => void;
-  readonly onWatched: (partition: AssignedPartition, chunk: Chunk<KeptRecords>, watched: Watched) => void;
+  readonly onWatched: (partition: AssignedPartition, chunk: Chunk<FoldedRecords>, watched: Watched) => void;
   readonly onEnded: (count: number) => void;
   readonly onTrouble: (partition: AssignedPartition | undefined, error: unknown) => void;
 }
@@ -56,9 +54,8 @@ interface Passing {
 export async function watchPartitions(options: WatchPartitionsOptions): Promise<Consumption> {
   const clock = options.clock ?? realClock;
   const passing = new Map<string, Passing>();
-  const pages = new Pages(options.bufferBytesMax + options.limits.bytesMax);
 
-  const open = async (partition: AssignedPartition): Promise<PartitionWork<KeptRecords>> => {
+  const open = async (partition: AssignedPartition): Promise<PartitionWork<FoldedRecords>> => {
     const opened = await openPartition(options, partition);
     options.onOpened(partition, opened);
     if (opened.counted === undefined || opened.rebuilds)
@@ -70,15 +67,15 @@ export async function watchPartitions(options: WatchPartitionsOptions): Promise<
       turn: Promise.resolve(),
     };
     passing.set(`${partition.topic}/${partition.partition}`, passed);
-    const shelf = new Shelf(pages);
+    const folder = new PartitionFolder(options, opened);
     return {
       start: opened.start,
-      gather: () => shelf.gather(),
+      gather: () => folder.gather(options.rulesNow()),
       async load(chunk) {
         await passed.turn;
         // Should this fail, nobody knows how far it came: nothing ends until it was taken up again.
         passed.isCaughtUp = false;
-        const watched = await watchChunk(options, options.rulesNow(), partition, opened, chunk);
+        const watched = await watchChunk(options, partition, opened, chunk);
         chunk.gathered.release();
         passed.isCaughtUp = chunk.behind <= 0;
         options.onWatched(partition, chunk, watched);
