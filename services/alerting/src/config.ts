@@ -40,7 +40,7 @@ const schema = z.object({
   backlogMsMax: shapes.ms(0, 31 * 86_400_000, 3_600_000),
   chunk: z
     .object({
-      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(10_000),
+      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
       bytesMax: z.coerce
         .number()
         .int()

@@ -12,7 +12,7 @@ import type { CountedBatch, PartitionWindows, Windows } from './windows.ts';
 
 const BEGIN_MS = 1_795_000_000_000;
 const MINUTE = 60_000_000;
-const NAME = 'audit.events.standard/0';
+const NAME = 'audit.events.standard/3';
 const rules = rulesOf();
 
 /** A log of one partition: each record once to whoever reads it, and nobody waits. */
@@ -20,6 +20,11 @@ class Log {
   readonly records: LogRecord[] = [];
   committed: { readonly offset: number; readonly metadata: string } | undefined;
   readonly #readers = new Set<() => void>();
+  readonly #partition: number;
+
+  constructor(partition = 3) {
+    this.#partition = partition;
+  }
 
   /** Denied calls of one agent of one gateway, by their sequence numbers; three of them raise an alert. */
   append(...seqs: readonly number[]): void {
@@ -36,7 +41,7 @@ class Log {
       lose: () => lost.abort(),
       run: async (sink) => {
         const partition: AssignedPartition = {
-          ...{ topic: 'audit.events.standard', partition: 0, partitions: 1, generation: 1 },
+          ...{ topic: 'audit.events.standard', partition: this.#partition, partitions: 4, generation: 1 },
           lost: lost.signal,
           committed: async () => this.committed ?? { offset: undefined, metadata: '' },
           bounds: async () => ({ first: 0, end: this.records.length }),
@@ -319,6 +324,22 @@ describe('records that are looked at again', () => {
     await until(() => log.committed?.offset === 3);
     expect(stage.opened).toEqual(['repeated-denials']);
     expect((await stage.windows.take(NAME)).isWhole).toBe(true);
+  });
+});
+
+describe('a backlog', () => {
+  test('begins with a part of a chunk, by the partition, so that those of all partitions are whole at different times', async () => {
+    const lasts = async (partition: number): Promise<number[]> => {
+      const stage = openStage();
+      const log = new Log(partition);
+      await using _watching = await watch(stage, log.source(), { recordsMax: 8 });
+      log.append(...Array.from({ length: 24 }, (_, seq) => seq));
+      await until(() => log.committed?.offset === 24);
+      return stage.applied.map(({ last }) => last);
+    };
+    expect(await lasts(0)).toEqual([1, 9, 17, 23]);
+    expect(await lasts(1)).toEqual([3, 11, 19, 23]);
+    expect(await lasts(3)).toEqual([7, 15, 23]);
   });
 });
 

@@ -40,6 +40,9 @@ export interface WatchPartitionsOptions extends WatchOptions, FoldOptions, OpenO
 /** Most of a load is waiting: for Redis, for the disk, for Kafka. */
 const LOADS_AT_ONCE = 4;
 
+/** Of a whole chunk, how much the first of a backlog holds: a different part of it for neighbours. */
+const shareOf = (partition: number): number => (1 + (partition % LOADS_AT_ONCE)) / LOADS_AT_ONCE;
+
 /** Whether a partition's time passes by the clock. */
 interface Passing {
   readonly partition: AssignedPartition;
@@ -68,9 +71,16 @@ export async function watchPartitions(options: WatchPartitionsOptions): Promise<
     };
     passing.set(`${partition.topic}/${partition.partition}`, passed);
     const folder = new PartitionFolder(options, opened);
+    // Where a backlog begins, so that the whole chunks of all partitions do not come to the windows at the same time.
+    let begins = true;
     return {
       start: opened.start,
       gather: () => folder.gather(options.rulesNow()),
+      fewer() {
+        if (!begins) return undefined;
+        begins = false;
+        return Math.ceil(options.limits.recordsMax * shareOf(partition.partition));
+      },
       async load(chunk) {
         await passed.turn;
         // Should this fail, nobody knows how far it came: nothing ends until it was taken up again.
@@ -78,6 +88,7 @@ export async function watchPartitions(options: WatchPartitionsOptions): Promise<
         const watched = await watchChunk(options, partition, opened, chunk);
         chunk.gathered.release();
         passed.isCaughtUp = chunk.behind <= 0;
+        begins ||= passed.isCaughtUp;
         options.onWatched(partition, chunk, watched);
       },
     };
