@@ -598,9 +598,12 @@ describe('one event and one session', () => {
     ] as const)
       await api.clickhouse.exec(
         `INSERT INTO cairn.events SELECT * REPLACE ('${relay}' AS org_id, '${session}' AS session_id,
-           timestamp + toIntervalMicrosecond(${later}) AS timestamp, received_at + toIntervalMicrosecond(${later}) AS received_at) ${inTrace}`,
+           timestamp + toIntervalMicrosecond(${later}) AS timestamp, received_at + toIntervalMicrosecond(${later}) AS received_at) FROM (SELECT * ${inTrace})`,
       );
     const { calls } = await one<{ calls: number }>(`SELECT toUInt32(uniqExact(call_id)) AS calls ${inTrace}`);
+    expect(
+      (await one<{ n: number }>(`SELECT count() AS n FROM cairn.events WHERE org_id = '${relay}'`)).n,
+    ).toBeGreaterThan(0);
     const key = await api.key('viewer', { orgId: relay });
     const answer = await api.ask('/v1/sessions/handing', { key });
     expect(await answer.json()).toMatchObject({
