@@ -602,6 +602,9 @@ describe('one event and one session', () => {
          FROM (SELECT * ${inTrace})`,
       );
     const { calls } = await one<{ calls: number }>(`SELECT toUInt32(uniqExact(call_id)) AS calls ${inTrace}`);
+    expect(
+      (await one<{ n: number }>(`SELECT count() AS n FROM cairn.events WHERE org_id = '${relay}'`)).n,
+    ).toBeGreaterThan(0);
     const key = await api.key('viewer', { orgId: relay });
     const answer = await api.ask('/v1/sessions/handing', { key });
     expect(await answer.json()).toMatchObject({
