@@ -66,6 +66,7 @@ async function startAlerting(
   parts: AlertingParts,
   own: AsyncDisposableStack,
 ): Promise<Alerting> {
+  log.level = config.logLevel;
   const nowMs = Date.now;
   const policy = readRetention(config.retentionFile);
   const topics = config.classes.map(topicOf);

@@ -18,7 +18,7 @@ let upstream: Server;
 let env: Record<string, string>;
 
 const context: ServiceContext = {
-  log: createLog({ name: 'all', level: 'silent' }),
+  log: createLog({ name: 'all', destination: { write: () => {} } }),
   metrics: createMetrics('all'),
   onReload: () => {},
 };

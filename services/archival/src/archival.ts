@@ -84,6 +84,7 @@ async function startArchival(
   parts: ArchivalParts,
   own: AsyncDisposableStack,
 ): Promise<Archival> {
+  log.level = config.logLevel;
   const { deployment, org } = config;
   const nowMs = parts.nowMs ?? Date.now;
   const policyNow = (): RetentionPolicy => readRetention(config.retentionFile);

@@ -58,6 +58,7 @@ async function startForwarder(
   parts: ForwarderParts,
   own: AsyncDisposableStack,
 ): Promise<Forwarder> {
+  log.level = config.logLevel;
   const nowMs = Date.now;
   const clock = realClock;
   const count = createForwarderMetrics(metrics, nowMs);

@@ -128,6 +128,7 @@ export async function openCore(
   parts: GatewayParts,
   own: AsyncDisposableStack,
 ): Promise<Core> {
+  log.level = config.log_level;
   let policy = await loadPolicy(config.policy.directory, config.policy.mode);
   onReload(async () => {
     policy = await loadPolicy(config.policy.directory, config.policy.mode);

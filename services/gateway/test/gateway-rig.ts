@@ -67,7 +67,7 @@ export async function startGateway(
   writeFileSync(configFile, JSON.stringify(config));
   const log = new MemoryLog();
   const context = {
-    log: createLog({ name: 'gateway', level: 'silent' }),
+    log: createLog({ name: 'gateway', destination: { write: () => {} } }),
     metrics: createMetrics('gateway'),
     onReload: () => {},
   };

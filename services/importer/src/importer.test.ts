@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type AuditEvent, decodeDatum, hexOf, unframe } from '@cairn/event';
-import { createLog, createMetrics } from '@cairn/runtime';
+import { createLog, createMetrics, type Logger } from '@cairn/runtime';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type Span, SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-proto';
@@ -21,11 +21,13 @@ const PINNED = 'import-key-of-one-agent';
 const SECRET = 'AKIAIOSFODNN7EXAMPLE';
 let directory: string;
 let importer: Importer;
+let log: Logger;
 let shipped: AuditEvent[];
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'cairn-importer-'));
   shipped = [];
+  log = createLog({ name: 'importer', destination: { write: () => {} } });
   importer = await createImporter(
     {
       deployment: 'test',
@@ -45,7 +47,7 @@ beforeEach(async () => {
       log_level: 'error',
     },
     {
-      log: createLog({ name: 'importer', level: 'silent' }),
+      log,
       metrics: createMetrics('importer'),
       onReload: () => {},
     },
@@ -234,6 +236,10 @@ const spanJson = (more: object = {}) => ({
 const tracesRequest = (spans: unknown[]) => ({ resourceSpans: [{ scopeSpans: [{ spans }] }] });
 
 describe('the configuration', () => {
+  test('the level of the configuration decides what is logged', () => {
+    expect([log.isLevelEnabled('error'), log.isLevelEnabled('warn')]).toEqual([true, false]);
+  });
+
   test('without a key, or with a rule that seals, nothing starts', () => {
     const file = join(directory, 'importer.yaml');
     const config = { deployment: 'd', importer_id: 'i', kafka: { brokers: 'k:9092' }, data_directory: 'x' };

@@ -40,6 +40,7 @@ async function startImporter(
   parts: ImporterParts,
   own: AsyncDisposableStack,
 ): Promise<Importer> {
+  log.level = config.log_level;
   const count = createImporterMetrics(metrics);
   const guard = createPrivacyGuard({
     keys: await openKeyRing({ directory: join(config.data_directory, 'keys') }),

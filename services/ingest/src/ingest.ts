@@ -40,6 +40,7 @@ async function startIngest(
   parts: IngestParts,
   own: AsyncDisposableStack,
 ): Promise<Ingest> {
+  log.level = config.logLevel;
   const kafka =
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-ingest' }));
   const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));

@@ -80,6 +80,7 @@ const schema = z.object({
   /** How long a key that was looked up counts; so long a revocation may take. */
   keyAgeMsMax: z.coerce.number().int().min(0).max(60_000).default(2_000),
   health: shapes.listening(18_251),
+  logLevel: shapes.logLevel,
 });
 
 export type QueryConfig = z.infer<typeof schema>;
@@ -132,6 +133,7 @@ export function readQueryConfig(
       CAIRN_QUERY_KEY_ENCRYPTION_KEYS: 'unsealing.keyEncryptionKeys',
       CAIRN_QUERY_HEALTH_HOST: 'health.host',
       CAIRN_QUERY_HEALTH_PORT: 'health.port',
+      CAIRN_LOG_LEVEL: 'logLevel',
     },
   });
 }

@@ -53,6 +53,7 @@ async function startQuery(
   parts: QueryParts,
   own: AsyncDisposableStack,
 ): Promise<Query> {
+  log.level = config.logLevel;
   const policy = readRetention(config.retentionFile);
   const topics = config.classes.map(topicOf);
   const kafka = parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-query' }));

@@ -37,7 +37,7 @@ async function serving(parts: Partial<ApiParts>): Promise<string> {
     },
     recorder: { record: async () => {} },
     claims: claimsInMemory(Date.now),
-    log: createLog({ name: 'query', level: 'silent' }),
+    log: createLog({ name: 'query', destination: { write: () => {} } }),
     nowMs: () => 1_795_000_000_000,
     onAnswered: () => {},
     stopping: new AbortController().signal,

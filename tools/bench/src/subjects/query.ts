@@ -219,7 +219,7 @@ async function serve(clickhouse: ClickHouse, nowMs: number) {
     recorder: { record: async () => {} },
     archive: undefined,
     subjectKeys: undefined,
-    log: createLog({ name: 'query', level: 'silent' }),
+    log: createLog({ name: 'query', destination: { write: () => {} } }),
     nowMs: () => nowMs,
     onAnswered: () => {},
     stopping: new AbortController().signal,
