@@ -4,6 +4,7 @@ import { SEGMENT_LEAVES } from '@cairn/ledger';
 import { type ArchivalCost, archiveTopic, openArchiveStage } from '../ledger/archive-topic.ts';
 import { fetchedOf, GATEWAYS, keysOf, recorded, signed, written } from '../ledger/signed-log.ts';
 import { verifyAlone } from '../ledger/verify-alone.ts';
+import { verifyMemoryMib } from '../ledger/verify-memory.ts';
 import { verifySecond } from '../ledger/verify-second.ts';
 import { type Claim, type Measured, type SubjectOptions, spreadOf } from '../measured.ts';
 import { cpuSecondsOf } from './encode.ts';
@@ -37,6 +38,7 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
   say(`${repeats} verifications`);
   const verify_s = verifyAlone(log, keys, leaves, repeats).map((seconds) => leaves / seconds);
   const second_s = verifySecond(log, keys, leaves, repeats).map((seconds) => leaves / seconds);
+  const [part_mib, whole_mib] = [1, segments].map((many) => verifyMemoryMib(log, keys, many));
 
   const costs: ArchivalCost[] = [];
   if (flags['only'] !== 'pure') {
@@ -68,6 +70,8 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
         name: 'cairn verify: walk, leaf, tree, chain, seals',
         figures: { events_s: verify_s, cpu_us: verify_s.map(microsOf) },
       },
+      { name: 'cairn verify, the command, over one segment', figures: { peak_mib: [part_mib!] } },
+      { name: `cairn verify, the command, over ${segments}`, figures: { peak_mib: [whole_mib!] } },
       {
         name: 'the second verifier, in Go: the same',
         figures: { events_s: second_s, cpu_us: second_s.map(microsOf) },
@@ -102,6 +106,12 @@ export default async function ledger({ quick, flags, say }: SubjectOptions): Pro
         measured: spreadOf(second_s).median / spreadOf(verify_s).median,
         wanted: 'at least',
         limit: 1,
+      },
+      {
+        what: `MiB that cairn verify holds for each of the ${segments - 1} segments behind the first, of ${Math.round((frameBytes * SEGMENT_LEAVES) / 1024 ** 2)}`,
+        measured: (whole_mib! - part_mib!) / (segments - 1),
+        wanted: 'at most',
+        limit: 4,
       },
       ...(costs.length === 0 ? [] : [archivedAtLeast(archived_s)]),
       {
