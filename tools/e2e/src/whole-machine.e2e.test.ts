@@ -14,7 +14,7 @@ import { lastArchived } from './archive-rig.ts';
 import { randomOf } from './chaos-random.ts';
 import { startChaosRig, until } from './chaos-rig.ts';
 import { NO_FAULTS } from './oracle.ts';
-import { PARTITIONS, TOPIC } from './rig.ts';
+import { drained, PARTITIONS, TOPIC } from './rig.ts';
 
 /** Stands in the test's name, so that a failing run says in which order it started. */
 const SEED = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 1e9));
@@ -66,9 +66,7 @@ test(`the machine stops: gateway, ingest, archival, Kafka, ClickHouse and S3 are
   const acknowledged = rig.acknowledged().length;
   await until('events are recorded again', () => rig.acknowledged().length > acknowledged + 100);
   await gateway.finish();
-  const { faults } = await rig.judge();
-  expect(faults).toEqual(NO_FAULTS);
-
+  await drained(rig);
   const rows = await rig.clickhouse.query<{ partition: number; offset: number; leaf: string }>(
     `SELECT partition, offset, lower(hex(leaf_hash)) AS leaf FROM cairn.events WHERE gateway_id = {gateway:String}`,
     { gateway: GATEWAY },
@@ -79,6 +77,10 @@ test(`the machine stops: gateway, ingest, archival, Kafka, ClickHouse and S3 are
   const isArchived = async () => (await archivedTo()).every((offset, partition) => offset >= last(partition));
   await until('everything is archived', isArchived, 60_000);
   await archival.stop();
+  // Not before: archival records its runs, and between two looks at the log there would be one more.
+  const { faults } = await rig.judge();
+  expect(faults).toEqual(NO_FAULTS);
+
   const keys = statedKeys(data);
   await keys.store(store, new Date(Date.now() + 60_000));
   const { logs, anchors, strange } = await auditBucket(store, 'e2e', keys.root.key);
