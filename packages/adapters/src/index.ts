@@ -43,10 +43,10 @@ export { openRedis, type Redis, type RedisOptions, type RedisScript } from './re
 export { type ObjectStoreOptions, openObjectStore } from './s3.ts';
 export {
   checkSchemaIds,
-  logUnderRegistry,
+  type FrameIds,
+  frameIdsAt,
   type SchemaIds,
   type SchemaRegistryOptions,
-  underRegistryIds,
 } from './schema-registry.ts';
 export { openSyslogTls, type SyslogTls, type SyslogTlsOptions } from './syslog-tls.ts';
 export {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { type ReleasedSchema, SCHEMAS } from '@cairn/event';
 import { isFailure } from '@cairn/failure';
 import { describe, expect, test } from '@jest/globals';
-import { checkSchemaIds, logUnderRegistry } from './schema-registry.ts';
+import { checkSchemaIds, frameIdsAt } from './schema-registry.ts';
 
 const released = SCHEMAS[0] as ReleasedSchema;
 const other = { type: 'record', name: 'Other', namespace: 'cairn', fields: [] };
@@ -75,7 +75,7 @@ describe('schema ids of a registry outside', () => {
     };
     const frame = Uint8Array.of(0, 0, 0, 0, released.id, 7, 8, 9);
     for (const url of [registry.url, undefined])
-      await (await logUnderRegistry(log, url, SCHEMAS)).append('t', 0, [frame]);
+      await (await frameIdsAt(url, SCHEMAS)).under(log).append('t', 0, [frame]);
     expect(written).toEqual([
       [0, 1, 2, 3, 4, 7, 8, 9],
       [0, 0, 0, 0, released.id, 7, 8, 9],

@@ -31,7 +31,7 @@ interface FrameLog {
  * The same log, with the registry's ids in the frames. The bytes behind the id are not touched: hashes and signatures
  * cover the entry, which names its schema by fingerprint.
  */
-export function underRegistryIds(log: FrameLog, ids: SchemaIds): FrameLog {
+function underRegistryIds(log: FrameLog, ids: SchemaIds): FrameLog {
   return {
     append: (topic, partition, values) =>
       log.append(
@@ -46,18 +46,29 @@ export function underRegistryIds(log: FrameLog, ids: SchemaIds): FrameLog {
   };
 }
 
+/** How the frames of a deployment name our schemas. */
+export interface FrameIds {
+  /** Our own id of the schema that a frame names; undefined when the registry outside has none of ours under it. */
+  releasedIdOf(framedId: number): number | undefined;
+  /** The log for whoever writes frames under our own ids. */
+  under(log: FrameLog): FrameLog;
+}
+
 /**
- * The log for a writer that reads nothing: under the ids of the registry at `url`, or as it is where there is none. The
- * registry must answer now, and is not asked again.
+ * The ids of the registry at `url`, or our own where there is none. The registry must answer now, and is not asked again.
  *
  * @throws Failure as `checkSchemaIds`
  */
-export async function logUnderRegistry(
-  log: FrameLog,
+export async function frameIdsAt(
   url: string | undefined,
   schemas: readonly ReleasedSchema[],
-): Promise<FrameLog> {
-  return url === undefined ? log : underRegistryIds(log, await checkSchemaIds({ url }, schemas));
+): Promise<FrameIds> {
+  if (url === undefined) return { releasedIdOf: (framedId) => framedId, under: (log) => log };
+  const ids = await checkSchemaIds({ url }, schemas);
+  return {
+    releasedIdOf: (framedId) => ids.releasedIdOf(framedId),
+    under: (log) => underRegistryIds(log, ids),
+  };
 }
 
 /**

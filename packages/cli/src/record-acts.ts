@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { logUnderRegistry, openKafka } from '@cairn/adapters';
+import { frameIdsAt, openKafka } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure } from '@cairn/failure';
 import { openRecorder, type RecordDraft } from '@cairn/recorder';
@@ -40,7 +40,7 @@ export function actsOf(config: CliConfig): OpenActs {
           gatewayVersion: VERSION,
           environment: '',
           capture: 'system',
-          log: await logUnderRegistry(kafka.log, config.schemaRegistryUrl, SCHEMAS),
+          log: (await frameIdsAt(config.schemaRegistryUrl, SCHEMAS)).under(kafka.log),
           topicOf: () => topic,
           partitions,
         }),

@@ -1,14 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  checkSchemaIds,
+  frameIdsAt,
   type Kafka,
   openClickHouse,
   openGuardedHttp,
   openKafka,
   openRedis,
   type Redis,
-  underRegistryIds,
 } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
@@ -74,16 +73,13 @@ async function startAlerting(
   const kafka =
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-alerting' }));
   const redis = parts.redis ?? own.use(openRedis({ url: config.redisUrl }));
-  const ids =
-    config.schemaRegistryUrl === undefined
-      ? undefined
-      : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
+  const ids = await frameIdsAt(config.schemaRegistryUrl, SCHEMAS);
   await awaitTopics(kafka, topics, log);
 
   const recorder = own.use(
     await openServiceRecorder(config, {
       gatewayVersion: VERSION,
-      log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
+      log: ids.under(kafka.log),
       topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
       partitions: (await kafka.partitionsOf(topics[0]!)) ?? 1,
       onEvent: (event) => log.warn({ ...event }, 'the recorder of alerting’s own events'),
@@ -186,7 +182,7 @@ async function startAlerting(
     rulesNow: () => inForce,
     bounds: { lateness, ahead: config.aheadMsMax * 1_000 },
     quiet: config.quietMs * 1_000,
-    releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
+    releasedIdOf: ids.releasedIdOf,
     offsetAt: (topic, partition, timeMs) => kafka.offsetAt(topic, partition, timeMs),
     spanMs: () => spanMsOf(inForce, config),
     backlogMsMax: config.backlogMsMax,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import {
   type ClickHouse,
-  checkSchemaIds,
+  frameIdsAt,
   type Kafka,
   type LockReport,
   type ObjectStore,
@@ -9,7 +9,6 @@ import {
   openKafka,
   openObjectStore,
   probeLocks,
-  underRegistryIds,
 } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
@@ -101,10 +100,7 @@ async function startArchival(
     (config.copies.bucket === undefined
       ? undefined
       : own.use(await openObjectStore({ ...config.s3, bucket: config.copies.bucket })));
-  const ids =
-    config.schemaRegistryUrl === undefined
-      ? undefined
-      : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
+  const ids = await frameIdsAt(config.schemaRegistryUrl, SCHEMAS);
   const count = createArchivalMetrics(metrics, nowMs);
 
   await store.ensureBucket();
@@ -124,7 +120,7 @@ async function startArchival(
 
   const recorder = await openServiceRecorder(config, {
     gatewayVersion: VERSION,
-    log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
+    log: ids.under(kafka.log),
     topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
     partitions: partitions[0]?.partitions ?? 1,
     onEvent: (event) => log.warn({ ...event }, 'the recorder of archival’s own events'),
@@ -177,7 +173,7 @@ async function startArchival(
     deployment,
     signing,
     keys,
-    releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
+    releasedIdOf: ids.releasedIdOf,
     retentionOf: (topic) => retentions.get(topic)!,
     watch: { unsealedMax: UNSEALED_MAX, silenceMsMax: config.silenceMsMax },
     notesLockMs: config.notesLockDays * DAY_MS,

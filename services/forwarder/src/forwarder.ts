@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkSchemaIds, type Kafka, openKafka, ParkedRecords, underRegistryIds } from '@cairn/adapters';
+import { frameIdsAt, type Kafka, openKafka, ParkedRecords } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
 import { openServiceRecorder, type RecordDraft } from '@cairn/recorder';
@@ -69,10 +69,7 @@ async function startForwarder(
   }));
   const kafka =
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-forwarder' }));
-  const ids =
-    config.schemaRegistryUrl === undefined
-      ? undefined
-      : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
+  const ids = await frameIdsAt(config.schemaRegistryUrl, SCHEMAS);
   const released = new Set(SCHEMAS.map(({ id }) => id));
   await awaitTopics(kafka, topics, log);
 
@@ -83,7 +80,7 @@ async function startForwarder(
   const recorder = own.use(
     await openServiceRecorder(config, {
       gatewayVersion: VERSION,
-      log: ids ? underRegistryIds(kafka.log, ids) : kafka.log,
+      log: ids.under(kafka.log),
       topicOf: (orgId) => ownTopic(policy, orgId, topics, nowMs()),
       partitions: (await kafka.partitionsOf(topics[0]!)) ?? 1,
       onEvent: (event) => log.warn({ ...event }, 'the recorder of the forwarder’s own events'),
@@ -122,8 +119,10 @@ async function startForwarder(
       filter: one.filter,
       format,
       nowMs,
-      releasedIdOf: (framedId: number) =>
-        ids ? ids.releasedIdOf(framedId) : released.has(framedId) ? framedId : undefined,
+      releasedIdOf(framedId: number) {
+        const id = ids.releasedIdOf(framedId);
+        return id !== undefined && released.has(id) ? id : undefined;
+      },
     };
     own.use(
       replayParked({

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { logUnderRegistry, openKafka } from '@cairn/adapters';
+import { frameIdsAt, openKafka } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing } from '@cairn/privacy';
@@ -150,10 +150,8 @@ export async function openCore(
     gatewayVersion: VERSION,
     environment: config.environment,
     capture: 'gateway',
-    log: await logUnderRegistry(
+    log: (await frameIdsAt(config.schema_registry_url, SCHEMAS)).under(
       parts.log ?? kafka?.log ?? unreachable(),
-      config.schema_registry_url,
-      SCHEMAS,
     ),
     topicOf: (orgId) => topicOf(classOf(orgId)),
     partitions: config.kafka.partitions,

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { logUnderRegistry, openKafka } from '@cairn/adapters';
+import { frameIdsAt, openKafka } from '@cairn/adapters';
 import { SCHEMAS, topicOf } from '@cairn/event';
 import { messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing, type PrivacyGuard } from '@cairn/privacy';
@@ -59,7 +59,7 @@ async function startImporter(
       environment: config.environment,
       // What it says of itself; what it imports says so in each draft.
       capture: 'system',
-      log: await logUnderRegistry(parts.log ?? kafka!.log, config.schema_registry_url, SCHEMAS),
+      log: (await frameIdsAt(config.schema_registry_url, SCHEMAS)).under(parts.log ?? kafka!.log),
       topicOf: (orgId) => topicOf(classOf(config, orgId)),
       partitions: config.kafka.partitions,
       orgIds: [...new Set([config.deployment, ...config.keys.map(({ org }) => org)])],

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type ClickHouse, checkSchemaIds, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
+import { type ClickHouse, frameIdsAt, type Kafka, openClickHouse, openKafka } from '@cairn/adapters';
 import { PARKED_TOPIC, SCHEMAS, topicOf } from '@cairn/event';
 import { Failure, messageOf } from '@cairn/failure';
 import { awaitTopics, owning, type ServiceContext, serveHealth } from '@cairn/runtime';
@@ -44,10 +44,7 @@ async function startIngest(
   const kafka =
     parts.kafka ?? own.use(openKafka({ brokers: config.kafka.brokers, clientId: 'cairn-ingest' }));
   const clickhouse = parts.clickhouse ?? own.use(openClickHouse(config.clickhouse));
-  const ids =
-    config.schemaRegistryUrl === undefined
-      ? undefined
-      : await checkSchemaIds({ url: config.schemaRegistryUrl }, SCHEMAS);
+  const ids = await frameIdsAt(config.schemaRegistryUrl, SCHEMAS);
   const topics = config.classes.map(topicOf);
   const count = createIngestMetrics(metrics);
 
@@ -65,7 +62,7 @@ async function startIngest(
     table: tableIn(clickhouse),
     kafka,
     encoder: parts.encoder ?? nativeEncoder,
-    releasedIdOf: (framedId) => (ids ? ids.releasedIdOf(framedId) : framedId),
+    releasedIdOf: ids.releasedIdOf,
     limits: config.chunk,
     bufferBytesMax: config.bufferBytesMax,
     loadsAtOnce: config.loadsAtOnce,

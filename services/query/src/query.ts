@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ClickHouse,
+  frameIdsAt,
   type Kafka,
-  logUnderRegistry,
   openClickHouse,
   openKafka,
   openRedis,
@@ -88,7 +88,7 @@ async function startQuery(
   const recorder = own.use(
     await openServiceRecorder(config, {
       gatewayVersion: VERSION,
-      log: await logUnderRegistry(kafka.log, config.schemaRegistryUrl, SCHEMAS),
+      log: (await frameIdsAt(config.schemaRegistryUrl, SCHEMAS)).under(kafka.log),
       topicOf: (orgId) => ownTopic(policy, orgId, topics, Date.now()),
       partitions,
       onEvent: (event) => log.warn({ ...event }, 'the recorder of the API’s own events'),
