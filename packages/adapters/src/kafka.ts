@@ -332,9 +332,9 @@ function groupSource(
             const { era, partition, lose } = entry;
             readings.add(() => {
               if (era !== entry.era || lose.signal.aborted) return;
-              const { first, read } = logBatchOf(batch);
+              const first = firstOf(batch);
               try {
-                sink.onBatch(partition, read());
+                sink.onBatch(partition, logBatchOf(batch, first));
               } catch (error) {
                 // The same offset is fetched again: what went wrong on the way heals, and nothing is passed over.
                 options.onTrouble?.(`partition ${batch.partition} of ${batch.topic}: ${messageOf(error)}`);
@@ -353,20 +353,18 @@ function groupSource(
   };
 }
 
-/** The offset that a fetch asked for, and its records from there on. `read` throws UnreadableBatch. */
-function logBatchOf(batch: EachBatchPayload['batch']): { readonly first: number; read(): LogBatch } {
-  // Present on kafkajs's Batch and missing in its types: the offset that was asked for.
-  const { fetchedOffset } = batch as unknown as { readonly fetchedOffset: string };
-  const first = Number(fetchedOffset);
+/** The offset that a fetch asked for: present on kafkajs's Batch and missing in its types. */
+const firstOf = (batch: EachBatchPayload['batch']): number =>
+  Number((batch as unknown as { readonly fetchedOffset: string }).fetchedOffset);
+
+/** The records of a fetch from an offset on. @throws UnreadableBatch */
+function logBatchOf(batch: EachBatchPayload['batch'], first: number): LogBatch {
   const messages = batch.messages as unknown as readonly PseudoMessage[];
   return {
     first,
-    read: () => ({
-      first,
-      last: Number(batch.lastOffset()),
-      highWatermark: Number(batch.highWatermark),
-      records: messages.flatMap(({ raw, committed }) => (committed ? recordsOf(raw, first) : [])),
-    }),
+    last: Number(batch.lastOffset()),
+    highWatermark: Number(batch.highWatermark),
+    records: messages.flatMap(({ raw, committed }) => (committed ? recordsOf(raw, first) : [])),
   };
 }
 

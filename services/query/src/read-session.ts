@@ -121,8 +121,7 @@ export const readSessionRoute = route({
   response: sessionSchema,
   async answer({ caller, path, clickhouse, archive }) {
     const found = await findSession(clickhouse, caller.orgId, path.session_id);
-    if (found.events === 0)
-      throw new Refusal('not-found', 'ClickHouse holds no event of such a session of your organisation.');
+    if (found.events === 0) throw notHeld();
     if (found.events > EVENTS_MAX)
       throw new Refusal(
         'answer.too-large',
@@ -134,6 +133,8 @@ export const readSessionRoute = route({
       gapsOf(clickhouse, found),
       handoffsOf(clickhouse, found),
     ]);
+    // Its day may have been dropped meanwhile.
+    if (events.length === 0) throw notHeld();
     const session = reconstructSession(events);
 
     const isSigned = new Map(
@@ -172,6 +173,9 @@ export const readSessionRoute = route({
 });
 
 type Database = Pick<Asked<unknown, unknown, unknown>['clickhouse'], 'query'>;
+
+const notHeld = (): Refusal =>
+  new Refusal('not-found', 'ClickHouse holds no event of such a session of your organisation.');
 
 /** Where a session's events are, so that what is asked of it next need not look for them. */
 interface FoundSession {
