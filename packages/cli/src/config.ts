@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { portsFrom, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY } from '@cairn/local';
-import { readConfig } from '@cairn/runtime';
+import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -13,8 +13,7 @@ const schema = z.object({
     password: z.string().optional(),
   }),
   kafkaBrokers: z.string().min(1),
-  /** Absent: the ids of schemas/registry.json stand in the frames of what is recorded here. */
-  schemaRegistryUrl: z.url().optional(),
+  schemaRegistryUrl: shapes.schemaRegistryUrl,
   redisUrl: z.string().min(1),
   s3: z.object({
     endpoint: z.string().min(1),

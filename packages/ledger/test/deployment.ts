@@ -1,6 +1,6 @@
 // A deployment in memory: keys, gateways that record, partitions' logs as archival writes them into a bucket, and an auditor
 // who reads that bucket.
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { AUDIT_EVENT_SCHEMA_ID, completeEvent, encodeDatum, frame, type Kind, leafHash } from '@cairn/event';
 import {
   Acceptance,
@@ -25,6 +25,7 @@ import {
   manifestName,
   manifestOf,
   type NoteKey,
+  type NoteSigner,
   noteLeafHash,
   noteSignerOf,
   type PartitionRecord,
@@ -47,13 +48,8 @@ export const DEPLOYMENT = 'audit.example';
 export const ORIGIN = `${DEPLOYMENT}/audit.events.standard/0`;
 const EMPTY_SHA256 = sha256Hex(new Uint8Array());
 
-export interface Signer {
-  readonly key: NoteKey;
-  readonly privateKey: KeyObject;
-}
-
 /** The Ed25519 key of a seed (RFC 8410: PKCS #8 around 32 bytes). */
-export function signerOf(name: string, seed: Uint8Array, type: 0x01 | 0x04 = 0x01): Signer {
+export function signerOf(name: string, seed: Uint8Array, type: 0x01 | 0x04 = 0x01): NoteSigner {
   const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]);
   const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   return noteSignerOf(name, privateKey, type);
@@ -72,7 +68,7 @@ export function recordOf(offset: number, datum: Uint8Array, appendedAtMs: number
 export class Gateway {
   readonly org: string;
   readonly gateway: string;
-  readonly signer: Signer;
+  readonly signer: NoteSigner;
   epoch: number;
   seq = 0;
   head: Uint8Array = new Uint8Array(32);

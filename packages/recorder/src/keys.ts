@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { Failure } from '@cairn/failure';
-import { noteSignerOf } from '@cairn/ledger';
+import { gatewayKeyName, noteSignerOf } from '@cairn/ledger';
 import type { Disk } from './disk.ts';
 import { replaceFile } from './replace-file.ts';
 
@@ -91,7 +91,7 @@ export class StreamKeys {
   }
 
   #keyOf(orgId: string, privateKey: KeyObject): StreamKey {
-    const { key } = noteSignerOf(`${this.#deployment}/${orgId}/gw/${this.#gatewayId}`, privateKey);
+    const { key } = noteSignerOf(gatewayKeyName(this.#deployment, orgId, this.#gatewayId), privateKey);
     return { ...key, privateKey };
   }
 }

@@ -8,6 +8,7 @@ describe('what several services are configured with', () => {
       expect(brokers.safeParse(text).success).toBe(false);
       expect(classes.safeParse(text).success).toBe(false);
     }
+    expect(brokers.safeParse('a').success).toBe(false);
     expect(classes.parse(undefined)).toEqual(['standard']);
   });
 

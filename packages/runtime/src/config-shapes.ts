@@ -2,14 +2,15 @@ import { z } from 'zod';
 
 // What the configuration of several services holds, so that one thing is written in one way for all of them.
 
-/** Texts between commas. */
+/** Texts between commas, or none. */
 export const list = (text: string): string[] =>
   text
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
-const listed = z.string().transform(list).pipe(z.array(z.string()).min(1));
+/** Texts between commas, at least one. */
+export const listed = z.string().transform(list).pipe(z.array(z.string()).min(1));
 
 /** Milliseconds within bounds. */
 export const ms = (least: number, most: number, usual: number) =>
@@ -23,7 +24,7 @@ export const listening = (usualPort: number) =>
   z.strictObject({ host: z.string().default('127.0.0.1'), port: port.default(usualPort) }).prefault({});
 
 /** `host:port` between commas. */
-export const brokers = listed;
+export const brokers = z.string().min(3).pipe(listed);
 
 /** How long a silent member of a consumer group keeps its partitions. */
 export const sessionMsMax = ms(1_000, 300_000, 10_000);

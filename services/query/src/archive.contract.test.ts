@@ -5,12 +5,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeDatum, parseUuid } from '@cairn/event';
-import { HoldHistory, manifestName, openCheckpoint, parseTlogProof, verifyTlogProof } from '@cairn/ledger';
+import {
+  HoldHistory,
+  manifestName,
+  type NoteSigner,
+  openCheckpoint,
+  parseTlogProof,
+  verifyTlogProof,
+} from '@cairn/ledger';
 import { joinBlocks, sealBlock } from '@cairn/privacy';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ORIGIN } from '../../../packages/cli/src/testing/archive-on-disk.ts';
 import { cairn } from '../../../packages/cli/src/testing/run-cairn.ts';
-import type { Signer } from '../../../packages/ledger/test/deployment.ts';
 import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
 import { ARCHIVED_DAYS } from '../test/archived-world.ts';
 
@@ -363,7 +369,7 @@ describe('a legal hold', () => {
 
   /** The note as the person's own machine makes it, out of what the API says comes next. */
   async function signed(
-    person: Signer,
+    person: NoteSigner,
     act: 'place' | 'release',
     hold: string,
     org: string | null,
@@ -446,7 +452,7 @@ describe('cairn holds at the URL of the API', () => {
   test('signs on the machine of the person and needs no archive: placed, released by two, listed', async () => {
     const { jane, sam } = api.world.persons;
     const root = api.world.archive.keys.root.key.vkey;
-    const run = (args: readonly string[], signer?: Signer) => {
+    const run = (args: readonly string[], signer?: NoteSigner) => {
       const pem = join(directory, 'person.pem');
       if (signer !== undefined)
         writeFileSync(pem, signer.privateKey.export({ type: 'pkcs8', format: 'pem' }));

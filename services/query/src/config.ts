@@ -74,7 +74,7 @@ const schema = z.object({
       /** Directory of the keys of subjects: that of the gateway. */
       store: z.string().min(1),
       /** Files of the key-encryption keys. */
-      keyEncryptionKeys: z.string().transform(shapes.list).pipe(z.array(z.string()).min(1)),
+      keyEncryptionKeys: shapes.listed,
     })
     .optional(),
   /** How long a key that was looked up counts; so long a revocation may take. */

@@ -3,11 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ClickHouse, nameBucket, openObjectStore } from '@cairn/adapters';
 import { walkDatum } from '@cairn/event';
-import { KeyHistory, keyName, personKeyName } from '@cairn/ledger';
+import { KeyHistory, keyName, type NoteSigner, personKeyName } from '@cairn/ledger';
 import { S3_ACCESS_KEY, S3_SECRET_KEY } from '@cairn/local';
 import { DEPLOYMENT } from '../../../packages/cli/src/testing/archive-on-disk.ts';
 import { type ColdWorld, coldWorldOf, TOPIC } from '../../../packages/cli/src/testing/cold-world.ts';
-import { type Signer, seedFrom, signerOf } from '../../../packages/ledger/test/deployment.ts';
+import { seedFrom, signerOf } from '../../../packages/ledger/test/deployment.ts';
 import { nativeEncoder, tableIn } from '../../ingest/src/index.ts';
 
 export { TOPIC };
@@ -18,7 +18,7 @@ export interface ArchivedWorld extends ColdWorld {
   /** Persons whose keys the root key has stated. */
   /** As an auditor reads it. */
   readonly history: KeyHistory;
-  readonly persons: { readonly jane: Signer; readonly sam: Signer };
+  readonly persons: { readonly jane: NoteSigner; readonly sam: NoteSigner };
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -37,7 +37,7 @@ export async function archivedWorld(
     isSigned: true,
   });
   const { bucket, keys } = world.archive;
-  const person = (name: string, seed: number): Signer =>
+  const person = (name: string, seed: number): NoteSigner =>
     signerOf(personKeyName(DEPLOYMENT, name), seedFrom(seed));
   const persons = { jane: person('jane.doe', 10), sam: person('sam.lee', 20) };
   keys.add('person', 'jane.doe', persons.jane.key);
