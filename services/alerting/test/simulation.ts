@@ -9,8 +9,9 @@ import {
 import { Failure } from '@cairn/failure';
 import { Random } from '@cairn/traffic';
 import type { Alert } from '@cairn/webhook';
-import { LogInMemory, type MemberWeather } from '../../../packages/runtime/test/log-in-memory.ts';
+import { LogInMemory } from '../../../packages/runtime/test/log-in-memory.ts';
 import { SimulatedClock } from '../../../packages/runtime/test/simulated-clock.ts';
+import { SimulatedProcess } from '../../../packages/runtime/test/simulated-process.ts';
 import { RecordReader } from '../src/read-records.ts';
 import { watchPartitions } from '../src/watch-partitions.ts';
 import type { Windows } from '../src/windows.ts';
@@ -83,40 +84,27 @@ async function run(seed: number, isRough: boolean) {
   let rebuilds = 0;
 
   const start = (name: string) => {
-    let dead = false;
-    let frozenUntil = 0;
-    const never = new Promise<never>(() => {});
-    const gate = async (): Promise<void> => {
-      while (clock.nowMs() < frozenUntil) await clock.pause(frozenUntil - clock.nowMs() + 0.01);
-      if (dead) await never;
-    };
-    const travel = async (): Promise<void> => {
-      await clock.pause(bad && random.chance(0.05) ? random.unit() * 60 : random.unit() * 2);
-      await gate();
-    };
+    const simulated = new SimulatedProcess({
+      name,
+      clock,
+      random,
+      tell,
+      isBad: () => bad,
+      expel: () => log.expel(name),
+    });
+    const travel = () => simulated.travel();
     const lost = (what: string, code = 'redis.unreachable'): Failure =>
       new Failure({ code, retry: 'later', message: `${what}: no answer came` });
-    const member: MemberWeather = {
-      async there() {
-        await travel();
-        if (bad && random.chance(0.02)) throw lost('request', 'log.unreachable');
-      },
-      async back() {
-        await travel();
-        if (bad && random.chance(0.02)) throw lost('answer', 'log.unreachable');
-      },
-      fetchMax: () => 1 + random.below(20),
-    };
     const once = async <T>(what: string, apply: () => Promise<T>): Promise<T> => {
       await travel();
-      if (bad && random.chance(0.02)) throw lost(what);
+      if (simulated.strikes(0.02)) throw lost(what);
       const answer = await apply();
       await travel();
-      if (bad && random.chance(0.02)) throw lost(`${what}, which was applied`);
+      if (simulated.strikes(0.02)) throw lost(`${what}, which was applied`);
       return answer;
     };
     const watching = watchPartitions({
-      source: log.source(name, member),
+      source: log.source(name, simulated.member(20)),
       windows: inWeather(windows, once),
       recorder: {
         record: (draft) =>
@@ -132,13 +120,13 @@ async function run(seed: number, isRough: boolean) {
           }),
       },
       promise(alerts: readonly Alert[]) {
-        if (bad && random.chance(0.02)) throw lost('promise', 'deliveries.unusable');
+        if (simulated.strikes(0.02)) throw lost('promise', 'deliveries.unusable');
         for (const { id, what } of alerts) {
           if (what !== 'opened') continue;
           if (!opened.has(id)) wrong.push(`${id} was promised and is not on disk`);
           promised.add(id);
         }
-        if (bad && random.chance(0.02)) throw lost('promise, which was kept', 'deliveries.unusable');
+        if (simulated.strikes(0.02)) throw lost('promise, which was kept', 'deliveries.unusable');
       },
       rulesNow: () => inForce,
       bounds: { lateness: LATENESS, ahead: MINUTE },
@@ -175,16 +163,8 @@ async function run(seed: number, isRough: boolean) {
       },
     });
     return {
-      kill() {
-        tell(`${name} is killed`);
-        dead = true;
-        log.expel(name);
-      },
-      freeze(ms: number) {
-        tell(`${name} freezes for ${ms.toFixed(0)} ms`);
-        frozenUntil = clock.nowMs() + ms;
-        if (ms > 40) clock.after(40, () => log.expel(name));
-      },
+      kill: () => simulated.kill(),
+      freeze: (ms: number) => simulated.freeze(ms),
       async stop() {
         await (await watching)[Symbol.asyncDispose]();
       },

@@ -8,8 +8,9 @@ import { policyOf, readPolicy } from '@cairn/retention';
 import { Random } from '@cairn/traffic';
 import { ObjectStoreInMemory } from '../../../packages/adapters/test/object-store-in-memory.ts';
 import { Gateway } from '../../../packages/ledger/test/deployment.ts';
-import { LogInMemory, type MemberWeather, TOPIC } from '../../../packages/runtime/test/log-in-memory.ts';
+import { LogInMemory, TOPIC } from '../../../packages/runtime/test/log-in-memory.ts';
 import { SimulatedClock } from '../../../packages/runtime/test/simulated-clock.ts';
+import { SimulatedProcess } from '../../../packages/runtime/test/simulated-process.ts';
 import { archivePartitions } from '../src/archive-partitions.ts';
 import type { Finding } from '../src/finding.ts';
 import { KnownKeys, readKeyHistory } from '../src/known-keys.ts';
@@ -79,35 +80,19 @@ export async function simulate(seed: number): Promise<Verdict> {
   const rogue = new LogInMemory(clock, PARTITIONS);
   rogue.partitions.splice(0, PARTITIONS, ...log.partitions);
 
-  /** One process: it can be killed, so that nothing of it goes on, and frozen, so that it goes on later. */
   const start = (name: string, group: LogInMemory) => {
-    let dead = false;
-    let frozenUntil = 0;
-    const never = new Promise<never>(() => {});
-    const gate = async (): Promise<void> => {
-      while (clock.nowMs() < frozenUntil) await clock.pause(frozenUntil - clock.nowMs() + 0.01);
-      if (dead) await never;
-    };
-    const travel = async (): Promise<void> => {
-      await clock.pause(bad && random.chance(0.05) ? random.unit() * 60 : random.unit() * 2);
-      await gate();
-    };
+    const simulated = new SimulatedProcess({
+      name,
+      clock,
+      random,
+      tell,
+      isBad: () => bad,
+      expel: () => group.expel(name),
+    });
+    const travel = () => simulated.travel();
     const draw = (): number => (bad ? random.unit() : 1);
-    const member: MemberWeather = {
-      async there() {
-        await travel();
-        if (draw() < 0.02)
-          throw new Failure({ code: 'log.unreachable', retry: 'later', message: 'request lost' });
-      },
-      async back() {
-        await travel();
-        if (draw() < 0.02)
-          throw new Failure({ code: 'log.unreachable', retry: 'later', message: 'answer lost' });
-      },
-      fetchMax: () => 1 + random.below(20),
-    };
     const archivers = archivePartitions({
-      source: group.source(name, member),
+      source: group.source(name, simulated.member(20)),
       store: inWeather(bucket, travel, draw),
       deployment: DEPLOYMENT,
       signing: keys.signing,
@@ -145,16 +130,8 @@ export async function simulate(seed: number): Promise<Verdict> {
       },
     });
     return {
-      kill() {
-        tell(`${name} is killed`);
-        dead = true;
-        group.expel(name);
-      },
-      freeze(ms: number) {
-        tell(`${name} freezes for ${ms.toFixed(0)} ms`);
-        frozenUntil = clock.nowMs() + ms;
-        if (ms > 40) clock.after(40, () => group.expel(name));
-      },
+      kill: () => simulated.kill(),
+      freeze: (ms: number) => simulated.freeze(ms),
       async stop() {
         await (await archivers)[Symbol.asyncDispose]();
       },

@@ -1,8 +1,9 @@
 import type { ParkedRecord } from '@cairn/adapters';
 import { Failure } from '@cairn/failure';
 import { Random } from '@cairn/traffic';
-import { LogInMemory, type MemberWeather } from '../../../packages/runtime/test/log-in-memory.ts';
+import { LogInMemory } from '../../../packages/runtime/test/log-in-memory.ts';
 import { SimulatedClock } from '../../../packages/runtime/test/simulated-clock.ts';
+import { SimulatedProcess } from '../../../packages/runtime/test/simulated-process.ts';
 import { openLane } from '../src/deliver-items.ts';
 import type { Verdict as Answer, Destination, Item } from '../src/destination.ts';
 import { forwardPartitions } from '../src/forward-partitions.ts';
@@ -105,31 +106,18 @@ export async function simulate(
   >;
 
   const start = (process: string) => {
-    let dead = false;
-    let frozenUntil = 0;
-    const never = new Promise<never>(() => {});
-    const gate = async (): Promise<void> => {
-      while (clock.nowMs() < frozenUntil) await clock.pause(frozenUntil - clock.nowMs() + 0.01);
-      if (dead) await never;
-    };
-    const rough = (chance: number): boolean => bad && !killsOnly && random.chance(chance);
-    const travel = async (): Promise<void> => {
-      await clock.pause(rough(0.05) ? random.unit() * 60 : random.unit() * 2);
-      await gate();
-    };
-    const lost = (what: string): Failure =>
-      new Failure({ code: 'log.unreachable', retry: 'later', message: `${what} lost` });
-    const member: MemberWeather = {
-      async there() {
-        await travel();
-        if (rough(0.02)) throw lost('request');
+    const simulated = new SimulatedProcess({
+      name: process,
+      clock,
+      random,
+      tell,
+      isBad: () => bad && !killsOnly,
+      expel() {
+        for (const name of DESTINATIONS) worlds[name].log.expel(process);
       },
-      async back() {
-        await travel();
-        if (rough(0.02)) throw lost('answer');
-      },
-      fetchMax: () => 1 + random.below(20),
-    };
+    });
+    const travel = () => simulated.travel();
+    const rough = (probability: number) => simulated.strikes(probability);
 
     const destinationOf = (name: Name): Destination => {
       const { receiver } = worlds[name];
@@ -159,7 +147,7 @@ export async function simulate(
       const destination = destinationOf(name);
       return forwardPartitions({
         name,
-        source: log.source(process, member),
+        source: log.source(process, simulated.member(20)),
         start: 'earliest',
         lane: openLane({
           destination,
@@ -212,21 +200,12 @@ export async function simulate(
         },
       });
     });
-    const expelAll = (): void => {
-      for (const name of DESTINATIONS) worlds[name].log.expel(process);
-    };
     return {
       kill() {
-        tell(`${process} is killed`);
         kills += 1;
-        dead = true;
-        expelAll();
+        simulated.kill();
       },
-      freeze(ms: number) {
-        tell(`${process} freezes for ${ms.toFixed(0)} ms`);
-        frozenUntil = clock.nowMs() + ms;
-        if (ms > 40) clock.after(40, expelAll);
-      },
+      freeze: (ms: number) => simulated.freeze(ms),
       async stop() {
         for (const one of running) await (await one)[Symbol.asyncDispose]();
       },

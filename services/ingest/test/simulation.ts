@@ -3,6 +3,7 @@ import { Failure } from '@cairn/failure';
 import { Random } from '@cairn/traffic';
 import { LogInMemory, TOPIC } from '../../../packages/runtime/test/log-in-memory.ts';
 import { SimulatedClock } from '../../../packages/runtime/test/simulated-clock.ts';
+import { SimulatedProcess } from '../../../packages/runtime/test/simulated-process.ts';
 import { ingestPartitions } from '../src/ingest-partitions.ts';
 import { streamOf } from './stream.ts';
 import { rowsEncoder, TableInMemory, type TableWeather } from './table-in-memory.ts';
@@ -52,19 +53,16 @@ export async function simulate(seed: number): Promise<Verdict> {
   const lost = (what: string): Failure =>
     new Failure({ code: 'clickhouse.unreachable', retry: 'later', message: `${what}: no answer came` });
 
-  /** One process: it can be killed, so that nothing of it goes on, and frozen, so that it goes on later. */
   const start = (name: string) => {
-    let dead = false;
-    let frozenUntil = 0;
-    const never = new Promise<never>(() => {});
-    const gate = async (): Promise<void> => {
-      while (clock.nowMs() < frozenUntil) await clock.pause(frozenUntil - clock.nowMs() + 0.01);
-      if (dead) await never;
-    };
-    const travel = async (): Promise<void> => {
-      await clock.pause(bad && random.chance(0.05) ? random.unit() * 60 : random.unit() * 2);
-      await gate();
-    };
+    const simulated = new SimulatedProcess({
+      name,
+      clock,
+      random,
+      tell,
+      isBad: () => bad,
+      expel: () => log.expel(name),
+    });
+    const travel = () => simulated.travel();
     const draw = (): number => (bad ? random.unit() : 1);
     const weather: TableWeather = {
       async effect(what, act) {
@@ -98,21 +96,9 @@ export async function simulate(seed: number): Promise<Verdict> {
         if (luck < 0.14) throw lost('insert, which landed');
       },
     };
-    const member = {
-      async there() {
-        await travel();
-        if (draw() < 0.02)
-          throw new Failure({ code: 'log.unreachable', retry: 'later', message: 'request lost' });
-      },
-      async back() {
-        await travel();
-        if (draw() < 0.02)
-          throw new Failure({ code: 'log.unreachable', retry: 'later', message: 'answer lost' });
-      },
-      fetchMax: () => 1 + random.below(12),
-    };
+    const member = simulated.member(12);
     const source = log.source(name, member);
-    const process = ingestPartitions({
+    const ingesting = ingestPartitions({
       source,
       table: table.through(weather),
       encoder: rowsEncoder,
@@ -150,20 +136,10 @@ export async function simulate(seed: number): Promise<Verdict> {
       },
     });
     return {
-      name,
-      kill() {
-        tell(`${name} is killed`);
-        dead = true;
-        log.expel(name);
-      },
-      freeze(ms: number) {
-        tell(`${name} freezes for ${ms.toFixed(0)} ms`);
-        frozenUntil = clock.nowMs() + ms;
-        // Longer than the session: the group goes on without it.
-        if (ms > 40) clock.after(40, () => log.expel(name));
-      },
+      kill: () => simulated.kill(),
+      freeze: (ms: number) => simulated.freeze(ms),
       async stop() {
-        await (await process)[Symbol.asyncDispose]();
+        await (await ingesting)[Symbol.asyncDispose]();
       },
     };
   };
