@@ -26,6 +26,29 @@ export const listening = (usualPort: number) =>
 /** `host:port` between commas. */
 export const brokers = z.string().min(3).pipe(listed);
 
+/** A name that a person gives: of an organisation, a gateway, an upstream. */
+export const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower-case letters, digits and hyphens, at most 63');
+
+/** Where what is recorded goes, and how many partitions its topics have. */
+export const shipping = z.strictObject({
+  brokers,
+  partitions: z.coerce.number().int().min(1).max(1_024).default(4),
+});
+
+/** Which retention class the events of an organisation have. */
+export const retention = z
+  .strictObject({
+    default_class: z.string().default('standard'),
+    /** By organisation. */
+    classes: z.record(name, z.string()).default({}),
+  })
+  .prefault({});
+
+/** Bytes of memory or of a request. */
+export const bytes = (usual: number) => z.coerce.number().int().min(65_536).default(usual);
+
 /** How long a silent member of a consumer group keeps its partitions. */
 export const sessionMsMax = ms(1_000, 300_000, 10_000);
 

@@ -41,19 +41,11 @@ const schema = z.object({
   chunk: z
     .object({
       recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
-      bytesMax: z.coerce
-        .number()
-        .int()
-        .min(65_536)
-        .default(16 * 1024 ** 2),
+      bytesMax: shapes.bytes(16 * 1024 ** 2),
       ageMsMax: shapes.ms(1, 60_000, 100),
     })
     .prefault({}),
-  bufferBytesMax: z.coerce
-    .number()
-    .int()
-    .min(65_536)
-    .default(64 * 1024 ** 2),
+  bufferBytesMax: shapes.bytes(64 * 1024 ** 2),
   health: shapes.listening(18_231),
   logLevel: shapes.logLevel,
 });

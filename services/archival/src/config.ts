@@ -1,6 +1,13 @@
 import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
+/** `name=url=what its answers are checked with`, separated by commas. */
+const thirdParties = z
+  .string()
+  .default('')
+  .transform(shapes.list)
+  .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}=https?:\/\/[^=]+=.+$/)));
+
 const schema = z.object({
   deployment: shapes.deployment,
   instance: shapes.instance('archival'),
@@ -39,19 +46,11 @@ const schema = z.object({
   chunk: z
     .object({
       recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
-      bytesMax: z.coerce
-        .number()
-        .int()
-        .min(65_536)
-        .default(16 * 1024 ** 2),
-      ageMsMax: z.coerce.number().int().min(1).max(60_000).default(500),
+      bytesMax: shapes.bytes(16 * 1024 ** 2),
+      ageMsMax: shapes.ms(1, 60_000, 500),
     })
     .prefault({}),
-  bufferBytesMax: z.coerce
-    .number()
-    .int()
-    .min(65_536)
-    .default(16 * 1024 ** 2),
+  bufferBytesMax: shapes.bytes(16 * 1024 ** 2),
   /** How long manifests, checkpoints, anchors and tombstones are locked at least; they outlive the segments. */
   notesLockDays: z.coerce.number().int().min(1).max(36_500).default(3_653),
   /** Longest time without an event of a stream that was not closed. */
@@ -89,17 +88,9 @@ const schema = z.object({
   /** How old a segment must be to be compared: what came later may not be loaded yet. */
   reconcileGraceMs: z.coerce.number().int().min(0).default(300_000),
   /** Where timestamps are asked for: `name=url=file of trusted certificates`, separated by commas. */
-  timestampAuthorities: z
-    .string()
-    .default('')
-    .transform(shapes.list)
-    .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}=https?:\/\/[^=]+=.+$/))),
+  timestampAuthorities: thirdParties,
   /** Witnesses: `name=url=verifier key`, separated by commas. */
-  witnesses: z
-    .string()
-    .default('')
-    .transform(shapes.list)
-    .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}=https?:\/\/[^=]+=.+$/))),
+  witnesses: thirdParties,
   health: shapes.listening(18_221),
   logLevel: shapes.logLevel,
 });

@@ -130,11 +130,7 @@ const schema = z
       .prefault({}),
     destinations: z.array(destinationSchema).min(1).max(32),
     /** Bytes of records that wait in memory, for each destination. */
-    bufferBytesMax: z.coerce
-      .number()
-      .int()
-      .min(65_536)
-      .default(8 * MIB),
+    bufferBytesMax: shapes.bytes(8 * MIB),
     /** How long a destination that fails is left alone: at first, and at most. */
     restMs: z
       .object({ first: shapes.ms(10, 60_000, 1_000), most: shapes.ms(10, 600_000, 60_000) })

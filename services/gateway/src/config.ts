@@ -3,8 +3,7 @@ import { privacyRulesSchema, sealedResponsesSchema } from '@cairn/privacy';
 import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
-const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
-const name = z.string().regex(NAME, 'must be lower-case letters, digits and hyphens, at most 63');
+const { name } = shapes;
 
 const toolSchema = z.strictObject({
   action: z.enum(['read', 'create', 'update', 'delete', 'execute', 'communicate', 'pay', 'other']).optional(),
@@ -56,20 +55,11 @@ const schema = z.strictObject({
     })
     .prefault({}),
   health: shapes.listening(18_201),
-  kafka: z.strictObject({
-    brokers: shapes.brokers,
-    partitions: z.coerce.number().int().min(1).max(1_024).default(4),
-  }),
+  kafka: shapes.shipping,
   schema_registry_url: shapes.schemaRegistryUrl,
   /** Spool, keys and epoch. Local disk that survives restarts. */
   data_directory: z.string().min(1),
-  retention: z
-    .strictObject({
-      default_class: z.string().default('standard'),
-      /** By organisation. */
-      classes: z.record(name, z.string()).default({}),
-    })
-    .prefault({}),
+  retention: shapes.retention,
   policy: z.strictObject({
     /** Holds `*.cedar`. */
     directory: z.string().min(1),

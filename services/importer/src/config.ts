@@ -3,8 +3,7 @@ import { rulesWithoutSealingSchema } from '@cairn/privacy';
 import { readConfig, shapes } from '@cairn/runtime';
 import { z } from 'zod';
 
-const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
-const name = z.string().regex(NAME, 'must be lower-case letters, digits and hyphens, at most 63');
+const { name } = shapes;
 
 const keySchema = z.strictObject({
   /** Names the key in events and logs. */
@@ -25,20 +24,11 @@ const schema = z
     environment: z.string().max(64).default(''),
     listen: shapes.listening(18_240),
     health: shapes.listening(18_241),
-    kafka: z.strictObject({
-      brokers: shapes.brokers,
-      partitions: z.coerce.number().int().min(1).max(1_024).default(4),
-    }),
+    kafka: shapes.shipping,
     schema_registry_url: shapes.schemaRegistryUrl,
     /** Spool, keys and epoch. Local disk that survives restarts. */
     data_directory: z.string().min(1),
-    retention: z
-      .strictObject({
-        default_class: z.string().default('standard'),
-        /** By organisation. */
-        classes: z.record(name, z.string()).default({}),
-      })
-      .prefault({}),
+    retention: shapes.retention,
     /** Who may bring events. Without a key nobody may. */
     keys: z.array(keySchema).min(1).max(1_000),
     privacy: z.strictObject({ rules: rulesWithoutSealingSchema.default([]) }).prefault({}),

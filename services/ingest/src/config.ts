@@ -16,20 +16,12 @@ const schema = z.object({
     .object({
       recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(100_000),
       /** Of its columns, which are about three quarters of its records; and of all chunks together that are loaded at a time. */
-      bytesMax: z.coerce
-        .number()
-        .int()
-        .min(65_536)
-        .default(32 * 1024 ** 2),
-      ageMsMax: z.coerce.number().int().min(1).max(60_000).default(250),
+      bytesMax: shapes.bytes(32 * 1024 ** 2),
+      ageMsMax: shapes.ms(1, 60_000, 250),
     })
     .prefault({}),
   /** Bytes of chunks that wait, of all partitions together, from which on one partition at a time is read. */
-  bufferBytesMax: z.coerce
-    .number()
-    .int()
-    .min(65_536)
-    .default(8 * 1024 ** 2),
+  bufferBytesMax: shapes.bytes(8 * 1024 ** 2),
   /** Chunks loaded at the same time, as far as `chunk.bytesMax` has room for them. */
   loadsAtOnce: z.coerce.number().int().min(1).max(64).default(16),
   verifyEveryMs: z.coerce.number().int().min(100).default(30_000),
