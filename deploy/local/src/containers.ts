@@ -10,9 +10,9 @@ import {
   type StartedTestContainer,
   Wait,
 } from 'testcontainers';
-import { ADDRESS_VARIABLES, PART_NAMES, type PartName, S3_ACCESS_KEY, S3_SECRET_KEY } from './config.ts';
+import { PART_NAMES, type PartName, S3_ACCESS_KEY, S3_SECRET_KEY } from './config.ts';
 import { IMAGES } from './images.ts';
-import type { Parts, RunningPart } from './running-part.ts';
+import { type Parts, partsOf, type RunningPart } from './running-part.ts';
 import { freePort } from './running-process.ts';
 
 export interface ContainerOptions {
@@ -119,17 +119,7 @@ export async function startContainers(options: ContainerOptions = {}): Promise<P
     throw failed.reason;
   }
   const running = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const parts = Object.fromEntries(running.map((part) => [part.name, part]));
-  return {
-    parts,
-    part(name) {
-      const part = parts[name];
-      if (!part) throw new Error(`${name} was not started`);
-      return part;
-    },
-    env: () => Object.fromEntries(running.map((part) => [ADDRESS_VARIABLES[part.name], part.address])),
-    [Symbol.asyncDispose]: removeAll,
-  };
+  return partsOf(running, removeAll);
 }
 
 function runningPart(

@@ -2,7 +2,6 @@ import { rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  ADDRESS_VARIABLES,
   addressesFrom,
   CACHE_DIRECTORY,
   PART_NAMES,
@@ -17,7 +16,7 @@ import { clickhouse } from './part-clickhouse.ts';
 import { kafka } from './part-kafka.ts';
 import { redis } from './part-redis.ts';
 import { s3 } from './part-s3.ts';
-import type { Parts, RunningPart } from './running-part.ts';
+import { type Parts, partsOf, type RunningPart } from './running-part.ts';
 import {
   answers,
   end,
@@ -81,17 +80,7 @@ export async function startParts(options: StartOptions): Promise<Parts> {
     await stopStarted(started);
     throw error;
   }
-  const parts = Object.fromEntries(started.map((part) => [part.name, part]));
-  return {
-    parts,
-    part(name) {
-      const part = parts[name];
-      if (!part) throw new Error(`${name} was not started`);
-      return part;
-    },
-    env: () => Object.fromEntries(started.map((part) => [ADDRESS_VARIABLES[part.name], part.address])),
-    [Symbol.asyncDispose]: () => stopStarted(started),
-  };
+  return partsOf(started, () => stopStarted(started));
 }
 
 /**

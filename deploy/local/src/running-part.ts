@@ -1,4 +1,4 @@
-import type { PartName } from './config.ts';
+import { ADDRESS_VARIABLES, type PartName } from './config.ts';
 
 /** One running outside system. */
 export interface RunningPart {
@@ -22,4 +22,19 @@ export interface Parts extends AsyncDisposable {
   part(name: PartName): RunningPart;
   /** The variables by which services find the parts. */
   env(): Record<string, string>;
+}
+
+/** Parts that run, as one. @param stop ends those of them that this process started. */
+export function partsOf(running: readonly RunningPart[], stop: () => Promise<void>): Parts {
+  const parts: Parts['parts'] = Object.fromEntries(running.map((part) => [part.name, part]));
+  return {
+    parts,
+    part(name) {
+      const part = parts[name];
+      if (!part) throw new Error(`${name} was not started`);
+      return part;
+    },
+    env: () => Object.fromEntries(running.map((part) => [ADDRESS_VARIABLES[part.name], part.address])),
+    [Symbol.asyncDispose]: stop,
+  };
 }

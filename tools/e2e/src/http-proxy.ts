@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
+import { loseAnswer, passOn, serveOnLoopback } from './pass-on.ts';
 
 /** A request to ClickHouse, as its HTTP interface has it. */
 export interface ProxiedStatement {
@@ -54,36 +55,20 @@ export async function startHttpProxy(target: string): Promise<HttpProxy> {
 
     const { host: _host, 'content-length': _length, ...headers } = asked.headers;
     const passedOn = request(url, { method: asked.method ?? 'POST', headers, agent: false }, async (got) => {
-      if (fate.do === 'lose-answer') {
-        await buffer(got).catch(() => {});
-        await fate.applied?.();
-        answer.destroy();
-        return;
-      }
-      answer.writeHead(got.statusCode ?? 502, got.headers);
-      got.on('error', () => answer.destroy());
-      got.pipe(answer);
+      if (fate.do === 'lose-answer') await loseAnswer(got, answer, fate.applied);
+      else passOn(got, answer);
     });
     passedOn.on('error', () => answer.destroy());
     if (fate.do === 'pass') answer.on('close', () => passedOn.destroy());
     passedOn.end(inAddress === null ? (sql ?? body) : body);
   };
 
-  const server = createServer((asked, answer) => void serve(asked, answer).catch(() => answer.destroy()));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
+  const server = await serveOnLoopback(serve);
   const proxy: HttpProxy = {
-    url: `http://127.0.0.1:${port}`,
+    url: server.url,
     decide: () => ({ do: 'pass' }),
     met,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
   return proxy;
 }

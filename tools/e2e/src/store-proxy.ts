@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
+import { loseAnswer, passOn, serveOnLoopback } from './pass-on.ts';
 
 /** A request to an object store, as S3 has it on the wire. */
 export interface StoreRequest {
@@ -40,33 +41,18 @@ export async function startStoreProxy(target: string): Promise<StoreProxy> {
       return;
     }
     const passedOn = request({ hostname, port, method, path: url, headers, agent: false }, async (got) => {
-      if (fate.do === 'lose-answer') {
-        await buffer(got).catch(() => {});
-        await fate.applied?.();
-        answer.destroy();
-        return;
-      }
-      answer.writeHead(got.statusCode ?? 502, got.headers);
-      got.on('error', () => answer.destroy());
-      got.pipe(answer);
+      if (fate.do === 'lose-answer') await loseAnswer(got, answer, fate.applied);
+      else passOn(got, answer);
     });
     passedOn.on('error', () => answer.destroy());
     passedOn.end(body);
   };
 
-  const server = createServer((asked, answer) => void serve(asked, answer).catch(() => answer.destroy()));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
+  const server = await serveOnLoopback(serve);
   const proxy: StoreProxy = {
-    url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`,
+    url: server.url,
     decide: () => ({ do: 'pass' }),
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
   return proxy;
 }
