@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { explain } from '@cairn/failure';
-import { installStrace, prepareParts, REPOSITORY } from '@cairn/local';
+import { CACHE_DIRECTORY, installGo, installStrace, prepareParts, REPOSITORY } from '@cairn/local';
 
 interface Result {
   readonly numPassedTests: number;
@@ -57,6 +57,8 @@ async function runJest(name: string, args: readonly string[]): Promise<{ passed:
 
 async function main(args: readonly string[]): Promise<void> {
   const say = (line: string): void => void process.stderr.write(`  ${line}\n`);
+  // First, since a part is built with it; verifiers, judges and a witness that are not ours are, too.
+  await installGo(CACHE_DIRECTORY, say);
   await prepareParts(say);
   // Tests have system calls fail with it.
   await installStrace(say);

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { REPOSITORY } from './service-process.ts';
 
 export const PART_NAMES = ['kafka', 'clickhouse', 'redis', 's3'] as const;
@@ -48,3 +48,17 @@ export function addressesFrom(env: Environment = process.env): Partial<Record<Pa
 /** Keys of the local S3; it listens on loopback only and holds nothing of value. */
 export const S3_ACCESS_KEY = 'cairn-local';
 export const S3_SECRET_KEY = 'cairn-local-secret';
+
+/** Where modules of Go come from: the first proxy that GOPROXY names, else the public one. */
+export function goProxyFrom(env: Environment = process.env): string {
+  const proxies = (env['GOPROXY'] ?? '').split(/[,|]/).filter((one) => /^https?:\/\//.test(one));
+  return (proxies[0] ?? 'https://proxy.golang.org').replace(/\/$/, '');
+}
+
+/** What tools are started with. It is read then, since a tool that was installed meanwhile is on its PATH. */
+export const toolEnvironment = (): NodeJS.ProcessEnv => process.env;
+
+/** Commands of a directory come first from now on, in this process and in what it starts. */
+export function putFirstOnPath(directory: string): void {
+  process.env['PATH'] = `${directory}${delimiter}${process.env['PATH'] ?? ''}`;
+}

@@ -8,6 +8,7 @@ export {
   S3_SECRET_KEY,
 } from './config.ts';
 export { installStrace } from './install.ts';
+export { installGo } from './install-go.ts';
 export {
   type PartStatus,
   prepareParts,

@@ -2,10 +2,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '@cairn/failure';
+import { toolEnvironment } from './config.ts';
 
-/** Versions that the tests and the measurements were made with. */
+/** The version that the tests and the measurements were made with. */
 export const KAFKA_VERSION = '4.4.0';
-export const VERSITYGW_VERSION = 'v1.8.0';
 
 /** Kafka's jars, versitygw's binary and Maven's copies need this much. */
 const DISK_BYTES_MIN = 2 * 1024 ** 3;
@@ -18,10 +18,10 @@ export type Progress = (line: string) => void;
  * @returns the folder that holds them.
  */
 export async function installKafka(cache: string, progress: Progress): Promise<string> {
-  requireTool('java', ['-version'], 'Java 17 or later', 'apt-get install -y openjdk-17-jre-headless');
+  await installFromDebian('Java', 'default-jre-headless', progress, 'java');
   const jars = join(cache, `kafka-${KAFKA_VERSION}`);
   if (existsSync(jars)) return jars;
-  requireTool('mvn', ['-version'], 'Maven', 'apt-get install -y maven');
+  await installFromDebian('Maven', 'maven', progress, 'mvn');
   progress(`kafka ${KAFKA_VERSION}: downloading with Maven (about 120 MB)`);
   const work = `${jars}.partial`;
   rmSync(work, { recursive: true, force: true });
@@ -53,9 +53,17 @@ export async function installStrace(progress: Progress): Promise<string> {
   return installFromDebian('strace', 'strace', progress);
 }
 
-/** @param name of the package and of its command. */
-async function installFromDebian(what: string, name: string, progress: Progress): Promise<string> {
-  if (has(name)) return name;
+/**
+ * @param name of the package, and where `command` does not say otherwise of its command.
+ * @returns the command. @throws Failure `tool.missing`, `install.failed`
+ */
+export async function installFromDebian(
+  what: string,
+  name: string,
+  progress: Progress,
+  command = name,
+): Promise<string> {
+  if (has(command)) return command;
   const mend = `Install it by hand: apt-get install -y ${name}`;
   if (!has('apt-get') || process.getuid?.() !== 0) {
     throw new Failure({
@@ -65,28 +73,20 @@ async function installFromDebian(what: string, name: string, progress: Progress)
       mend,
     });
   }
+  // Parts install side by side, and apt-get holds a lock.
+  installing = installing.catch(() => {}).then(() => installPackage(name, progress));
+  await installing;
+  return command;
+}
+
+let installing: Promise<void> = Promise.resolve();
+
+async function installPackage(name: string, progress: Progress): Promise<void> {
   progress(`${name}: installing with apt-get`);
   // RUNLEVEL keeps a package from starting a server of its own.
   const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   await run('apt-get', ['-qq', 'update'], '/', name, env);
   await run('apt-get', ['-qq', '-y', '--no-install-recommends', 'install', name], '/', name, env);
-  return name;
-}
-
-/** versitygw from source: S3 with versions and Object Lock over a folder. */
-export async function installVersitygw(cache: string, progress: Progress): Promise<string> {
-  const binary = join(cache, `versitygw-${VERSITYGW_VERSION}`);
-  if (existsSync(binary)) return binary;
-  requireTool('go', ['version'], 'Go', 'apt-get install -y golang');
-  progress(`versitygw ${VERSITYGW_VERSION}: building with Go (one to two minutes, once)`);
-  const bin = join(cache, 'go-bin');
-  mkdirSync(bin, { recursive: true });
-  await run('go', ['install', `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW_VERSION}`], '/', 's3', {
-    GOBIN: bin,
-    GOFLAGS: '-trimpath',
-  });
-  renameSync(join(bin, 'versitygw'), binary);
-  return binary;
 }
 
 /** @throws Failure `disk.full` */
@@ -103,21 +103,12 @@ export function requireDiskSpace(directory: string): void {
 }
 
 function has(command: string): boolean {
-  return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', command], { stdio: 'ignore' }).status === 0;
-}
-
-function requireTool(command: string, probe: readonly string[], what: string, install: string): void {
-  if (spawnSync(command, probe, { stdio: 'ignore' }).status === 0) return;
-  throw new Failure({
-    code: 'tool.missing',
-    retry: 'no',
-    message: `${what} is missing: \`${command} ${probe.join(' ')}\` does not run`,
-    mend: `On Debian: ${install}`,
-  });
+  const asked = ['-c', 'command -v "$1"', 'sh', command];
+  return spawnSync('sh', asked, { stdio: 'ignore', env: toolEnvironment() }).status === 0;
 }
 
 /** @throws Failure `install.failed` with the end of what the command printed. */
-async function run(
+export async function run(
   command: string,
   args: readonly string[],
   cwd: string,
@@ -126,7 +117,11 @@ async function run(
 ): Promise<void> {
   const printed: Buffer[] = [];
   const status = await new Promise<number | null>((resolve) => {
-    const child = spawn('env', [...pairs(env), command, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('env', [...pairs(env), command, ...args], {
+      cwd,
+      env: toolEnvironment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     child.stdout.on('data', (bytes: Buffer) => printed.push(bytes));
     child.stderr.on('data', (bytes: Buffer) => printed.push(bytes));
     child.once('error', () => resolve(null));

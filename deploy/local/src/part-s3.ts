@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { S3_ACCESS_KEY, S3_SECRET_KEY } from './config.ts';
-import { installVersitygw } from './install.ts';
+import { installVersitygw } from './install-go.ts';
 import type { LocalPart } from './part.ts';
 import { answers } from './running-process.ts';
 

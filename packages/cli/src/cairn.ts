@@ -271,7 +271,7 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
     )
     .argument('[event]', 'id of the event', eventIdOf)
     .option('--check <file>', 'check this proof instead')
-    .option('--rows <file>', 'check every row of an export instead: ndjson, json, csv, ocsf or ecs')
+    .option('--rows <file>', 'check every row of an export instead: ndjson, json, csv, parquet, ocsf or ecs')
     .option('--from <where>', 'archive: directory or s3://bucket', '.')
     .addOption(rootOption())
     .option('--key <keys...>', 'with --check: verifier keys of the log instead of the key history')

@@ -141,6 +141,15 @@ describe('an export', () => {
     }
   });
 
+  test('in Parquet that was cut off, or is none behind its first bytes, is refused and not half proven', async () => {
+    for (const broken of ['PAR1', `PAR1${'x'.repeat(200)}PAR1`, `PAR1${'\u0000'.repeat(200)}`]) {
+      const file = folder.write('broken', broken);
+      const said = await cairn(['proof', '--rows', file, '--from', bucket], { env });
+      expect([said.code, said.stderr]).toEqual([1, expect.stringContaining('row 1 of')]);
+      expect(said.stderr).toContain('export.unreadable');
+    }
+  });
+
   test('that is none is refused by its first line', async () => {
     const file = folder.write('none', 'timestamp,topic\n1,2\n');
     const said = await cairn(['proof', '--rows', file, '--from', bucket], { env });

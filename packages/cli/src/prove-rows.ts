@@ -12,7 +12,7 @@ import { visible } from '@cairn/session';
 import type { CliConfig } from './config.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import { type ExportedRow, readExport } from './read-export.ts';
+import { type ExportedRow, type RowPlace, readExport } from './read-export.ts';
 import { readTrusted } from './trusted.ts';
 
 export interface RowsOptions {
@@ -26,8 +26,8 @@ const ROWS = 50_000;
 const TOLD_MAX = 20;
 
 /**
- * `cairn proof --rows FILE`: whether each row of an export is what the archive holds. Of NDJSON and JSON every field is compared with
- * the event's own bytes; OCSF, ECS and CSV are translations, so of them the leaf hash and the leaf index are. Each leaf leads to a
+ * `cairn proof --rows FILE`: whether each row of an export is what the archive holds. Of NDJSON, JSON and Parquet every field is compared
+ * with the event's own bytes; OCSF, ECS and CSV are translations, so of them the leaf hash and the leaf index are. Each leaf leads to a
  * signed root. A row that is not archived yet cannot be judged, and is counted.
  */
 export async function proveRows(
@@ -41,11 +41,11 @@ export async function proveRows(
   const { history } = await readKeys(evidence, rootKey);
   const segments = await readArchive(evidence, history, undefined);
   const sum = { rows: 0, proven: 0, wrong: 0, unarchived: 0, deleted: 0 };
-  const tell = ({ line, reason }: Wrong): void => {
+  const tell = ({ at: { unit, number }, reason }: Wrong): void => {
     sum.wrong += 1;
     if (sum.wrong > TOLD_MAX) return;
-    output.value({ line, reason });
-    output.line(visible(`line ${line}: ${reason}`));
+    output.value({ [unit]: number, reason });
+    output.line(visible(`${unit} ${number}: ${reason}`));
   };
   for await (const rows of together(readExport(file))) {
     sum.rows += rows.length;
@@ -91,7 +91,7 @@ function segmentOf(
 }
 
 interface Wrong {
-  readonly line: number;
+  readonly at: RowPlace;
   readonly reason: string;
 }
 
@@ -106,15 +106,13 @@ async function wrongOf(
   await readLeaves(evidence, placed, (leaf, index) => {
     for (const row of byOffset.get(leaf.offset) ?? []) {
       const reason = mistakeOf(row, leaf, index);
-      if (reason !== undefined) wrong.push({ line: row.line, reason });
+      if (reason !== undefined) wrong.push({ at: row.at, reason });
     }
     byOffset.delete(leaf.offset);
   });
   const absent = [...byOffset.values()].flat();
-  wrong.push(
-    ...absent.map(({ line, offset }) => ({ line, reason: `offset ${offset} is no leaf of its log` })),
-  );
-  return wrong.toSorted((one, other) => one.line - other.line);
+  wrong.push(...absent.map(({ at, offset }) => ({ at, reason: `offset ${offset} is no leaf of its log` })));
+  return wrong.toSorted((one, other) => one.at.number - other.at.number);
 }
 
 function mistakeOf(

@@ -1,17 +1,19 @@
-// Files of exports as `GET /v1/exports/events` writes them, told apart by their first line:
+// Files of exports as `GET /v1/exports/events` writes them, told apart by how they begin:
 //
 //   ndjson, ocsf, ecs    {…}                     one event a line; the last is {"_end":{…}}
 //   json                 {"events":[             then one event a line, a comma behind each but the last; the last line is ],"count":…}
 //   csv                  "timestamp","topic",…   names of columns, then RFC 4180: a cell in quotes may hold line breaks
+//   parquet              PAR1                    told by its first four bytes: columns of the names and values that NDJSON has
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { Failure } from '@cairn/failure';
+import { Failure, isFailure } from '@cairn/failure';
 import type { FoundEvent } from '@cairn/query';
+import { isParquet, readParquet } from './read-parquet.ts';
 
 /** One event of an export. */
 export interface ExportedRow {
-  /** At which it begins. */
-  readonly line: number;
+  /** Which of the file: the line at which it begins, or, where there are no lines, its number. Both from 1. */
+  readonly at: RowPlace;
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
@@ -20,6 +22,11 @@ export interface ExportedRow {
   readonly leafIndex: number | null;
   /** The event, where the row is it and no translation. */
   readonly event: FoundEvent | undefined;
+}
+
+export interface RowPlace {
+  readonly unit: 'line' | 'row';
+  readonly number: number;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -35,8 +42,25 @@ interface Form {
 
 const JSON_BEGINS = '{"events":[';
 
-/** The rows of a file, one after the other. @throws Failure `export.unreadable` at the first line that is none. */
+/** The rows of a file, one after the other. @throws Failure `export.unreadable` at the first that is none. */
 export async function* readExport(file: string): AsyncGenerator<ExportedRow> {
+  yield* (await isParquet(file)) ? readRows(file) : readLines(file);
+}
+
+async function* readRows(file: string): AsyncGenerator<ExportedRow> {
+  let number = 0;
+  try {
+    for await (const fields of readParquet(file)) {
+      number += 1;
+      yield rowOfFields(file, { unit: 'row', number }, fields);
+    }
+  } catch (error) {
+    // What the reader throws of a file that somebody else made is no mistake of ours.
+    throw isFailure(error) ? error : noRow(file, { unit: 'row', number: number + 1 });
+  }
+}
+
+async function* readLines(file: string): AsyncGenerator<ExportedRow> {
   const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
   let form: Form | undefined;
   let [line, begins, record] = [0, 0, ''];
@@ -53,7 +77,7 @@ export async function* readExport(file: string): AsyncGenerator<ExportedRow> {
     record = '';
     if (row !== undefined) yield row;
   }
-  if (record !== '') throw noRow(file, begins);
+  if (record !== '') throw noRow(file, lineAt(begins));
 }
 
 function formOf(file: string, first: string): Form {
@@ -72,7 +96,7 @@ function formOf(file: string, first: string): Form {
       read: (text, line) => (text.startsWith('{"_end":') ? undefined : rowOfJson(file, line, text)),
     };
   const names = cellsOf(first);
-  if (!names.includes('leaf_hash')) throw noRow(file, 1);
+  if (!names.includes('leaf_hash')) throw noRow(file, lineAt(1));
   return {
     hasHead: true,
     isOpen: (record) => (record.match(/"/g)?.length ?? 0) % 2 === 1,
@@ -85,12 +109,18 @@ function rowOfJson(file: string, line: number, text: string): ExportedRow {
   try {
     value = JSON.parse(text) as Fields;
   } catch {
-    throw noRow(file, line);
+    throw noRow(file, lineAt(line));
   }
+  return rowOfFields(file, lineAt(line), value);
+}
+
+const lineAt = (number: number): RowPlace => ({ unit: 'line', number });
+
+function rowOfFields(file: string, at: RowPlace, value: Fields): ExportedRow {
   const translated = (value['unmapped'] as { cairn?: unknown } | undefined)?.cairn ?? value['cairn'];
   const place = ((translated as { proof?: unknown } | undefined)?.proof ?? value) as Fields;
   const event = place === value ? ({ ...value, store: 'archive' } as unknown as FoundEvent) : undefined;
-  return { ...placeOf(file, line, place), event };
+  return { ...placeOf(file, at, place), event };
 }
 
 function rowOfCells(
@@ -109,7 +139,7 @@ function rowOfCells(
     leaf_hash,
     leaf_index: leaf_index === '' ? null : numberOf(leaf_index),
   };
-  return { ...placeOf(file, line, place), event: undefined };
+  return { ...placeOf(file, lineAt(line), place), event: undefined };
 }
 
 const cellsOf = (record: string): string[] =>
@@ -120,7 +150,7 @@ const cellsOf = (record: string): string[] =>
 const numberOf = (cell: string | undefined): number =>
   cell !== undefined && /^\d{1,16}$/.test(cell) ? Number(cell) : Number.NaN;
 
-function placeOf(file: string, line: number, place: Fields): Omit<ExportedRow, 'event'> {
+function placeOf(file: string, at: RowPlace, place: Fields): Omit<ExportedRow, 'event'> {
   const { topic, partition, offset, leaf_hash: leafHash, leaf_index: leafIndex = null } = place;
   if (
     typeof topic !== 'string' ||
@@ -129,9 +159,9 @@ function placeOf(file: string, line: number, place: Fields): Omit<ExportedRow, '
     !Number.isSafeInteger(offset) ||
     (leafIndex !== null && !Number.isSafeInteger(leafIndex))
   )
-    throw noRow(file, line);
+    throw noRow(file, at);
   return {
-    line,
+    at,
     topic,
     partition: partition as number,
     offset: offset as number,
@@ -140,10 +170,10 @@ function placeOf(file: string, line: number, place: Fields): Omit<ExportedRow, '
   };
 }
 
-const noRow = (file: string, line: number): Failure =>
+const noRow = (file: string, { unit, number }: RowPlace): Failure =>
   new Failure({
     code: 'export.unreadable',
     retry: 'no',
-    message: `line ${line} of ${file} is no row of an export with its place in the log`,
-    mend: 'Name an export in NDJSON, JSON, CSV, OCSF or ECS as it came; rows of Parquet are looked up by their event id, with `cairn proof`.',
+    message: `${unit} ${number} of ${file} is no row of an export with its place in the log`,
+    mend: 'Name an export as it came, in NDJSON, JSON, CSV, Parquet, OCSF or ECS.',
   });

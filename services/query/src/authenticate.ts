@@ -10,6 +10,7 @@ import {
   SCOPES_OF,
   type Scope,
 } from '@cairn/access';
+import { Failure, isFailure, messageOf } from '@cairn/failure';
 import { createRemoteJWKSet, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { QueryConfig } from './config.ts';
 
@@ -25,7 +26,10 @@ export interface Caller {
 }
 
 export interface Authenticator {
-  /** @returns undefined when the credential is none, is wrong, has expired or was revoked. */
+  /**
+   * @returns undefined when the credential is none, is wrong, has expired or was revoked.
+   * @throws Failure `issuer.unreachable` (later) when nobody can say; of the database.
+   */
   callerOf(authorization: string | undefined, nowMs: number): Promise<Caller | undefined>;
 }
 
@@ -83,7 +87,7 @@ async function personOf(
   tokenKey: Uint8Array,
 ): Promise<Caller | undefined> {
   try {
-    const { payload } = await jwtVerify(text, jwks, {
+    const { payload } = await jwtVerify(text, heldBy(jwks), {
       issuer,
       audience,
       algorithms: ALGORITHMS,
@@ -96,11 +100,35 @@ async function personOf(
     const token = createHmac('sha256', tokenKey).update(`${issuer}\0${sub}`).digest('base64url').slice(0, 22);
     return { orgId, role: role as Role, scopes: SCOPES_OF[role as Role], id: `o1_${token}`, auth: 'oidc' };
   } catch (error) {
-    // The issuer's keys cannot be had: that is no fault of the credential.
-    if ((error as { code?: string }).code === 'ERR_JWKS_TIMEOUT') throw error;
+    if (isFailure(error)) throw error;
     return undefined;
   }
 }
+
+/** Where looking for a key ends by what the token names, and not by where the keys are. */
+const OF_THE_TOKEN: ReadonlySet<unknown> = new Set([
+  'ERR_JWKS_NO_MATCHING_KEY',
+  'ERR_JWKS_MULTIPLE_MATCHING_KEYS',
+  'ERR_JOSE_NOT_SUPPORTED',
+]);
+
+/** The issuer's keys. That they cannot be had is no fault of a credential. @throws Failure `issuer.unreachable` (later) */
+const heldBy =
+  (jwks: JWTVerifyGetKey): JWTVerifyGetKey =>
+  async (header, token) => {
+    try {
+      return await jwks(header, token);
+    } catch (error) {
+      if (OF_THE_TOKEN.has((error as { code?: unknown }).code)) throw error;
+      throw new Failure({
+        code: 'issuer.unreachable',
+        retry: 'later',
+        message: `the keys of the issuer cannot be had: ${messageOf(error)}`,
+        mend: 'Check CAIRN_QUERY_OIDC_JWKS_URL, and that it is reached from here.',
+        cause: error,
+      });
+    }
+  };
 
 const jwksUrlOf = ({ issuer, jwksUrl }: NonNullable<QueryConfig['oidc']>): URL =>
   new URL(jwksUrl ?? `${issuer.replace(/\/$/, '')}/.well-known/jwks.json`);

@@ -127,7 +127,9 @@ async function openExport({
         `These are ${total} events; a Parquet file holds at most ${PARQUET_ROWS_MAX}. Export a shorter time.`,
       );
     const { sql, parameters } = eventsWithLeaf({ ...asked(search, cursor?.at), limit: PARQUET_ROWS_MAX + 1 });
-    const stream = await clickhouse.stream(without(sql, hidden), 'Parquet', ROW_SETTINGS, parameters);
+    // A reader holds one row group at a time.
+    const settings = { ...ROW_SETTINGS, output_format_parquet_row_group_size: PIECE_ROWS };
+    const stream = await clickhouse.stream(without(sql, hidden), 'Parquet', settings, parameters);
     state.rows = total;
     return { ...common, stream };
   }

@@ -1,12 +1,14 @@
 // The API over a real ClickHouse: who may, what comes back, and what is recorded of it.
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROLES, SCOPES_OF } from '@cairn/access';
 import { type Question, searchEvents } from '@cairn/query';
 import { conditionOf, readSearch } from '@cairn/search';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readExport } from '../../../packages/cli/src/read-export.ts';
 import { ApiProblem, openClient } from '../../../packages/client/src/index.ts';
 import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
 import { openApiOf } from './describe-api.ts';
@@ -747,29 +749,17 @@ describe('an export', () => {
       rows.map(({ leaf_index: index }) => (index === null ? '' : String(index))),
     );
 
+    // Read by a reader of Parquet that is not ours.
     const parquet = await api.ask('/v1/exports/events?search=kind:tool_call&format=parquet', {
       key: keys['auditor']!,
     });
-    await api.clickhouse.exec(
-      'CREATE TABLE cairn.read_back (topic String, partition Int32, offset Int64, leaf_hash String, leaf_index Nullable(Int64)) ENGINE = Memory',
-    );
-    await api.clickhouse.insertBody('INSERT INTO cairn.read_back FORMAT Parquet', [
-      new Uint8Array(await parquet.arrayBuffer()),
-    ]);
-    const read = await api.clickhouse.query(
-      'SELECT * FROM cairn.read_back',
-      {},
-      { output_format_json_quote_64bit_integers: 0 },
-    );
-    expect(read).toEqual(
-      rows.map(({ topic: of, partition, offset, leaf_hash: hash, leaf_index: index }) => ({
-        topic: of,
-        partition,
-        offset,
-        leaf_hash: hash,
-        leaf_index: index,
-      })),
-    );
+    const directory = mkdtempSync(join(tmpdir(), 'cairn-parquet-'));
+    const file = join(directory, 'events.parquet');
+    writeFileSync(file, new Uint8Array(await parquet.arrayBuffer()));
+    const read = [];
+    for await (const { at, event } of readExport(file)) read.push({ ...event, row: at.number });
+    rmSync(directory, { recursive: true });
+    expect(read).toEqual(rows.map((row, at) => ({ ...row, store: 'archive', row: at + 1 })));
   }, 60_000);
 
   test('as OCSF and ECS holds as many events, each with its leaf and its place', async () => {

@@ -2,11 +2,13 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createKey } from '@cairn/access';
 import { partitionOf } from '@cairn/event';
 import { freePort, REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY, startServiceProcess } from '@cairn/local';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { eventsWithLeaf, ROW_SETTINGS } from '../../../packages/query/src/index.ts';
 import { type ArchiveRig, startArchiveRig } from './archive-rig.ts';
 import { PARTITIONS, TOPIC } from './rig.ts';
 
@@ -92,7 +94,7 @@ test('a row that was exported is the leaf that it says it is, under a signed roo
   const counted = { rows: 300, proven: 300, wrong: 0, unarchived: 0, deleted: 0 };
   expect(JSON.parse(proven.stdout)).toEqual(counted);
 
-  for (const form of ['json', 'csv']) {
+  for (const form of ['json', 'csv', 'parquet']) {
     const other = join(rig.directory, `events.${form}`);
     expect(cairn('export', form, other, '--search', 'kind:tool_call').status).toBe(0);
     const its = cairn('proof', '--rows', other, '--from', `s3://${BUCKET}`, '--json');
@@ -107,6 +109,20 @@ test('a row that was exported is the leaf that it says it is, under a signed roo
   expect(altered.status).toBe(1);
   expect(altered.stdout).toContain('line 100: its tool_name is not that of leaf');
   expect(altered.stdout).toContain('299 are leaves under signed roots, 1 are not what the archive holds');
+
+  // The same of a Parquet file.
+  const { sql, parameters } = eventsWithLeaf({
+    over: 'hot',
+    filters: { org_id: ['acme'], kind: ['tool_call'] },
+    order: 'oldest',
+    limit: 1_000,
+  });
+  const forged = `SELECT * REPLACE (if(rowNumberInAllBlocks() = 99, 't00l', tool_name) AS tool_name) FROM (${sql})`;
+  writeFileSync(file, await buffer(await rig.clickhouse.stream(forged, 'Parquet', ROW_SETTINGS, parameters)));
+  const its = cairn('proof', '--rows', file, '--from', `s3://${BUCKET}`);
+  expect([its.status, its.stderr]).toEqual([1, '']);
+  expect(its.stdout).toContain('row 100: its tool_name is not that of leaf');
+  expect(its.stdout).toContain('299 are leaves under signed roots, 1 are not what the archive holds');
 }, 120_000);
 
 test('a session is the same over the API as out of ClickHouse, and says what is signed', async () => {
