@@ -105,6 +105,20 @@ describe('import directions', () => {
     expect(impure).toEqual([]);
   });
 
+  test('no file imports one that leads back to it, be it by a type: what is read goes downward', () => {
+    const downward = new Map<string, string[]>();
+    for (const { file, from } of productImports) {
+      if (!from.startsWith('.')) continue;
+      downward.set(file, [...(downward.get(file) ?? []), normalize(join(dirname(file), from))]);
+    }
+    const below = (file: string, seen: Set<string>): Set<string> => {
+      for (const next of downward.get(file) ?? []) if (!seen.has(next)) below(next, seen.add(next));
+      return seen;
+    };
+    const circles = product.filter((file) => below(file, new Set()).has(file));
+    expect(circles).toEqual([]);
+  });
+
   test('nobody reaches into another package past its index', () => {
     const reaching = productImports.filter(({ file, from }) => {
       if (!from.startsWith('.')) return from.startsWith('@cairn/') && from.split('/').length > 2;

@@ -18,6 +18,7 @@ export {
   type SourceOptions,
   type Topic,
 } from './kafka.ts';
+export { LocalDatabase } from './local-database.ts';
 export {
   type MigrateOptions,
   type Migration,

@@ -1,5 +1,5 @@
-import { DatabaseSync } from 'node:sqlite';
 import { Failure, messageOf } from '@cairn/failure';
+import { LocalDatabase } from './local-database.ts';
 
 /** A record that a destination refused, as it lay in the log. */
 export interface ParkedRecord {
@@ -57,32 +57,26 @@ const COLUMNS = `destination, topic, partition, "offset", appended_ms AS appende
   refusals, parked_ms AS parkedMs`;
 
 /**
- * What destinations of the forwarder refused: one SQLite file with a write-ahead log on local disk, synced at every commit. What
- * `park` has returned from survives kill -9 and power loss. A person may look at it and replay from another process at the same time.
+ * What destinations of the forwarder refused, in a file on local disk. What `park` has returned from survives kill -9 and power loss. A
+ * person may look at it and replay from another process at the same time.
  */
 export class ParkedRecords implements Disposable {
-  readonly #database: DatabaseSync;
+  readonly #database: LocalDatabase;
 
   /** @throws Failure `parked.unusable` */
   constructor(file: string) {
-    try {
-      this.#database = new DatabaseSync(file);
-      this.#database.exec(
-        'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;',
-      );
-      this.#database.exec(TABLES);
-      const names = this.#database.prepare('SELECT name FROM pragma_table_info(?)').all('parked');
-      // A file of a forwarder that did not ask who.
-      if (!names.some(({ name }) => name === 'replayed_by'))
-        this.#database.exec('ALTER TABLE parked ADD COLUMN replayed_by TEXT');
-    } catch (error) {
-      throw unusable(error);
+    this.#database = new LocalDatabase(file, TABLES, unusable);
+    const names = this.#database.prepare('SELECT name FROM pragma_table_info(?)').all('parked');
+    // A file of a forwarder that did not ask who.
+    if (!names.some(({ name }) => name === 'replayed_by')) {
+      const add = this.#database.prepare('ALTER TABLE parked ADD COLUMN replayed_by TEXT');
+      this.#database.whole(() => add.run());
     }
   }
 
   /** Parks records, all or none; one that is parked already is refused once more. @throws Failure `parked.unusable` */
   park(records: readonly ParkedRecord[], nowMs: number): void {
-    this.#whole(() => {
+    this.#database.whole(() => {
       const insert = this.#database.prepare(
         `INSERT INTO parked (destination, topic, partition, "offset", appended_ms, event_id, value, reason, state, parked_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'parked', ?)
@@ -114,7 +108,7 @@ export class ParkedRecords implements Disposable {
 
   /** Forgets what was delivered. */
   forget(numbers: readonly number[]): void {
-    this.#whole(() => {
+    this.#database.whole(() => {
       const remove = this.#database.prepare('DELETE FROM parked WHERE number = ?');
       for (const number of numbers) remove.run(number);
     });
@@ -122,10 +116,10 @@ export class ParkedRecords implements Disposable {
 
   /** Has what a destination refused sent again. @param by who says so. @returns how many records that is. */
   replay(destination: string, by: string): number {
-    const { changes } = this.#database
-      .prepare(`UPDATE parked SET state = 'due', replayed_by = ? WHERE destination = ? AND state = 'parked'`)
-      .run(by, destination);
-    return Number(changes);
+    const update = this.#database.prepare(
+      `UPDATE parked SET state = 'due', replayed_by = ? WHERE destination = ? AND state = 'parked'`,
+    );
+    return this.#database.whole(() => Number(update.run(by, destination).changes));
   }
 
   /** The latest first. */
@@ -144,22 +138,7 @@ export class ParkedRecords implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#database.close();
-  }
-
-  #whole(act: () => void): void {
-    try {
-      this.#database.exec('BEGIN IMMEDIATE');
-    } catch (error) {
-      throw unusable(error);
-    }
-    try {
-      act();
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw unusable(error);
-    }
+    this.#database[Symbol.dispose]();
   }
 }
 

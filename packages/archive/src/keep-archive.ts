@@ -34,11 +34,12 @@ export interface KeepArchiveOptions {
   readonly ageMsMax: number;
 }
 
-interface KeptAnchors {
+interface ReadAnchors {
   /** By whose keys it was judged: when it grows, all is judged anew. */
   readonly history: KeyHistory;
   readonly reader: AnchorLogReader;
-  last: { readonly readAtMs: number; readonly log: AnchorLog } | undefined;
+  readonly log: AnchorLog;
+  readonly readAtMs: number;
 }
 
 /**
@@ -48,10 +49,9 @@ interface KeptAnchors {
 export function keepArchive({ evidence, rootKey, copies, nowMs, ageMsMax }: KeepArchiveOptions): KeptArchive {
   const logs = new Map<string, PlacedSegment[]>();
   let keys: { readonly names: string; readonly history: KeyHistory } | undefined;
-  let anchors: KeptAnchors | undefined;
-  let readingAnchors: Promise<AnchorLog> | undefined;
-  let last: ArchiveState | undefined;
-  let renewing: Promise<ArchiveState> | undefined;
+  const isFresh = ({ readAtMs }: { readonly readAtMs: number }): boolean => nowMs() - readAtMs < ageMsMax;
+  const state = remembered(readState, isFresh);
+  const anchors = remembered(readAnchors, (read) => isFresh(read) && read.history === keys?.history);
 
   async function historyNow(): Promise<KeyHistory> {
     const names = await namesUnder('key/');
@@ -59,7 +59,7 @@ export function keepArchive({ evidence, rootKey, copies, nowMs, ageMsMax }: Keep
     return keys.history;
   }
 
-  async function renew(): Promise<ArchiveState> {
+  async function readState(): Promise<ArchiveState> {
     const readAtMs = nowMs();
     const history = await historyNow();
     const segments: ArchivedSegment[] = [];
@@ -76,18 +76,14 @@ export function keepArchive({ evidence, rootKey, copies, nowMs, ageMsMax }: Keep
         segments.push({ manifest, placed, isDeleted: deleted.has(first), copy: copied.get(first) });
       }
     }
-    last = { history, segments, readAtMs };
-    return last;
+    return { history, segments, readAtMs };
   }
 
-  async function renewAnchors(): Promise<AnchorLog> {
-    const { history } = await renewed();
+  async function readAnchors(before: ReadAnchors | undefined): Promise<ReadAnchors> {
+    const { history } = await state();
     const readAtMs = nowMs();
-    if (anchors?.history !== history)
-      anchors = { history, reader: new AnchorLogReader(evidence, history), last: undefined };
-    if (anchors.last === undefined || readAtMs - anchors.last.readAtMs >= ageMsMax)
-      anchors.last = { readAtMs, log: await anchors.reader.read() };
-    return anchors.last.log;
+    const reader = before?.history === history ? before.reader : new AnchorLogReader(evidence, history);
+    return { history, reader, log: await reader.read(), readAtMs };
   }
 
   async function copiesOf(origin: string, folder: string): Promise<ReadonlyMap<number, string>> {
@@ -110,22 +106,29 @@ export function keepArchive({ evidence, rootKey, copies, nowMs, ageMsMax }: Keep
     return `${count} ${latest}`;
   }
 
-  function renewed(): Promise<ArchiveState> {
-    if (last !== undefined && nowMs() - last.readAtMs < ageMsMax) return Promise.resolve(last);
-    // All who ask meanwhile wait for one reading.
-    renewing ??= renew().finally(() => {
-      renewing = undefined;
-    });
-    return renewing;
-  }
-
   return {
-    state: renewed,
-    anchors() {
-      readingAnchors ??= renewAnchors().finally(() => {
-        readingAnchors = undefined;
-      });
-      return readingAnchors;
+    state,
+    async anchors() {
+      // Whether its keys are still the same is known once the state is fresh.
+      await state();
+      return (await anchors()).log;
     },
+  };
+}
+
+/** What was read last, as long as it is good; then it is read anew, once for all who ask meanwhile. */
+function remembered<Read>(
+  read: (before: Read | undefined) => Promise<Read>,
+  isGood: (last: Read) => boolean,
+): () => Promise<Read> {
+  let last: Read | undefined;
+  let reading: Promise<Read> | undefined;
+  return async () => {
+    if (last !== undefined && isGood(last)) return last;
+    reading ??= read(last).finally(() => {
+      reading = undefined;
+    });
+    last = await reading;
+    return last;
   };
 }

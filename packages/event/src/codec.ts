@@ -1,7 +1,6 @@
 import { Failure } from '@cairn/failure';
 import avsc, { type Schema, type Type } from 'avsc';
-import type { IntegrityField } from './draft.ts';
-import { writeBody, writeIntegrity } from './encode.gen.ts';
+import { type IntegrityField, writeBody, writeIntegrity } from './encode.gen.ts';
 import { copyUpTo, encoded } from './encode-steps.ts';
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, SCHEMAS } from './event.gen.ts';
 import { releasedSchema } from './schemas.ts';

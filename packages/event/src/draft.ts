@@ -1,19 +1,9 @@
 import { Failure } from '@cairn/failure';
 import { utf8 } from './bytes.ts';
-import { DRAFT_FIELDS, type REQUIRED_FIELDS, withDefaults, writeBody } from './encode.gen.ts';
+import { type CompleteEvent, DRAFT_FIELDS, type EventDraft, withDefaults, writeBody } from './encode.gen.ts';
 import { copyUpTo, LONG_MAX } from './encode-steps.ts';
-import { type AuditEvent, SCHEMAS } from './event.gen.ts';
+import { SCHEMAS } from './event.gen.ts';
 import { ITEMS_MAX, STRING_BYTES_MAX } from './walk-steps.ts';
-
-/** The fields that the recorder gives: the event's number, chain link and signature. */
-export type IntegrityField = 'epoch' | 'seq' | 'prev_hash' | 'key_id' | 'signature';
-
-/** An event before it has its place in a stream; what is left out has its default. */
-export type EventDraft = Partial<Omit<AuditEvent, IntegrityField | RequiredField>> &
-  Pick<AuditEvent, RequiredField>;
-type RequiredField = Exclude<(typeof REQUIRED_FIELDS)[number], 'event_id'>;
-
-export type CompleteEvent = Omit<AuditEvent, IntegrityField>;
 
 /** An event that has all but its place in a stream, encoded once and for good. */
 export interface EncodedDraft {

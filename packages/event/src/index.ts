@@ -2,14 +2,8 @@ export { bytesOfHex, formatUuid, hexOf, parseUuid, textOf, utf8 } from './bytes.
 export { crc64Of, parsingCanonicalForm } from './canonical-form.ts';
 export { datumAt, decodeDatum, encodeDatum } from './codec.ts';
 export { type ContainerRow, containerOf, ingestedSchema, PREFIX_FIELDS } from './container.ts';
-export {
-  type CompleteEvent,
-  completeEvent,
-  type EncodedDraft,
-  type EventDraft,
-  encodeDraft,
-  type IntegrityField,
-} from './draft.ts';
+export { completeEvent, type EncodedDraft, encodeDraft } from './draft.ts';
+export type { CompleteEvent, EventDraft, IntegrityField } from './encode.gen.ts';
 export {
   bodyOf,
   DATUM_BYTES_MAX,

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { events } from '../test/events.ts';
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum } from './index.ts';
 import { NOTING_SKIMS, SKIMS, WALKS } from './walk.gen.ts';
-import { FIELDS_MAX, type WalkNotes } from './walk.ts';
-import type { Cursor } from './walk-steps.ts';
+import { FIELDS_MAX } from './walk.ts';
+import type { Cursor, WalkNotes } from './walk-steps.ts';
 
 const plainly = SKIMS[AUDIT_EVENT_SCHEMA_ID]!;
 const skim = NOTING_SKIMS[AUDIT_EVENT_SCHEMA_ID]!;

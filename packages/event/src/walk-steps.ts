@@ -34,6 +34,23 @@ export interface Cursor {
   items: number;
 }
 
+/** What a generated walk of one schema fills in. */
+export interface WalkNotes {
+  field: string;
+  orgStart: number;
+  orgEnd: number;
+  gatewayStart: number;
+  gatewayEnd: number;
+  kind: number;
+  timestamp: number;
+  epoch: number;
+  seq: number;
+  prevHashAt: number;
+  keyIdStart: number;
+  keyIdEnd: number;
+  signed: boolean;
+}
+
 export const STRING_BYTES_MAX = 32_768;
 export const ITEMS_MAX = 4_096;
 

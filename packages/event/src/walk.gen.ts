@@ -2,8 +2,7 @@
 // Straight functions for each schema, so that the walk needs neither an interpreter nor code made at run time.
 
 import { isAscii, plainInt, plainLong, skimmed, type Words } from './skim-steps.ts';
-import type { WalkNotes } from './walk.ts';
-import { arrayEnd, arrayStart, boundedString, branch, fixed, int, long, opaque, symbol, type Cursor } from './walk-steps.ts';
+import { arrayEnd, arrayStart, boundedString, branch, fixed, int, long, opaque, symbol, type Cursor, type WalkNotes } from './walk-steps.ts';
 
 /** Notes where each field begins, from the datum's first byte, in `places` from `into` on. */
 export type Walk = (bytes: Uint8Array, cursor: Cursor, notes: WalkNotes, places: Uint16Array, into: number) => boolean;

@@ -3,7 +3,7 @@ import { DATUM_BYTES_MAX } from './entry.ts';
 import { SCHEMAS } from './event.gen.ts';
 import { viewOf } from './view-of.ts';
 import { NOTING_SKIMS, SKIMS, WALKS } from './walk.gen.ts';
-import type { Cursor, WalkReason } from './walk-steps.ts';
+import type { Cursor, WalkNotes, WalkReason } from './walk-steps.ts';
 
 export type { WalkReason } from './walk-steps.ts';
 
@@ -32,23 +32,6 @@ export interface Refused {
   readonly at: number;
   /** Field in which it went wrong; empty when it concerns the whole datum. */
   readonly field: string;
-}
-
-/** What a generated walk of one schema fills in. */
-export interface WalkNotes {
-  field: string;
-  orgStart: number;
-  orgEnd: number;
-  gatewayStart: number;
-  gatewayEnd: number;
-  kind: number;
-  timestamp: number;
-  epoch: number;
-  seq: number;
-  prevHashAt: number;
-  keyIdStart: number;
-  keyIdEnd: number;
-  signed: boolean;
 }
 
 /** Fields of the widest released schema. */

@@ -76,11 +76,11 @@ export class SimulatedDisk {
     }
   }
 
-  /** Changes one byte of a file, as a failing disk does. */
-  flip(path: string, at: number): void {
+  /** Changes the bits of `mask` in one byte of a file, as a failing disk does. */
+  flip(path: string, at: number, mask = 0x55): void {
     const inode = this.#inodeOf(path);
     for (const bytes of new Set([inode.written, inode.durable])) {
-      if (at < bytes.length) bytes[at] = bytes[at]! ^ 0x55;
+      if (at < bytes.length) bytes[at] = bytes[at]! ^ mask;
     }
   }
 

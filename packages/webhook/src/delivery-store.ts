@@ -1,4 +1,4 @@
-import { DatabaseSync } from 'node:sqlite';
+import { LocalDatabase } from '@cairn/adapters';
 import { Failure, messageOf } from '@cairn/failure';
 import type { Alert } from './alert.ts';
 
@@ -79,23 +79,15 @@ CREATE TABLE IF NOT EXISTS endpoints (
 `;
 
 /**
- * What is promised to endpoints: one SQLite file with a write-ahead log on local disk, synced at every commit. What `add` has
- * returned from survives kill -9 and power loss. A person may look at it and replay from another process at the same time.
+ * What is promised to endpoints, in a file on local disk. What `add` has returned from survives kill -9 and power loss. A person may
+ * look at it and replay from another process at the same time.
  */
 export class DeliveryStore implements Disposable {
-  readonly #database: DatabaseSync;
+  readonly #database: LocalDatabase;
 
   /** @throws Failure `deliveries.unusable` */
   constructor(file: string) {
-    try {
-      this.#database = new DatabaseSync(file);
-      this.#database.exec(
-        'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;',
-      );
-      this.#database.exec(TABLES);
-    } catch (error) {
-      throw unusable(error);
-    }
+    this.#database = new LocalDatabase(file, TABLES, unusable);
   }
 
   /**
@@ -108,7 +100,7 @@ export class DeliveryStore implements Disposable {
       `INSERT INTO deliveries (endpoint, id, key, alert, state, due_ms, added_ms) VALUES (?, ?, ?, ?, 'due', ?, ?)
        ON CONFLICT DO NOTHING`,
     );
-    return this.#whole(() => {
+    return this.#database.whole(() => {
       let added = 0;
       for (const { endpoint, alert } of promised) {
         const { changes } = insert.run(endpoint, alert.id, alert.key, JSON.stringify(alert), nowMs, nowMs);
@@ -155,7 +147,7 @@ export class DeliveryStore implements Disposable {
       `UPDATE deliveries SET state = ?1, attempts = ?2, due_ms = coalesce(?3, due_ms), status = ?4, note = ?5
        WHERE endpoint = ?6 AND id = ?7 AND (state = 'due' OR ?1 = 'delivered')`,
     );
-    this.#whole(() => {
+    this.#database.whole(() => {
       for (const { endpoint, id, attempts, outcome } of settled) {
         const dueMs = outcome.state === 'due' ? outcome.dueMs : null;
         const note = outcome.state === 'delivered' ? '' : outcome.note;
@@ -166,7 +158,7 @@ export class DeliveryStore implements Disposable {
 
   /** Nothing is sent there any more; what waits is parked. */
   disable(endpoint: string, reason: string, nowMs: number): void {
-    this.#whole(() => {
+    this.#database.whole(() => {
       this.#database
         .prepare('INSERT OR REPLACE INTO endpoints (name, disabled_ms, reason) VALUES (?, ?, ?)')
         .run(endpoint, nowMs, reason);
@@ -184,9 +176,10 @@ export class DeliveryStore implements Disposable {
 
   /** Promises to an endpoint that is disabled are kept, and parked at once. */
   parkDue(endpoint: string, note: string): void {
-    this.#database
-      .prepare(`UPDATE deliveries SET state = 'parked', note = ? WHERE endpoint = ? AND state = 'due'`)
-      .run(note, endpoint);
+    const park = this.#database.prepare(
+      `UPDATE deliveries SET state = 'parked', note = ? WHERE endpoint = ? AND state = 'due'`,
+    );
+    this.#database.whole(() => park.run(note, endpoint));
   }
 
   /**
@@ -195,7 +188,7 @@ export class DeliveryStore implements Disposable {
    * @returns how many.
    */
   replay(endpoint: string, nowMs: number, sinceMs: number = 0): number {
-    return this.#whole(() => {
+    return this.#database.whole(() => {
       this.#database.prepare('DELETE FROM endpoints WHERE name = ?').run(endpoint);
       const { changes } = this.#database
         .prepare(
@@ -238,29 +231,14 @@ export class DeliveryStore implements Disposable {
 
   /** Forgets deliveries that succeeded long ago. */
   forget(nowMs: number): void {
-    this.#database
-      .prepare(`DELETE FROM deliveries WHERE state = 'delivered' AND added_ms < ?`)
-      .run(nowMs - REMEMBERED_MS);
+    const remove = this.#database.prepare(
+      `DELETE FROM deliveries WHERE state = 'delivered' AND added_ms < ?`,
+    );
+    this.#database.whole(() => remove.run(nowMs - REMEMBERED_MS));
   }
 
   [Symbol.dispose](): void {
-    this.#database.close();
-  }
-
-  #whole<T>(act: () => T): T {
-    try {
-      this.#database.exec('BEGIN IMMEDIATE');
-    } catch (error) {
-      throw unusable(error);
-    }
-    try {
-      const result = act();
-      this.#database.exec('COMMIT');
-      return result;
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw unusable(error);
-    }
+    this.#database[Symbol.dispose]();
   }
 }
 

@@ -6,7 +6,6 @@ import type { RecordDraft } from '@cairn/recorder';
 import { visible } from '@cairn/session';
 import type { DestinationConfig } from './config.ts';
 import type { Refusal } from './deliver-items.ts';
-import type { Replayed } from './replay-parked.ts';
 
 /** What the forwarder asks of the recorder: resolves when the event is on disk. */
 export interface ForwardingRecorder {
@@ -17,6 +16,14 @@ export interface ForwardingRecorder {
 export const OWN_SERVICE = 'forwarder';
 
 const REASON_MAX = 300;
+
+/** What became of records that were sent again. */
+export interface Replayed {
+  readonly taken: number;
+  readonly parked: number;
+  /** Who asked for it, by the names that they gave. */
+  readonly by: readonly string[];
+}
 
 /** Where it goes: no path, which may hold a secret. */
 const receiverOf = (one: DestinationConfig): string =>

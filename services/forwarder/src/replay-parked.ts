@@ -3,6 +3,7 @@ import { KIND_SYMBOLS } from '@cairn/event';
 import { type Clock, recordOf } from '@cairn/runtime';
 import { type ForwardOptions, parkedOf } from './forward-chunk.ts';
 import { readItems } from './read-items.ts';
+import type { Replayed } from './record-forwarding.ts';
 
 export interface ReplayOptions extends ForwardOptions {
   readonly store: Pick<ParkedRecords, 'due' | 'forget' | 'park'>;
@@ -10,14 +11,6 @@ export interface ReplayOptions extends ForwardOptions {
   /** Resolves when it stands in the trail. */
   readonly onReplayed: (replayed: Replayed) => Promise<void>;
   readonly onTrouble: (error: unknown) => void;
-}
-
-/** What became of records that were sent again. */
-export interface Replayed {
-  readonly taken: number;
-  readonly parked: number;
-  /** Who asked for it, by the names that they gave. */
-  readonly by: readonly string[];
 }
 
 const LOOK_EVERY_MS = 1_000;

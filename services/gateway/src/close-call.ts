@@ -3,18 +3,10 @@ import { type Phase, parseUuid, type Redaction, type ResultStatus } from '@cairn
 import { messageOf } from '@cairn/failure';
 import type { GuardedParameters, Sealer } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
+import { type Inbound, type Outcome, sinceMs } from './call.ts';
 import type { Core } from './core.ts';
-import { type Inbound, rememberInterruption, sinceMs } from './open-call.ts';
-import { isObject, type Message } from './read-message.ts';
-
-/** How a call ended. */
-export type Outcome = { readonly upstreamMs: number } & (
-  | { readonly kind: 'answered'; readonly message: Message; readonly sizeBytes: number }
-  | { readonly kind: 'timeout' }
-  | { readonly kind: 'cancelled' }
-  /** No answer came and none will: the upstream refused, ended or broke off. */
-  | { readonly kind: 'lost'; readonly code: string; readonly why: string }
-);
+import { rememberInterruption } from './interrupted-calls.ts';
+import { isObject } from './read-message.ts';
 
 interface Opened {
   readonly facts: Partial<RecordDraft> & Pick<RecordDraft, 'org_id' | 'kind'>;
@@ -120,7 +112,8 @@ function endOf(core: Core, inbound: Inbound, { facts }: Opened, outcome: Outcome
   if (result['resultType'] === 'input_required') {
     const state = result['requestState'];
     if (typeof state === 'string' && facts.call_id) {
-      rememberInterruption(core.guard.hash(caller.org_id, state), facts.call_id, facts.attempt ?? 1);
+      const attempt = { callId: facts.call_id, attempt: facts.attempt ?? 1 };
+      rememberInterruption(core.guard.hash(caller.org_id, state), attempt);
     }
     return { ...response, result_status: 'pending' };
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { OpenCall } from './call.ts';
 import type { Caller } from './identity.ts';
-import type { OpenCall } from './open-call.ts';
 import type { Message } from './read-message.ts';
 
 /** One HTTP request of a client that may go on to an upstream. */

@@ -1,10 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import { type HttpAnswer, type HttpClient, openHttpClient } from '@cairn/adapters';
 import { messageOf } from '@cairn/failure';
+import type { OpenCall } from './call.ts';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { type Exchange, headerOf, sendJson, type Upstream, write } from './exchange.ts';
-import { auditUnavailable, errorAnswer, type OpenCall, TIMED_OUT, UPSTREAM_LOST } from './open-call.ts';
+import { auditUnavailable, errorAnswer, TIMED_OUT, UPSTREAM_LOST } from './open-call.ts';
 import { readServerMessage } from './read-message.ts';
 import { dataOf, EventCutter, eventOf } from './sse.ts';
 

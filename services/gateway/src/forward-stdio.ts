@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import type { OpenCall } from './call.ts';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { type Exchange, headerOf, sendJson, type Upstream, write } from './exchange.ts';
 import { failureAnswer } from './forward-http.ts';
-import { auditUnavailable, errorAnswer, type OpenCall } from './open-call.ts';
+import { auditUnavailable, errorAnswer } from './open-call.ts';
 import { isObject, type Message, readServerMessage } from './read-message.ts';
 import { eventOf } from './sse.ts';
 import { StdioChild } from './stdio-child.ts';

@@ -11,7 +11,7 @@ import { type GatewayRig, startGateway } from '../test/gateway-rig.ts';
 import { headerMismatch } from './check-headers.ts';
 import { createSessions, sessionOfBaggage, traceOf } from './derive-session.ts';
 import type { Caller } from './identity.ts';
-import { loadPolicy } from './policy.ts';
+import { loadPolicy } from './load-policy.ts';
 import { readMessage } from './read-message.ts';
 import { dataOf, EventCutter, eventOf } from './sse.ts';
 

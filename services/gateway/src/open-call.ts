@@ -1,48 +1,16 @@
 import { randomUUIDv7 } from 'node:crypto';
-import { type Enforcement, formatUuid, hexOf, type Kind, type Phase, parseUuid } from '@cairn/event';
+import { type Enforcement, formatUuid, type Kind, type Phase, parseUuid } from '@cairn/event';
 import { isFailure, messageOf } from '@cairn/failure';
 import type { SealableCall } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
-import { LRUCache } from 'lru-cache';
+import { type Inbound, type OpenCall, sinceMs } from './call.ts';
 import { versionOf } from './check-headers.ts';
-import { closeCall, type Outcome } from './close-call.ts';
+import { closeCall } from './close-call.ts';
 import type { Core } from './core.ts';
 import type { Caller } from './identity.ts';
+import { attemptOf } from './interrupted-calls.ts';
 import type { PolicyAnswer, PolicyQuestion } from './policy.ts';
 import { isObject, type Message } from './read-message.ts';
-
-/** A message of a client, on any transport. */
-export interface Inbound {
-  readonly caller: Caller;
-  /** Name of the upstream. */
-  readonly service: string;
-  readonly message: Message;
-  readonly sizeBytes: number;
-  readonly startedAtMs: number;
-  readonly version: string | undefined;
-  readonly mcpSessionId: string | undefined;
-  readonly baggage: string | undefined;
-  readonly traceparent: string | undefined;
-  readonly sourceIp: string;
-  /** What the client said of itself when it began; a claim, recorded as one. */
-  readonly client: { readonly name: string; readonly version: string } | undefined;
-}
-
-/** A call that may go on to the upstream. */
-export interface OpenCall {
-  readonly id: string | number;
-  readonly method: string;
-  readonly timeoutMs: number;
-  /** True once its end is recorded or being recorded. */
-  readonly closed: boolean;
-  /**
-   * Records how the call ended; the answer may go to the client when this has resolved. Only the first call counts.
-   * Rejects when the event could not be recorded: then the answer must be withheld.
-   */
-  close(outcome: Outcome): Promise<void>;
-  /** Id of the event that a message to the client may name. */
-  readonly eventId: string;
-}
 
 export type Opening =
   | { readonly kind: 'pass' }
@@ -68,16 +36,6 @@ const UNRECORDED = new Set(['ping']);
 /** Requests that are answered as long as the client listens; recorded when they begin. */
 const ENDLESS = new Set(['subscriptions/listen']);
 
-/** Attempts of one call that the server interrupted to ask something: by the state that the client must send back. */
-const interrupted = new LRUCache<string, { readonly callId: Uint8Array; readonly attempt: number }>({
-  max: 20_000,
-});
-
-/** Remembers that the server asked something back; the next attempt with this state belongs to the same call. */
-export function rememberInterruption(stateHash: Uint8Array, callId: Uint8Array, attempt: number): void {
-  interrupted.set(hexOf(stateHash), { callId, attempt });
-}
-
 /**
  * Opens a call: who, which session, what, under which policy, and, for what agents do, the decision on disk before
  * anything reaches the upstream.
@@ -98,7 +56,7 @@ export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
   const tool = core.catalogue.factsOf(service, call?.kind === 'tool_call' ? name : message.method);
   const answer =
     call && core.policy().decide(questionOf(core, inbound, call.action, name, tool, session.session_id));
-  const attempt = attemptOf(core, inbound);
+  const attempt = attemptOf(stateHashOf(core, inbound));
 
   const { timeoutMs, ...toolFacts } = tool;
   const facts = {
@@ -237,13 +195,10 @@ function policyFacts(
   return answer ?? { decision: 'not_evaluated', enforcement: 'unknown' };
 }
 
-/** A call that the server interrupted comes again with another id and the state that the server gave. */
-function attemptOf(core: Core, { message, caller }: Inbound): { callId: Uint8Array; attempt: number } {
+/** Of the state that the server gave when it interrupted the call, and that the client sends back with the next attempt. */
+function stateHashOf(core: Core, { message, caller }: Inbound): Uint8Array | undefined {
   const state = message.params['requestState'];
-  const known =
-    typeof state === 'string' ? interrupted.get(hexOf(core.guard.hash(caller.org_id, state))) : undefined;
-  if (known) return { callId: known.callId, attempt: known.attempt + 1 };
-  return { callId: parseUuid(randomUUIDv7()), attempt: 1 };
+  return typeof state === 'string' ? core.guard.hash(caller.org_id, state) : undefined;
 }
 
 function clientOf(core: Core, { message, client }: Inbound): { client_name: string; client_version: string } {
@@ -263,10 +218,6 @@ function safeUri(core: Core, _caller: Caller, uri: string): string {
 function paramsWithoutMeta(params: Message['params']): Record<string, unknown> {
   const { _meta, ...rest } = params;
   return rest;
-}
-
-export function sinceMs({ startedAtMs }: Pick<Inbound, 'startedAtMs'>): number {
-  return Math.round(performance.now() - startedAtMs);
 }
 
 const codeOf = (error: unknown): string => (isFailure(error) ? error.code : 'unknown');

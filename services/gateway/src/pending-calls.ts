@@ -1,4 +1,4 @@
-import type { OpenCall } from './open-call.ts';
+import type { OpenCall } from './call.ts';
 
 /**
  * Calls whose answer may come on another stream than they were asked on: a client of the first era may resume a stream

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import type { OpenCall } from './call.ts';
 import type { ClientClaims } from './client-sessions.ts';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
@@ -6,7 +7,7 @@ import { failureAnswer } from './forward-http.ts';
 import type { Caller } from './identity.ts';
 import { LineCutter } from './line-cutter.ts';
 import { type MessageLink, openLink } from './message-link.ts';
-import { auditUnavailable, errorAnswer, type OpenCall, openCall } from './open-call.ts';
+import { auditUnavailable, errorAnswer, openCall } from './open-call.ts';
 import { isObject, type Message, readMessage, readServerMessage } from './read-message.ts';
 
 export interface StdioFront {
