@@ -130,8 +130,11 @@ async function openExport({
     // A reader holds one row group at a time.
     const settings = { ...ROW_SETTINGS, output_format_parquet_row_group_size: PIECE_ROWS };
     const stream = await clickhouse.stream(without(sql, hidden), 'Parquet', settings, parameters);
-    state.rows = total;
-    return { ...common, stream };
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      yield* stream;
+      state.rows = total;
+    }
+    return { ...common, stream: counted() };
   }
 
   const kind = WRITERS[format];

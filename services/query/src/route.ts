@@ -40,6 +40,8 @@ export interface Answered<Body> {
   readonly status?: 200 | 201 | 204;
   /** Names the version: a validator, which a caller may send back with `If-None-Match` or `If-Match`. */
   readonly etag?: string;
+  /** Takes back what was done, where that cannot be recorded. */
+  readonly undo?: () => Promise<unknown>;
 }
 
 /** Pieces that are sent as they are made. The audit event is written before the first. */

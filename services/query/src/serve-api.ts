@@ -172,7 +172,19 @@ async function answerWith(parts: Parts, route: Route, request: Request, response
     const given = await route.answer(asked);
     if ('stream' in given) return given;
     const body = route.response.parse(given.body);
-    await record(given.facts);
+    try {
+      await record(given.facts);
+    } catch (error) {
+      await given
+        .undo?.()
+        .catch((left: unknown) =>
+          parts.log.error(
+            { reason: messageOf(left), requestId },
+            'what is not recorded could not be taken back',
+          ),
+        );
+      throw error;
+    }
     return { status: given.status ?? 200, body, etag: given.etag, facts: given.facts };
   };
   const key = route.creates === true ? request.get('idempotency-key') : undefined;
