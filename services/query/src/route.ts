@@ -51,6 +51,8 @@ export interface Streamed {
   readonly filename?: string;
   /** Cursor of the place before the first row: whoever was cut off makes the next one of it. */
   readonly start?: string;
+  /** First day that the store holds which alone was asked; null while it holds none. */
+  readonly hotFrom?: string | null;
   readonly facts: Facts;
   /** Facts once all of it was sent, or what of it was. */
   readonly ended: () => Facts;

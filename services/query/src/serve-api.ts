@@ -236,13 +236,14 @@ function sendBody({ status, body, etag }: KeptAnswer, request: Request, response
 /** A stream that fails in the midst is broken off, so that nobody takes it for whole. */
 async function send(
   parts: Parts,
-  { stream, contentType, filename, start }: Streamed,
+  { stream, contentType, filename, start, hotFrom }: Streamed,
   response: Response,
 ): Promise<void> {
   response.status(200).setHeader('Content-Type', contentType);
   response.setHeader('X-Accel-Buffering', 'no');
   if (filename !== undefined) response.setHeader('Content-Disposition', `attachment; filename="${filename}"`);
   if (start !== undefined) response.setHeader('Cairn-Start', start);
+  if (typeof hotFrom === 'string') response.setHeader('Cairn-Hot-From', hotFrom);
   response.flushHeaders();
   const gone = closed(response);
   try {
