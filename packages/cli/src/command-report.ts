@@ -1,3 +1,4 @@
+import { visible } from '@cairn/session';
 import { type Command, Option } from 'commander';
 import { spanOf, timeOf } from './arguments.ts';
 import { type ApiAccess, apiAccessOf, askApi } from './ask-api.ts';
@@ -13,6 +14,10 @@ interface Report {
   readonly to: number;
   readonly population: number;
   readonly rows: readonly Readonly<Record<string, string | number>>[];
+  /** There are more than these. */
+  readonly more: boolean;
+  /** First day that ClickHouse holds, which alone is asked. */
+  readonly hot_from: string | null;
 }
 
 interface Options {
@@ -69,6 +74,11 @@ async function runReport(
       report.rows.map((row) => cellsOf(columns, row)),
     ))
       output.line(line);
+  if (report.more) output.note(`There are more than these ${report.rows.length}: ask for less time.`);
+  if (report.hot_from !== null && Date.parse(report.hot_from) > report.from / 1_000)
+    output.note(
+      `ClickHouse holds what was received from ${visible(report.hot_from)} on: nothing older is in this report.`,
+    );
   return EXIT.ok;
 }
 

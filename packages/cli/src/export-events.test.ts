@@ -36,7 +36,8 @@ beforeEach(async () => {
       response
         .writeHead(401)
         .end(JSON.stringify({ code: 'access.unauthenticated', detail: 'Send a key.\u001b[31m' }));
-    } else if (url.pathname.endsWith('count')) response.end(JSON.stringify({ count: EVENTS.length }));
+    } else if (url.pathname.endsWith('count'))
+      response.end(JSON.stringify({ count: EVENTS.length, hot_from: '2026-10-01' }));
     else sendEvents(url, response);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -79,6 +80,10 @@ test('an export that is cut off three times, in the midst of lines too, is writt
   expect(written()).toEqual(EVENTS);
   expect(asked.filter(({ pathname }) => pathname.endsWith('events'))).toHaveLength(4);
   expect(asked.every(({ searchParams }) => searchParams.get('search') === 'decision:deny')).toBe(true);
+});
+
+test('an export says since when the service has events, so that nobody takes it for one over all time', async () => {
+  expect((await run('csv')).stderr).toContain('events received from 2026-10-01 on');
 });
 
 test('an export whose bytes were changed on the way is told of, and leaves no file', async () => {

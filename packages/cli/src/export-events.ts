@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, messageOf } from '@cairn/failure';
+import { visible } from '@cairn/session';
 import { type ApiAccess, askApi } from './ask-api.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Output } from './output.ts';
@@ -36,7 +37,10 @@ export async function exportEvents(
   progress: Writable,
 ): Promise<number> {
   const asked = new URLSearchParams({ search });
-  const { count } = (await (await askApi(api, `/v1/exports/count?${asked}`)).json()) as { count: number };
+  const { count, hot_from: hotFrom } = (await (await askApi(api, `/v1/exports/count?${asked}`)).json()) as {
+    count: number;
+    hot_from?: string | null;
+  };
   const bar = new ProgressBar(progress);
   const part = `${file}.part`;
   const handle = await open(part, 'w');
@@ -51,6 +55,10 @@ export async function exportEvents(
     bar.end();
     output.value({ file, form, events: rows ?? count });
     output.line(`${file}: ${rows ?? count} events`);
+    if (typeof hotFrom === 'string')
+      output.note(
+        `It holds what ClickHouse has: events received from ${visible(hotFrom)} on. What is older is in the archive (cairn search --over both, cairn bundle).`,
+      );
     return EXIT.ok;
   } catch (error) {
     bar.end();

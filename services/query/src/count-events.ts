@@ -1,6 +1,7 @@
 import { ROW_SETTINGS } from '@cairn/query';
 import { z } from 'zod';
 import { boundSearch, searchParameter } from './bound-search.ts';
+import { hotFromOf, hotFromSchema } from './hot-from.ts';
 import { Refusal } from './problem.ts';
 import { route } from './route.ts';
 
@@ -28,7 +29,8 @@ export const countFacetsRoute = route({
   id: 'countFacets',
   method: 'get',
   path: '/v1/facets',
-  summary: 'The most frequent values of some fields among the events that a search finds. Counts are exact.',
+  summary:
+    'The most frequent values of some fields among the events that a search finds in ClickHouse. Counts are exact.',
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'events/facets'],
@@ -45,6 +47,7 @@ export const countFacetsRoute = route({
   response: z
     .object({
       total: z.int(),
+      hot_from: hotFromSchema,
       facets: z.array(
         z.object({
           field: z.string(),
@@ -72,7 +75,10 @@ export const countFacetsRoute = route({
         values: rows.map(({ value, count }) => ({ value, count })),
       });
     }
-    return { body: { total, facets }, facts: { search: text, fields: query.fields, rows: total } };
+    return {
+      body: { total, hot_from: await hotFromOf(clickhouse), facets },
+      facts: { search: text, fields: query.fields, rows: total },
+    };
   },
 });
 
@@ -87,7 +93,7 @@ export const countHistogramRoute = route({
   method: 'get',
   path: '/v1/histogram',
   summary:
-    'Events over time among those that a search finds, by decision or outcome. The range is that of the search, else the last day.',
+    'Events over time among those that a search finds in ClickHouse, by decision or outcome. The range is that of the search, else the last day.',
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'events/histogram'],
@@ -102,6 +108,7 @@ export const countHistogramRoute = route({
       to: z.int(),
       width: z.int().describe('Microseconds of one bar.'),
       by: z.string(),
+      hot_from: hotFromSchema,
       bars: z
         .array(z.object({ start: z.int(), count: z.int(), counts: z.record(z.string(), z.int()) }))
         .describe('Those with events, in order.'),
@@ -115,14 +122,17 @@ export const countHistogramRoute = route({
       throw new Refusal('request.invalid', 'The search asks for a time that ends before it begins.');
     const width =
       WIDTHS.find((one) => (to - from) / one <= query.bars) ?? Math.ceil((to - from) / query.bars);
-    const rows = await clickhouse.query<{ start: number; value: string; count: number }>(
-      `SELECT intDiv(toUnixTimestamp64Micro(timestamp), {width:Int64}) * {width:Int64} AS start, toString(${query.by}) AS value, count() AS count
+    const [rows, hotFrom] = await Promise.all([
+      clickhouse.query<{ start: number; value: string; count: number }>(
+        `SELECT intDiv(toUnixTimestamp64Micro(timestamp), {width:Int64}) * {width:Int64} AS start, toString(${query.by}) AS value, count() AS count
        FROM cairn.events
        WHERE ${condition.sql} AND timestamp >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND timestamp < fromUnixTimestamp64Micro({to:Int64}, 'UTC')
        GROUP BY start, value ORDER BY start, value`,
-      { ...condition.parameters, width, from, to },
-      LIMITS,
-    );
+        { ...condition.parameters, width, from, to },
+        LIMITS,
+      ),
+      hotFromOf(clickhouse),
+    ]);
     const bars = [...Map.groupBy(rows, ({ start }) => start)].map(([start, of]) => ({
       start,
       count: of.reduce((sum, { count }) => sum + count, 0),
@@ -130,7 +140,7 @@ export const countHistogramRoute = route({
     }));
     const total = bars.reduce((sum, { count }) => sum + count, 0);
     return {
-      body: { from, to, width, by: query.by, bars },
+      body: { from, to, width, by: query.by, hot_from: hotFrom, bars },
       facts: { search: text, by: query.by, rows: total },
     };
   },

@@ -3,8 +3,8 @@
 // While a piece is sent, ClickHouse makes the next, so two of them are held.
 //
 // What it ends with depends on the format. NDJSON: one more line, {"_end":{…}}, with the number of rows, the SHA-256 of all
-// bytes before it and the place of the last event, so that a download that was cut off is seen, and goes on behind its last
-// whole line. JSON: the members `count` and `next` behind the array. CSV and Parquet have no place for it.
+// bytes before it, the place of the last event and the first day that ClickHouse holds, so that a download that was cut off is seen, and goes on behind its last
+// whole line. JSON: the members `count`, `next` and `hot_from` behind the array. CSV and Parquet have no place for it.
 import { createHash } from 'node:crypto';
 import { ANSWER_FIELDS, type EventPlace, eventsWithLeaf, ROW_SETTINGS } from '@cairn/query';
 import { FIELDS } from '@cairn/search';
@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { type BoundSearch, boundSearch, searchParameter } from './bound-search.ts';
 import { digestOf, readCursor, writeCursor } from './cursor.ts';
 import { hiddenFrom } from './event-schema.ts';
+import { hotFromOf, hotFromSchema } from './hot-from.ts';
 import { Refusal } from './problem.ts';
 import { readAhead } from './read-ahead.ts';
 import { type Asked, route, type Streamed } from './route.ts';
@@ -42,24 +43,28 @@ export const countExportRoute = route({
   id: 'countExport',
   method: 'get',
   path: '/v1/exports/count',
-  summary: 'How many events an export of a search would hold.',
+  summary: 'How many events an export of a search would hold: those that ClickHouse holds.',
   roles: ['auditor'],
   scope: 'export',
   recorded: ['audit_access', 'export/count'],
   query: z.strictObject({ search: searchParameter }),
   response: z
-    .object({ count: z.int(), from: z.int().nullable(), to: z.int().nullable() })
+    .object({ count: z.int(), from: z.int().nullable(), to: z.int().nullable(), hot_from: hotFromSchema })
     .meta({ id: 'ExportCount' }),
   async answer({ caller, query, now, clickhouse }) {
     const { condition, text } = boundSearch(query.search, caller, now);
-    const [row] = await clickhouse.query<{ count: number; from: number; to: number }>(
-      `SELECT count() AS count, toUnixTimestamp64Micro(min(timestamp)) AS from, toUnixTimestamp64Micro(max(timestamp)) AS to
-       FROM cairn.events WHERE ${condition.sql}`,
-      condition.parameters,
-      ROW_SETTINGS,
-    );
+    const [[row], hotFrom] = await Promise.all([
+      clickhouse.query<{ count: number; from: number; to: number }>(
+        `SELECT count() AS count, toUnixTimestamp64Micro(min(timestamp)) AS from, toUnixTimestamp64Micro(max(timestamp)) AS to
+         FROM cairn.events WHERE ${condition.sql}`,
+        condition.parameters,
+        ROW_SETTINGS,
+      ),
+      hotFromOf(clickhouse),
+    ]);
     const { count = 0, from = 0, to = 0 } = row ?? {};
-    const body = count === 0 ? { count, from: null, to: null } : { count, from, to };
+    const held = count === 0 ? { from: null, to: null } : { from, to };
+    const body = { count, ...held, hot_from: hotFrom };
     return { body, facts: { search: text, rows: count } };
   },
 });
@@ -75,7 +80,7 @@ export const exportEventsRoute = route({
   method: 'get',
   path: '/v1/exports/events',
   summary:
-    'Every event that a search finds, with its place in the log, oldest first. Never cut short in silence.',
+    'Every event that a search finds in ClickHouse, with its place in the log, oldest first. Never cut short in silence; Cairn-Hot-From says since when ClickHouse holds events.',
   roles: ['auditor'],
   scope: 'export',
   recorded: ['export', 'export/events'],
@@ -99,13 +104,16 @@ async function openExport({
   const first = cursor?.now ?? now;
   const bound = boundSearch(query.search, caller, first);
   const search: BoundSearch = { ...bound, ...frozen(bound, first) };
-  const hours = await clickhouse.query<{ hour: number; rows: number }>(
-    `SELECT toUnixTimestamp(toStartOfHour(timestamp)) * 1000000 AS hour, count() AS rows FROM cairn.events
+  const [hours, hotFrom] = await Promise.all([
+    clickhouse.query<{ hour: number; rows: number }>(
+      `SELECT toUnixTimestamp(toStartOfHour(timestamp)) * 1000000 AS hour, count() AS rows FROM cairn.events
      WHERE ${search.condition.sql} ${cursor === undefined ? '' : "AND timestamp >= fromUnixTimestamp64Micro({export_from:Int64}, 'UTC')"}
      GROUP BY hour ORDER BY hour`,
-    { ...search.condition.parameters, ...(cursor && { export_from: cursor.at.timestamp }) },
-    ROW_SETTINGS,
-  );
+      { ...search.condition.parameters, ...(cursor && { export_from: cursor.at.timestamp }) },
+      ROW_SETTINGS,
+    ),
+    hotFromOf(clickhouse),
+  ]);
   const total = hours.reduce((sum, { rows }) => sum + rows, 0);
   const facts = { search: search.text, format, rows: total, resumed: cursor !== undefined };
   const name = `cairn-${new Date(first / 1_000).toISOString().slice(0, 19).replaceAll(':', '')}`;
@@ -115,6 +123,7 @@ async function openExport({
     contentType: FORMATS[format],
     filename: `${name}.${format}`,
     facts,
+    hotFrom,
     start: writeCursor(of, first, { timestamp: 0, topic: '', partition: 0, offset: 0 }),
     ended: () => ({ sent: state.rows }),
   };
@@ -130,8 +139,11 @@ async function openExport({
     // A reader holds one row group at a time.
     const settings = { ...ROW_SETTINGS, output_format_parquet_row_group_size: PIECE_ROWS };
     const stream = await clickhouse.stream(without(sql, hidden), 'Parquet', settings, parameters);
-    state.rows = total;
-    return { ...common, stream };
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      yield* stream;
+      state.rows = total;
+    }
+    return { ...common, stream: counted() };
   }
 
   const kind = WRITERS[format];
@@ -168,7 +180,7 @@ async function openExport({
       state.rows += rows;
     }
     const next = at === undefined ? null : writeCursor(of, first, at);
-    yield kind.end({ count: state.rows, sha256: hash.digest('hex'), next });
+    yield kind.end({ count: state.rows, sha256: hash.digest('hex'), next, hot_from: hotFrom });
   }
   function* hashed(pieces: Iterable<Uint8Array | string>): Generator<Uint8Array | string> {
     for (const bytes of pieces) {
@@ -231,6 +243,13 @@ function without(sql: string, hidden: readonly string[]): string {
   return `SELECT * REPLACE(${replaced.join(', ')}) FROM (${sql})`;
 }
 
+interface EndFacts {
+  readonly count: number;
+  readonly sha256: string;
+  readonly next: string | null;
+  readonly hot_from: string | null;
+}
+
 interface Writer {
   readonly clickhouse: string;
   /** The statement as this format wants its columns. */
@@ -238,7 +257,7 @@ interface Writer {
   head(isResumed: boolean): string;
   /** As it is sent, whole or in parts. */
   body(piece: readonly Buffer[], isFirst: boolean): readonly Buffer[];
-  end(facts: { readonly count: number; readonly sha256: string; readonly next: string | null }): string;
+  end(facts: EndFacts): string;
   /** Rows of a piece, and the place of the last one. */
   measure(piece: readonly Buffer[]): Omit<Found, 'piece'>;
 }
@@ -295,7 +314,8 @@ const WRITERS: Readonly<Record<Exclude<ExportFormat, 'parquet'>, Writer>> = {
       const joined = Buffer.concat(piece).toString('latin1').slice(0, -1).replaceAll('\n', ',\n');
       return [Buffer.from(`${isFirst ? '' : ',\n'}${joined}`, 'latin1')];
     },
-    end: ({ count, next }) => `\n],"count":${count},"next":${JSON.stringify(next)}}\n`,
+    end: ({ count, next, hot_from: hotFrom }) =>
+      `\n],"count":${count},"next":${JSON.stringify(next)},"hot_from":${JSON.stringify(hotFrom)}}\n`,
   },
   csv: {
     clickhouse: 'CSV',

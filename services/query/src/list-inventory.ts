@@ -1,5 +1,6 @@
 import { ROW_SETTINGS } from '@cairn/query';
 import { z } from 'zod';
+import { hotFromOf, hotFromSchema } from './hot-from.ts';
 import { route } from './route.ts';
 
 /** Of what is listed, the columns that name one. */
@@ -31,13 +32,15 @@ export const listInventoryRoute = route({
   id: 'listInventory',
   method: 'get',
   path: '/v1/inventory/{what}',
-  summary: 'Agents, tools or services that ever called or were called, the newest first.',
+  summary: 'Agents, tools or services that called or were called in what ClickHouse holds, the newest first.',
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'inventory/read'],
   parameters: z.strictObject({ what: z.enum(['agents', 'tools', 'services']) }),
   query: z.strictObject({ limit: z.coerce.number().int().min(1).max(10_000).default(1_000) }),
-  response: z.object({ items: z.array(itemSchema), more: z.boolean() }).meta({ id: 'Inventory' }),
+  response: z
+    .object({ items: z.array(itemSchema), more: z.boolean(), hot_from: hotFromSchema })
+    .meta({ id: 'Inventory' }),
   async answer({ caller, path, query, clickhouse }) {
     const names = NAMED_BY[path.what];
     const rows = await clickhouse.query<z.infer<typeof itemSchema>>(
@@ -53,7 +56,7 @@ export const listInventoryRoute = route({
     );
     const items = rows.slice(0, query.limit);
     return {
-      body: { items, more: rows.length > query.limit },
+      body: { items, more: rows.length > query.limit, hot_from: await hotFromOf(clickhouse) },
       facts: { what: path.what, rows: items.length },
     };
   },

@@ -70,7 +70,9 @@ export const createKeyRoute = route({
       now / 1_000,
     );
     const facts = { key: key.id, key_role: key.role, scopes: key.scopes, expires: key.expiresAtMs };
-    return { status: 201, body: { key: shown(key), text }, facts };
+    // Nobody knows its text then, and nobody is to find a key that the trail does not name.
+    const undo = () => revokeKey(clickhouse, caller.orgId, key.id, now / 1_000);
+    return { status: 201, body: { key: shown(key), text }, facts, undo };
   },
 });
 

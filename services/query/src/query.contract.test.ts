@@ -437,6 +437,45 @@ describe('counts', () => {
   });
 });
 
+describe('what ClickHouse alone is asked for', () => {
+  test('says since when ClickHouse holds events, in every answer that counts or holds them', async () => {
+    const { day } = await one<{ day: string }>(`SELECT toString(min(append_day)) AS day FROM cairn.events`);
+    for (const path of [
+      '/v1/facets',
+      '/v1/histogram?search=timestamp:%3E2026-01-01',
+      '/v1/inventory/tools',
+      '/v1/reports/slow-tools?from=0',
+      '/v1/exports/count',
+      '/v1/exports/events?format=json&search=decision:deny',
+    ])
+      expect([path, (await json<{ hot_from: string }>(path)).hot_from]).toEqual([path, day]);
+    for (const format of ['ndjson', 'ocsf', 'csv', 'parquet']) {
+      const path = `/v1/exports/events?search=decision:deny&format=${format}`;
+      const answer = await api.ask(path, { key: keys['auditor']! });
+      expect([format, answer.headers.get('cairn-hot-from')]).toEqual([format, day]);
+      const last = (await answer.text()).trimEnd().split('\n').at(-1)!;
+      if (last.startsWith('{"_end"')) expect(JSON.parse(last)._end.hot_from).toBe(day);
+    }
+  });
+
+  test('a report with more rows than it may have says that there are more', async () => {
+    await api.clickhouse.exec(
+      `INSERT INTO cairn.events (topic, partition, offset, received_at, org_id, kind, phase, timestamp, event_id_random, service, tool_name, latency_ms)
+       SELECT 'audit.events.standard', 9, number, '2026-11-22 00:00:00', 'many-tools', 'tool_call', 'outcome', '2026-11-22 00:00:00', 'abcdefghij', 's', toString(number), 5
+       FROM numbers(1001)`,
+    );
+    const key = await api.key('auditor', { orgId: 'many-tools' });
+    for (const [path, rows, more] of [
+      ['/v1/reports/slow-tools?from=0', 1_000, true],
+      ['/v1/reports/new-tools?from=0', 1_000, true],
+      ['/v1/reports/failing-tools?from=0', 0, false],
+    ] as const) {
+      const report = await json<{ rows: unknown[]; more: boolean }>(path, key);
+      expect([path, report.rows.length, report.more]).toEqual([path, rows, more]);
+    }
+  });
+});
+
 describe('the reports of what is granted and not used', () => {
   const org = 'idle-org';
   const at = (day: number): string => `2026-10-${String(day).padStart(2, '0')} 12:00:00`;

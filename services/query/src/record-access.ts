@@ -34,7 +34,6 @@ export function accessEvent(
     ...(route && { scope: route.scope }),
     ...facts,
   };
-  const sorted = Object.entries(known).sort(([one], [other]) => (one < other ? -1 : 1));
   return {
     org_id: caller?.orgId ?? org,
     kind,
@@ -47,6 +46,28 @@ export function accessEvent(
     decision: outcome === 'denied' ? 'deny' : 'allow',
     result_status: outcome,
     error_code: code,
-    detail: JSON.stringify(Object.fromEntries(sorted)).slice(0, DETAIL_MAX),
+    detail: detailOf(known),
   };
+}
+
+/** Compact JSON with sorted keys. What is too long is cut, the longest first and by halves, and named in `cut`. */
+function detailOf(known: Facts): string {
+  const said: Record<string, Facts[string]> = { ...known };
+  const cut = new Set<string>();
+  for (;;) {
+    const all = cut.size === 0 ? said : { ...said, cut: [...cut].sort() };
+    const sorted = Object.entries(all).sort(([one], [other]) => (one < other ? -1 : 1));
+    const text = JSON.stringify(Object.fromEntries(sorted));
+    if (text.length <= DETAIL_MAX) return text;
+    const [longest = '', value] = Object.entries(said).toSorted(
+      ([, one], [, other]) => JSON.stringify(other).length - JSON.stringify(one).length,
+    )[0]!;
+    if (typeof value === 'number' || typeof value === 'boolean' || value === undefined || value.length === 0)
+      throw new TypeError(`the facts of a request take ${text.length} characters`);
+    said[longest] =
+      typeof value === 'string'
+        ? value.slice(0, value.length / 2).toWellFormed()
+        : value.slice(0, value.length / 2);
+    cut.add(longest);
+  }
 }

@@ -40,6 +40,8 @@ export interface Answered<Body> {
   readonly status?: 200 | 201 | 204;
   /** Names the version: a validator, which a caller may send back with `If-None-Match` or `If-Match`. */
   readonly etag?: string;
+  /** Takes back what was done, where that cannot be recorded. */
+  readonly undo?: () => Promise<unknown>;
 }
 
 /** Pieces that are sent as they are made. The audit event is written before the first. */
@@ -49,6 +51,8 @@ export interface Streamed {
   readonly filename?: string;
   /** Cursor of the place before the first row: whoever was cut off makes the next one of it. */
   readonly start?: string;
+  /** First day that the store holds which alone was asked; null while it holds none. */
+  readonly hotFrom?: string | null;
   readonly facts: Facts;
   /** Facts once all of it was sent, or what of it was. */
   readonly ended: () => Facts;

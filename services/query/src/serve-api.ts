@@ -172,7 +172,19 @@ async function answerWith(parts: Parts, route: Route, request: Request, response
     const given = await route.answer(asked);
     if ('stream' in given) return given;
     const body = route.response.parse(given.body);
-    await record(given.facts);
+    try {
+      await record(given.facts);
+    } catch (error) {
+      await given
+        .undo?.()
+        .catch((left: unknown) =>
+          parts.log.error(
+            { reason: messageOf(left), requestId },
+            'what is not recorded could not be taken back',
+          ),
+        );
+      throw error;
+    }
     return { status: given.status ?? 200, body, etag: given.etag, facts: given.facts };
   };
   const key = route.creates === true ? request.get('idempotency-key') : undefined;
@@ -224,13 +236,14 @@ function sendBody({ status, body, etag }: KeptAnswer, request: Request, response
 /** A stream that fails in the midst is broken off, so that nobody takes it for whole. */
 async function send(
   parts: Parts,
-  { stream, contentType, filename, start }: Streamed,
+  { stream, contentType, filename, start, hotFrom }: Streamed,
   response: Response,
 ): Promise<void> {
   response.status(200).setHeader('Content-Type', contentType);
   response.setHeader('X-Accel-Buffering', 'no');
   if (filename !== undefined) response.setHeader('Content-Disposition', `attachment; filename="${filename}"`);
   if (start !== undefined) response.setHeader('Cairn-Start', start);
+  if (typeof hotFrom === 'string') response.setHeader('Cairn-Hot-From', hotFrom);
   response.flushHeaders();
   const gone = closed(response);
   try {

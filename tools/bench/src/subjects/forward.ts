@@ -14,6 +14,7 @@ import {
   openDestination,
 } from '../../../../services/forwarder/src/open-destination.ts';
 import { readItems } from '../../../../services/forwarder/src/read-items.ts';
+import { certificate } from '../../../../services/forwarder/test/strict-receivers.ts';
 import type { Measured, SubjectOptions } from '../measured.ts';
 import { sampleEvents } from './encode.ts';
 
@@ -26,11 +27,14 @@ export default async function forward({ quick, say }: SubjectOptions): Promise<M
     recordOf(offset, frame(AUDIT_EVENT_SCHEMA_ID, encodeDatum(event)), Date.now()),
   );
   const directory = mkdtempSync(join(tmpdir(), 'cairn-forward-'));
-  const receiver = spawn(process.execPath, [join(import.meta.dirname, '..', 'forward', 'receiver.ts')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const { caFile, keyFile } = certificate(directory);
+  const receiver = spawn(
+    process.execPath,
+    [join(import.meta.dirname, '..', 'forward', 'receiver.ts'), caFile, keyFile],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   try {
-    const configs = destinationsAt(directory, await portOf(receiver));
+    const configs = destinationsAt(directory, await portsOf(receiver), caFile);
     const [repeats, batches] = quick ? [1, 4] : [5, 40];
     const figures = configs.map(() => ({
       events_s: [] as number[],
@@ -67,7 +71,7 @@ export default async function forward({ quick, say }: SubjectOptions): Promise<M
       })),
       notes: [
         `Batches of ${BATCH} events, half of them decisions and half outcomes; CPU of the whole process, compression included, the receiver's not.`,
-        'Plain HTTP on the loopback. Syslog goes over TLS alone and is left out; so is what reading from Kafka costs.',
+        'Plain HTTP on the loopback, and syslog over TLS, with a handshake for each batch. What reading from Kafka costs is left out.',
       ],
     };
   } finally {
@@ -110,7 +114,11 @@ function cpuSeconds(): number {
   return (user + system) / 1e6;
 }
 
-function destinationsAt(directory: string, port: number): DestinationConfig[] {
+function destinationsAt(
+  directory: string,
+  [port, syslogPort]: readonly [number, number],
+  caFile: string,
+): DestinationConfig[] {
   const secret = join(directory, 'secret');
   writeFileSync(secret, 'Bearer 00000000-0000-0000-0000-000000000000');
   const url = `http://127.0.0.1:${port}`;
@@ -121,6 +129,7 @@ function destinationsAt(directory: string, port: number): DestinationConfig[] {
     { name: 'elastic', type: 'elastic', url, authorizationFile: secret, batch },
     { name: 'splunk', type: 'splunk', url, tokenFile: secret, acknowledgement: 'off', batch },
     { name: 'datadog', type: 'datadog', url, keyFile: secret, batch },
+    { name: 'syslog', type: 'syslog', host: '127.0.0.1', port: syslogPort, caFile, batch },
   ];
   writeFileSync(file, JSON.stringify({ network: NETWORK, destinations }));
   const env = {
@@ -132,7 +141,8 @@ function destinationsAt(directory: string, port: number): DestinationConfig[] {
   return readForwarderConfig(env).destinations;
 }
 
-async function portOf(receiver: ChildProcess): Promise<number> {
+async function portsOf(receiver: ChildProcess): Promise<readonly [number, number]> {
   const [said] = (await once(receiver.stdout!, 'data')) as [Buffer];
-  return Number(said.toString().trim());
+  const [http = 0, syslog = 0] = said.toString().trim().split(' ').map(Number);
+  return [http, syslog];
 }
