@@ -1,6 +1,6 @@
 import { AUDIT_EVENT_SCHEMA_ID, encodeDatum, leafHash } from '@cairn/event';
 import { genesisHash } from '@cairn/ledger';
-import type { TrafficEvent } from './traffic.ts';
+import type { LaterPace, TrafficEvent } from './traffic.ts';
 import { trafficOf } from './traffic.ts';
 
 export interface ChainedDatum {
@@ -17,6 +17,8 @@ export interface StreamsOptions {
   readonly startMicros?: number;
   /** Events of one gateway for each second of the events' own time. */
   readonly eventsPerSecond?: number;
+  /** Another pace of each gateway from that of its events on. */
+  readonly later?: LaterPace;
   /** Agents of each gateway; a few of them do most of the work. */
   readonly agents?: number;
   /** Sessions of each gateway that go on at the same time. */
@@ -59,6 +61,7 @@ export function* streamsOf(options: StreamsOptions): Generator<ChainedDatum, nev
       gateway,
       ...(options.startMicros === undefined ? {} : { startMicros: options.startMicros }),
       ...(options.eventsPerSecond === undefined ? {} : { eventsPerSecond: options.eventsPerSecond }),
+      ...(options.later === undefined ? {} : { later: options.later }),
       ...(options.agents === undefined ? {} : { agents: options.agents }),
       ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
       ...(options.rollCall === undefined ? {} : { rollCall: options.rollCall }),

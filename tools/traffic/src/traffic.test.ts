@@ -12,6 +12,19 @@ describe('generated traffic', () => {
     expect(take(300)).not.toEqual(take(300, 2));
   });
 
+  test('goes on at another pace from a given event of each gateway on', () => {
+    const later = { after: 1_000, eventsPerSecond: 5_000 };
+    const events = streamsOf({ seed: 1, gateways: 2, eventsPerSecond: 50, later }).take(4_000).toArray();
+    for (const name of ['gw-000', 'gw-001']) {
+      const times = events
+        .filter(({ gateway }) => gateway === name)
+        .map(({ datum }) => decodeDatum(datum).timestamp);
+      const secondsOf = (from: number, to: number): number => (times[to]! - times[from]!) / 1e6;
+      expect(secondsOf(0, 999)).toBeGreaterThan(15);
+      expect(secondsOf(1_000, 1_999)).toBeLessThan(0.5);
+    }
+  });
+
   test('is made of whole streams: every event is linked to the one before', () => {
     const positions = new Map<string, StreamPosition>();
     for (const { gateway, datum } of take(3_000)) {

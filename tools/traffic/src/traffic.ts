@@ -16,10 +16,19 @@ export interface TrafficOptions {
   readonly startMicros?: number;
   /** Events for each second of the events' own time. */
   readonly eventsPerSecond?: number;
+  /** Another pace from that of its events on. */
+  readonly later?: LaterPace;
   /** Every agent calls each of its tools once before anything else happens. */
   readonly rollCall?: boolean;
   /** Denials, failures, time-outs and secrets are as rare as where agents keep to what they may; default: often enough to see. */
   readonly calm?: boolean;
+}
+
+export interface LaterPace {
+  /** How many events go before. */
+  readonly after: number;
+  /** Events for each second of the events' own time. */
+  readonly eventsPerSecond: number;
 }
 
 /** How likely what is worth telling is, for each call. */
@@ -69,15 +78,18 @@ export function* trafficOf(options: TrafficOptions): Generator<TrafficEvent, nev
   const policyHash = new Random(POLICY_HASH_SEED).bytes(32);
   const sessions: Session[] = [];
   const pending: Call[] = [];
-  const stepMicros = 1e6 / ((options.eventsPerSecond ?? 1_000) / 2);
+  const { eventsPerSecond = 1_000, later } = options;
+  let made = 0;
   let now = options.startMicros ?? 1_795_000_000_000_000;
 
   const called = options.rollCall ? rollCallOf(agents) : [];
   const troubles = options.calm ? CALM : USUAL;
 
   for (;;) {
-    now += Math.round(random.lognormal(stepMicros, 1.5));
-    while (pending[0] && pending[0].atMicros <= now) yield pending.shift()!.event;
+    const pace = later !== undefined && made >= later.after ? later.eventsPerSecond : eventsPerSecond;
+    // A call is two events.
+    now += Math.round(random.lognormal(2e6 / pace, 1.5));
+    for (; pending[0] && pending[0].atMicros <= now; made += 1) yield pending.shift()!.event;
     const first = called.pop();
     const at = random.below(options.sessions ?? 60);
     const known = sessions[at];
@@ -91,10 +103,11 @@ export function* trafficOf(options: TrafficOptions): Generator<TrafficEvent, nev
     const tool = first?.tool ?? session.agent.tools[random.skewed(session.agent.tools.length)]!;
     const decision = decisionOf(options, session, tool, now, policyHash, troubles, random);
     yield decision;
+    made += 1;
     if (decision.phase === 'single') continue;
     const outcome = outcomeOf(decision, tool, now, troubles, random);
-    const later = pending.findIndex(({ atMicros }) => atMicros > outcome.timestamp);
-    pending.splice(later < 0 ? pending.length : later, 0, { atMicros: outcome.timestamp, event: outcome });
+    const behind = pending.findIndex(({ atMicros }) => atMicros > outcome.timestamp);
+    pending.splice(behind < 0 ? pending.length : behind, 0, { atMicros: outcome.timestamp, event: outcome });
   }
 }
 

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouse, migrate, openClickHouse } from '@cairn/adapters';
 import { PARKED_TOPIC } from '@cairn/event';
 import { freePort, REPOSITORY, startServiceProcess } from '@cairn/local';
+import { emptyTables } from '../ingest/stage.ts';
 import type { AlertingStage, Hours } from './stage.ts';
 
 export interface Comparison {
@@ -26,12 +27,12 @@ interface AlertRow {
   readonly since: string;
 }
 
-/** @param instance the alerting service whose alerts are in the topic. */
+/** @param instances of alerting whose alerts are in the topic. */
 export async function compareWithClickHouse(
   stage: AlertingStage,
   topic: string,
   hours: Hours,
-  instance: string,
+  instances: readonly string[],
 ): Promise<Comparison> {
   await using clickhouse = openClickHouse({
     url: stage.parts.part('clickhouse').address,
@@ -46,10 +47,12 @@ export async function compareWithClickHouse(
     SELECT DISTINCT JSONExtractString(detail, 'rule') AS rule,
       arrayConcat([org_id], JSONExtractKeysAndValues(detail, 'group', 'String').2) AS group,
       toString(JSONExtractInt(detail, 'since')) AS since
-    FROM cairn.events WHERE kind = 'alert' AND method = 'alert/opened' AND gateway_id = '${instance}'
-      AND rule IN (${all.map(({ rule }) => `'${rule}'`).join(', ')})`);
+    FROM cairn.events WHERE kind = 'alert' AND method = 'alert/opened' AND gateway_id IN (${quoted(instances)})
+      AND rule IN (${quoted(all.map(({ rule }) => rule))})`);
   return compare(expected, found);
 }
+
+const quoted = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(', ');
 
 function compare(expected: readonly AlertRow[], found: readonly AlertRow[]): Comparison {
   const byPlace = (rows: readonly AlertRow[]) =>
@@ -71,6 +74,7 @@ function compare(expected: readonly AlertRow[], found: readonly AlertRow[]): Com
 
 async function load(stage: AlertingStage, clickhouse: ClickHouse, topic: string): Promise<void> {
   await migrate(clickhouse, { directory: join(REPOSITORY, 'deploy', 'clickhouse') });
+  await emptyTables(clickhouse);
   await stage.kafka.ensureTopics([{ name: PARKED_TOPIC, partitions: 1 }]);
   const healthPort = await freePort();
   await using _ingest = await startServiceProcess({

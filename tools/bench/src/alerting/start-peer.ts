@@ -20,13 +20,13 @@ export async function startPeer(
       CAIRN_RULES: rules.directory,
     },
   });
-  let done: Done = { events: 0, alerts: 0 };
-  child.on('message', (told: Done) => {
-    done = told;
+  let done: Done = { events: 0, eventsOfEach: [0], alerts: 0 };
+  child.on('message', ({ events, alerts }: Done) => {
+    done = { events, eventsOfEach: [events], alerts };
   });
   const ended = once(child, 'exit');
   return {
-    pid: child.pid ?? 0,
+    pids: [child.pid ?? 0],
     async done() {
       if (child.exitCode !== null) throw new Error(`the peer ended with ${child.exitCode}`);
       return done;

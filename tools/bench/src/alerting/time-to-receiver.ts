@@ -61,15 +61,10 @@ export async function timeToReceiver(
     const network = { ports: [port], plainHttp: true, allow: ['127.0.0.1/32'] };
     // YAML is a superset of JSON.
     writeFileSync(config, JSON.stringify({ webhooks: { network, endpoints: [endpoint] } }));
-    await using _alerting = await startAlerting(
-      stage,
-      topic,
-      rulesByDay(stage, new Date()),
-      'alerting-paced',
-      {
-        CAIRN_ALERTING_CONFIG: config,
-      },
-    );
+    await using _alerting = await startAlerting(stage, topic, rulesByDay(stage, new Date()), {
+      name: 'alerting-paced',
+      env: { CAIRN_ALERTING_CONFIG: config },
+    });
     await sleep(5_000);
     const brokers = stage.parts.part('kafka').address;
     const total = WARM_SECONDS + seconds;

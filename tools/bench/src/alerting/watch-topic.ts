@@ -11,7 +11,7 @@ import type { AlertingStage, RulesOfStage } from './stage.ts';
 export interface WatchCost {
   readonly events_s: number;
   readonly cpu_us: number;
-  /** Of the process that watches: its thread that runs JavaScript, and all of it. */
+  /** Of the processes that watch: their threads that run JavaScript, and all of them. */
   readonly main_us: number;
   readonly watcher_us: number;
   readonly redis_us: number;
@@ -21,40 +21,87 @@ export interface WatchCost {
   readonly alerts: number;
 }
 
-/** What a process that watches is done with. */
+/** What whoever watches is done with. */
 export interface Done {
   readonly events: number;
-  /** Alerts that it opened. */
+  /** By each process. */
+  readonly eventsOfEach: readonly number[];
+  /** Alerts that were opened. */
   readonly alerts: number;
 }
 
-/** A process that holds events against the rules. */
+/** What holds events against the rules. */
 export interface Watcher extends AsyncDisposable {
-  readonly pid: number;
+  /** Its processes. */
+  readonly pids: readonly number[];
+  /** Of all of them. */
   done(): Promise<Done>;
 }
 
-/** The service as it runs in production, with the rules that ship. */
+/** How the service is started. */
+export interface AlertingSetting {
+  /** Of the deployment, and of the group in which its instances share the partitions. */
+  readonly name: string;
+  readonly instances?: number;
+  /** More of the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Instances of the service, as they run in production, with the rules that ship. */
 export async function startAlerting(
+  stage: AlertingStage,
+  topic: string,
+  rules: RulesOfStage,
+  { name, instances = 1, env = {} }: AlertingSetting,
+): Promise<Watcher & { readonly instances: readonly string[] }> {
+  const own = new AsyncDisposableStack();
+  const names = Array.from({ length: instances }, (_, index) => `${name}-${index}`);
+  // Each is heard of before the first trouble of another is.
+  const started = await Promise.allSettled(
+    names.map(async (instance) => own.use(await startInstance(stage, topic, rules, name, instance, env))),
+  );
+  const wrong = started.find((result) => result.status === 'rejected');
+  if (wrong !== undefined) {
+    await own.disposeAsync();
+    throw wrong.reason;
+  }
+  const services = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  return {
+    instances: names,
+    pids: services.map(({ pid }) => pid),
+    async done() {
+      const each = await Promise.all(services.map(doneOf));
+      return {
+        events: each.reduce((sum, { events }) => sum + events, 0),
+        eventsOfEach: each.map(({ events }) => events),
+        alerts: each.reduce((sum, { alerts }) => sum + alerts, 0),
+      };
+    },
+    [Symbol.asyncDispose]: () => own.disposeAsync(),
+  };
+}
+
+async function startInstance(
   { directory, parts }: AlertingStage,
   topic: string,
   rules: RulesOfStage,
-  name: string,
-  more: Readonly<Record<string, string>> = {},
-): Promise<Watcher & ServiceProcess> {
+  deployment: string,
+  instance: string,
+  env: Readonly<Record<string, string>>,
+): Promise<ServiceProcess> {
   const healthPort = await freePort();
-  const service = await startServiceProcess({
+  return startServiceProcess({
     name: 'alerting',
     healthPort,
     readyMsMax: 120_000,
-    logDirectory: join(directory, 'log', name),
+    logDirectory: join(directory, 'log', instance),
     env: {
       ...parts.env(),
-      CAIRN_DEPLOYMENT: name,
-      CAIRN_ALERTING_INSTANCE: name,
-      CAIRN_ALERTING_GROUP: name,
+      CAIRN_DEPLOYMENT: deployment,
+      CAIRN_ALERTING_INSTANCE: instance,
+      CAIRN_ALERTING_GROUP: deployment,
       CAIRN_CLASSES: topic.replace('audit.events.', ''),
-      CAIRN_ALERTING_DATA_DIRECTORY: join(directory, name),
+      CAIRN_ALERTING_DATA_DIRECTORY: join(directory, instance),
       CAIRN_ALERTING_HEALTH_PORT: String(healthPort),
       CAIRN_ALERTING_BACKLOG_MS_MAX: String(86_400_000),
       CAIRN_ALERTING_LATENESS_MS_MAX: String(LATENESS_MS),
@@ -65,47 +112,46 @@ export async function startAlerting(
       CAIRN_LOG_LEVEL: 'warn',
       // For profiles: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=/tmp/profiles'.
       NODE_OPTIONS: process.env['BENCH_NODE_OPTIONS'] ?? '',
-      ...more,
+      ...env,
     },
   });
-  return Object.assign(service, {
-    async done() {
-      if (cpuSecondsOf(service.pid) === undefined) throw new Error(`alerting ended: ${logOf(service)}`);
-      // On a machine that is full an answer may not come.
-      const text = await fetch(`${service.healthUrl}/metrics`)
-        .then((answer) => answer.text())
-        .catch(() => '');
-      const opened = text.matchAll(/^cairn_alerting_alerts_total\{.*what="opened".*\} (\d+)/gm);
-      return {
-        events: Number(/^cairn_alerting_events_watched_total (\d+)/m.exec(text)?.[1] ?? 0),
-        alerts: [...opened].reduce((sum, [, count]) => sum + Number(count), 0),
-      };
-    },
-  });
+}
+
+async function doneOf(service: ServiceProcess): Promise<Pick<Done, 'events' | 'alerts'>> {
+  if (cpuSecondsOf(service.pid) === undefined) throw new Error(`alerting ended: ${logOf(service)}`);
+  // On a machine that is full an answer may not come.
+  const text = await fetch(`${service.healthUrl}/metrics`)
+    .then((answer) => answer.text())
+    .catch(() => '');
+  const opened = text.matchAll(/^cairn_alerting_alerts_total\{.*what="opened".*\} (\d+)/gm);
+  return {
+    events: Number(/^cairn_alerting_events_watched_total (\d+)/m.exec(text)?.[1] ?? 0),
+    alerts: [...opened].reduce((sum, [, count]) => sum + Number(count), 0),
+  };
 }
 
 /** The topic is filled before it is watched, which may take longer than the fifteen minutes of production on a busy machine. */
 export const LATENESS_MS = 3_600_000;
 
 /**
- * Waits until a watcher has done what its topic holds, alerts of its own included, and stops the process where it stands. So the topic
+ * Waits until a watcher has done what its topic holds, alerts of its own included, and stops it where it stands. So the topic
  * can be filled further, and what is measured then is that and nothing of before.
  *
  * @returns what it had done.
  */
 export async function standStill(watcher: Watcher, events: number, secondsMax: number): Promise<Done> {
   const givenUpMs = performance.now() + secondsMax * 1_000;
-  let last: Done = { events: 0, alerts: 0 };
+  let last: Done = { events: 0, eventsOfEach: [], alerts: 0 };
   for (let idle = 0, before = -1; idle < 8; ) {
     last = await watcher.done();
     if (performance.now() > givenUpMs) throw new Error(`${last.events} of ${events} after ${secondsMax} s`);
-    const used = cpuSecondsOf(watcher.pid) ?? 0;
+    const used = sumOf(watcher.pids, cpuSecondsOf);
     // Tells of itself and looks for rules and for ends all the time.
     idle = last.events >= events && used - before < 0.1 ? idle + 1 : 0;
     before = used;
     await sleep(250);
   }
-  process.kill(watcher.pid, 'SIGSTOP');
+  for (const pid of watcher.pids) process.kill(pid, 'SIGSTOP');
   return last;
 }
 
@@ -123,12 +169,13 @@ export async function watchTopic(
 ): Promise<WatchCost> {
   const redis = parts.part('redis').pid ?? 0;
   const broker = parts.part('kafka').pid ?? 0;
-  const reading = ({ events, alerts }: Done) => ({
+  const reading = ({ events, eventsOfEach, alerts }: Done) => ({
     events,
+    eventsOfEach,
     alerts,
     atMs: performance.now(),
-    watcher: cpuSecondsOf(watcher.pid) ?? NaN,
-    main: threadSecondsOf(watcher.pid, (_, thread) => thread === watcher.pid),
+    watcher: sumOf(watcher.pids, cpuSecondsOf),
+    main: sumOf(watcher.pids, (pid) => threadSecondsOf(pid, (_, thread) => thread === pid)),
     redis: cpuSecondsOf(redis) ?? NaN,
     broker: cpuSecondsOf(broker) ?? NaN,
   });
@@ -142,9 +189,12 @@ export async function watchTopic(
       await sleep(50);
     }
   };
-  process.kill(watcher.pid, 'SIGCONT');
+  for (const pid of watcher.pids) process.kill(pid, 'SIGCONT');
   const from = await whenDone(more * LEAD);
   const to = await whenDone(more);
+  // One that came late to the group has no partition.
+  if (to.eventsOfEach.some((events, at) => events === before.eventsOfEach[at]))
+    throw new Error(`an instance watched nothing: ${to.eventsOfEach}`);
   const count = to.events - from.events;
   const each = (name: 'watcher' | 'main' | 'redis' | 'broker') => ((to[name] - from[name]) / count) * 1e6;
   return {
@@ -154,16 +204,25 @@ export async function watchTopic(
     watcher_us: each('watcher'),
     redis_us: each('redis'),
     broker_us: each('broker'),
-    peak_mib: peakMemoryMib(watcher.pid),
+    peak_mib: sumOf(watcher.pids, peakMemoryMib),
     alerts: ((to.alerts - from.alerts) / count) * 1_000,
   };
 }
+
+const sumOf = (pids: readonly number[], figureOf: (pid: number) => number | undefined): number =>
+  pids.reduce((sum, pid) => sum + (figureOf(pid) ?? NaN), 0);
 
 /** Windows of a deployment that Redis holds now. */
 export async function windowsOf({ parts }: AlertingStage, deployment: string): Promise<number> {
   await using redis = openRedis({ url: parts.part('redis').address, answerMsMax: 60_000 });
   const lua = `return #redis.call('KEYS', ARGV[1])`;
   return Number(await redis.run({ name: 'benchWindows', lua }, [], [`{cairn:${deployment}}:window:*`]));
+}
+
+/** Empties Redis: what it holds of one run makes the next one slower. */
+export async function forgetWindows({ parts }: AlertingStage): Promise<void> {
+  await using redis = openRedis({ url: parts.part('redis').address, answerMsMax: 60_000 });
+  await redis.run({ name: 'benchForget', lua: `return redis.call('FLUSHALL', 'SYNC')` }, [], []);
 }
 
 /** The end of its log, for who must see what went wrong. */

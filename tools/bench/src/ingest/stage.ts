@@ -44,12 +44,7 @@ export async function openStage(): Promise<Stage> {
         );
         return row?.rows ?? 0;
       },
-      async empty() {
-        const tables = await clickhouse.query<{ name: string }>(
-          `SELECT name FROM system.tables WHERE database = 'cairn' AND engine LIKE '%MergeTree' AND name != 'migrations'`,
-        );
-        for (const { name } of tables) await clickhouse.exec(`TRUNCATE TABLE cairn.${name} SYNC`);
-      },
+      empty: () => emptyTables(clickhouse),
       async settled() {
         for (let quiet = 0; quiet < 3; ) {
           const [row] = await clickhouse.query<{ merges: number }>(
@@ -65,6 +60,14 @@ export async function openStage(): Promise<Stage> {
     await own.disposeAsync();
     throw error;
   }
+}
+
+/** Empties every table, and waits until the server has forgotten the rows. */
+export async function emptyTables(clickhouse: ClickHouse): Promise<void> {
+  const tables = await clickhouse.query<{ name: string }>(
+    `SELECT name FROM system.tables WHERE database = 'cairn' AND engine LIKE '%MergeTree' AND name != 'migrations'`,
+  );
+  for (const { name } of tables) await clickhouse.exec(`TRUNCATE TABLE cairn.${name} SYNC`);
 }
 
 export interface Preloaded {

@@ -1,29 +1,39 @@
 // What it costs to hold every event against the rules that ship, how soon a receiver knows, and whether it knows the right things.
 
+import type { StreamsOptions } from '@cairn/traffic';
 import { type Comparison, compareWithClickHouse } from '../alerting/recompute.ts';
 import { costOfRules, type RuleCost } from '../alerting/rule-cost.ts';
 import { type AlertingStage, openAlertingStage, rulesByDay, SHIPPED } from '../alerting/stage.ts';
 import { startPeer } from '../alerting/start-peer.ts';
 import { type TimeToReceiver, timeToReceiver } from '../alerting/time-to-receiver.ts';
-import { standStill, startAlerting, type WatchCost, watchTopic, windowsOf } from '../alerting/watch-topic.ts';
+import {
+  forgetWindows,
+  standStill,
+  startAlerting,
+  type WatchCost,
+  watchTopic,
+  windowsOf,
+} from '../alerting/watch-topic.ts';
 import { openFilling } from '../ingest/stage.ts';
 import { type Claim, type Measured, type SubjectOptions, spreadOf } from '../measured.ts';
 
 const TOPIC = 'audit.events.alerting';
 const GATEWAYS = 32;
 const PACE = 5_000;
+/** Events a second that are wanted, and that live traffic of that rate has. */
+const LIVE = 150_000;
 
 /**
  * `--events N` of the measured part, default 400,000; `--agents N` of each gateway, default 300; `--seconds N` of the pace,
  * default 30; `--repeats N`, default 3; `--only rules|cost|time` one part alone; `--alerts many` with traffic at night and with
- * trouble, of which every second event raises an alert.
+ * trouble, of which every second event raises an alert; `--instances 1,2` of the service; `--time spread,live`, how the events' own
+ * time passes.
  */
 export default async function alerting({ quick, flags, say }: SubjectOptions): Promise<Measured> {
   const { only } = flags;
-  const agents = Number(flags['agents'] ?? (quick ? 20 : 300));
-  const measured = Number(flags['events'] ?? (quick ? 20_000 : 400_000));
   const seconds = Number(flags['seconds'] ?? (quick ? 5 : 30));
   const wants = (part: string): boolean => only === undefined || only === part;
+  const listOf = (flag: string, otherwise: string): string[] => (flags[flag] ?? otherwise).split(',');
 
   const rules = wants('rules') ? costOfRules(quick ? 2 : 7) : [];
   let cost: CostPart | undefined;
@@ -32,10 +42,13 @@ export default async function alerting({ quick, flags, say }: SubjectOptions): P
     await using stage = await openAlertingStage(wants('cost') ? ['clickhouse'] : []);
     if (wants('cost'))
       cost = await costPart(stage, {
-        agents,
-        measured,
+        agents: Number(flags['agents'] ?? (quick ? 20 : 300)),
+        measured: Number(flags['events'] ?? (quick ? 20_000 : 400_000)),
         many: flags['alerts'] === 'many',
         repeats: Number(flags['repeats'] ?? (quick ? 1 : 3)),
+        contestants: listOf('time', 'spread,live').flatMap((time) =>
+          listOf('instances', '1,2').map((instances) => contestantOf(Number(instances), time)),
+        ),
         say,
       });
     if (wants('time')) {
@@ -61,7 +74,8 @@ export default async function alerting({ quick, flags, say }: SubjectOptions): P
       { name: 'p99_ms', heading: 'p99 ms', digits: 0 },
     ],
     rows: [
-      ...(cost ? [rowOf('alerting, the rules that ship', cost.ours), rowOf(PEER, cost.peer)] : []),
+      ...(cost ? cost.ours.map(({ contestant, costs }) => rowOf(contestant.name, costs)) : []),
+      ...(cost ? [rowOf(PEER, cost.peer)] : []),
       ...(time
         ? [
             {
@@ -87,70 +101,106 @@ export default async function alerting({ quick, flags, say }: SubjectOptions): P
 
 const PEER = 'peer: kafkajs, avsc, a sorted set for each window';
 
+/** Instances of the service that share a topic, and how the events' own time passes in it. */
+interface Contestant {
+  readonly name: string;
+  readonly instances: number;
+  readonly time: 'spread' | 'live';
+}
+
+function contestantOf(instances: number, time: string): Contestant {
+  if (!(instances >= 1) || (time !== 'spread' && time !== 'live'))
+    throw new Error(`--instances 1,2 --time spread,live, and not ${instances} ${time}`);
+  const passes = time === 'spread' ? `time spread over ${SPAN_MS / 1_000} s` : `time as of ${LIVE}/s`;
+  return { name: `${instances} of alerting, ${passes}`, instances, time };
+}
+
+interface Watched {
+  readonly contestant: Contestant;
+  readonly costs: WatchCost[];
+  /** The fewest of any run. */
+  windows: number;
+  readonly compared: Comparison[];
+}
+
 interface CostPart {
-  readonly ours: WatchCost[];
-  readonly peer: WatchCost[];
-  readonly windows: number;
-  readonly compared: Comparison;
+  readonly ours: readonly Watched[];
+  readonly peer: readonly WatchCost[];
   readonly many: boolean;
   readonly warm: number;
   readonly events: number;
 }
 
-async function costPart(
-  stage: AlertingStage,
-  {
-    agents,
-    measured,
-    many,
-    repeats,
-    say,
-  }: {
-    readonly agents: number;
-    readonly measured: number;
-    readonly many: boolean;
-    readonly repeats: number;
-    readonly say: (text: string) => void;
-  },
-): Promise<CostPart> {
+interface CostOptions {
+  readonly agents: number;
+  readonly measured: number;
+  readonly many: boolean;
+  readonly repeats: number;
+  readonly contestants: readonly Contestant[];
+  readonly say: (text: string) => void;
+}
+
+async function costPart(stage: AlertingStage, options: CostOptions): Promise<CostPart> {
+  const { agents, measured, many, repeats, contestants, say } = options;
   // Six different tools of an agent, a decision and an outcome for each: after that nothing is new to anybody.
   const warm = Math.round(GATEWAYS * agents * 6 * 2 * 1.3);
   const events = warm + measured;
   const rules = many ? SHIPPED : rulesByDay(stage, new Date());
-  const ours: WatchCost[] = [];
+  const ours = contestants.map(
+    (contestant): Watched => ({ contestant, costs: [], windows: Number.POSITIVE_INFINITY, compared: [] }),
+  );
   const peer: WatchCost[] = [];
-  let windows = 0;
+  const secondsMax = SECONDS_MAX;
   for (let repeat = 0; repeat < repeats; repeat += 1) {
-    const topic = `${TOPIC}-${repeat}`;
-    say(`run ${repeat + 1} of ${repeats}: ${warm} events to warm up`);
-    const filling = await openFilling(stage, topic, {
-      gateways: GATEWAYS,
-      agents,
-      rollCall: true,
-      calm: !many,
-      startMicros: (Date.now() - SPAN_MS) * 1_000,
-      eventsPerSecond: events / GATEWAYS / (SPAN_MS / 1_000),
-    });
-    await filling.fill(warm);
-    const name = `alerting-${repeat}`;
-    await using service = await startAlerting(stage, topic, rules, name);
-    await using other = await startPeer(stage, topic, rules, `peer-${repeat}`);
-    const before = await standStill(service, warm, SECONDS_MAX);
-    const peerBefore = await standStill(other, await endOf(stage, topic), SECONDS_MAX);
-    say(`run ${repeat + 1} of ${repeats}: ${measured} events`);
-    await filling.fill(measured);
-    const secondsMax = SECONDS_MAX;
-    ours.push(await watchTopic(stage, service, { before, more: measured, secondsMax }));
-    say(told(ours.at(-1)));
-    windows = await windowsOf(stage, name);
-    await service[Symbol.asyncDispose]();
-    const more = Math.ceil(measured / PEER_PART);
-    peer.push(await watchTopic(stage, other, { before: peerBefore, more, secondsMax }));
-    say(told(peer.at(-1)));
+    for (const [at, watched] of ours.entries()) {
+      const { name: title, instances, time } = watched.contestant;
+      const name = `alerting-${repeat}-${at}`;
+      const topic = `${TOPIC}-${repeat}-${at}`;
+      say(`run ${repeat + 1} of ${repeats}, ${title}: ${warm} events to warm up`);
+      const filling = await openFilling(stage, topic, {
+        gateways: GATEWAYS,
+        agents,
+        rollCall: true,
+        calm: !many,
+        startMicros: (Date.now() - SPAN_MS) * 1_000,
+        ...paceOf(time, warm, measured),
+      });
+      await filling.fill(warm);
+      await using service = await startAlerting(stage, topic, rules, { name, instances });
+      // Beside the first of them.
+      await using other = at === 0 ? await startPeer(stage, topic, rules, `peer-${repeat}`) : undefined;
+      const before = await standStill(service, warm, secondsMax);
+      const peerBefore = other && (await standStill(other, await endOf(stage, topic), secondsMax));
+      say(`${measured} events`);
+      await filling.fill(measured);
+      watched.costs.push(await watchTopic(stage, service, { before, more: measured, secondsMax }));
+      say(told(watched.costs.at(-1)));
+      watched.windows = Math.min(watched.windows, await windowsOf(stage, name));
+      await service[Symbol.asyncDispose]();
+      if (other && peerBefore) {
+        const more = Math.ceil(measured / PEER_PART);
+        peer.push(await watchTopic(stage, other, { before: peerBefore, more, secondsMax }));
+        say(told(peer.at(-1)));
+        await other[Symbol.asyncDispose]();
+      }
+      await forgetWindows(stage);
+      if (repeat > 0) continue;
+      say('the same in ClickHouse');
+      watched.compared.push(await compareWithClickHouse(stage, topic, rules.hours, service.instances));
+    }
   }
-  say('the same in ClickHouse');
-  const compared = await compareWithClickHouse(stage, `${TOPIC}-0`, rules.hours, 'alerting-0');
-  return { ours, peer, windows, compared, many, warm, events };
+  return { ours, peer, many, warm, events };
+}
+
+/** Of one gateway: the first day takes its time in either case. */
+function paceOf(time: Contestant['time'], warm: number, measured: number): Partial<StreamsOptions> {
+  const seconds = SPAN_MS / 1_000;
+  return time === 'spread'
+    ? { eventsPerSecond: (warm + measured) / GATEWAYS / seconds }
+    : {
+        eventsPerSecond: warm / GATEWAYS / seconds,
+        later: { after: warm / GATEWAYS, eventsPerSecond: LIVE / GATEWAYS },
+      };
 }
 
 /** How long the events took, by themselves: their own time lies within the lateness, and no call has waited ten minutes. */
@@ -185,32 +235,32 @@ const rowOf = (name: string, costs: readonly WatchCost[]) => ({
   figures: Object.fromEntries(FIGURES.map((figure) => [figure, costs.map((cost) => cost[figure])])),
 });
 
-function costClaims({ ours, peer, windows, compared }: CostPart): Claim[] {
+function costClaims({ ours, peer }: CostPart): Claim[] {
   const median = (costs: readonly WatchCost[], figure: keyof WatchCost): number =>
     spreadOf(costs.map((cost) => cost[figure])).median;
-  return [
+  return ours.flatMap(({ contestant: { name }, costs, windows, compared }) => [
     {
-      what: 'events a second',
-      measured: median(ours, 'events_s'),
+      what: `${name}: events a second`,
+      measured: median(costs, 'events_s'),
       wanted: 'at least',
-      limit: 150_000,
+      limit: LIVE,
     },
     {
-      what: 'CPU of alerting and Redis, as a part of the peer’s',
+      what: `${name}: CPU of alerting and Redis, as a part of the peer’s`,
       measured:
-        (median(ours, 'watcher_us') + median(ours, 'redis_us')) /
+        (median(costs, 'watcher_us') + median(costs, 'redis_us')) /
         (median(peer, 'watcher_us') + median(peer, 'redis_us')),
       wanted: 'at most',
       limit: 0.25,
     },
-    { what: 'active windows', measured: windows, wanted: 'at least', limit: 100_000 },
+    { what: `${name}: active windows`, measured: windows, wanted: 'at least', limit: 100_000 },
     {
-      what: 'alerts that the events call for and that are missing, or told without a cause',
-      measured: compared.expected - compared.told + compared.surplus,
+      what: `${name}: alerts that the events call for and that are missing, or told without a cause`,
+      measured: compared.reduce((sum, { expected, told, surplus }) => sum + expected - told + surplus, 0),
       wanted: 'at most',
       limit: 0,
     },
-  ];
+  ]);
 }
 
 const timeClaim = ({ p99_ms }: TimeToReceiver): Claim => ({
@@ -220,9 +270,14 @@ const timeClaim = ({ p99_ms }: TimeToReceiver): Claim => ({
   limit: 1_000,
 });
 
-const costNotes = ({ warm, events, windows, many, compared }: CostPart): string[] => [
-  `${events} events of ${GATEWAYS} gateways in four partitions; the first ${warm}, in which every agent calls each of its tools once, are not counted. ${windows} windows then.${many ? ' Traffic with plenty to tell.' : ''}`,
-  'Watcher, Redis and broker share the machine. CPU is read from /proc; starting is not in it. The peer knows no redelivery, no lateness, no baseline and no absence, and tells nobody.',
-  `In ClickHouse, by SQL over the same events: ${compared.expected} alerts; ${compared.told} were told, ${compared.surplus} told without a cause, ${compared.sameInstant} of them begin in the same instant: where a group is seen in several partitions, the one that is read first begins it. Calls without an outcome are not compared, because ten minutes must pass first.`,
-  ...compared.differences,
+const costNotes = ({ ours, warm, events, many }: CostPart): string[] => [
+  `${events} events of ${GATEWAYS} gateways in four partitions; the first ${warm}, in which every agent calls each of its tools once, are not counted.${many ? ' Traffic with plenty to tell.' : ''}`,
+  'Watchers, Redis and broker share the machine. CPU is read from /proc, of all instances together; starting is not in it. The peer knows no redelivery, no lateness, no baseline and no absence, and tells nobody.',
+  ...ours.flatMap(({ contestant: { name }, windows, compared }) =>
+    compared.flatMap(({ expected, told: same, surplus, sameInstant, differences }) => [
+      `${name}: ${windows} windows. In ClickHouse, by SQL over the same events: ${expected} alerts; ${same} were told, ${surplus} told without a cause, ${sameInstant} of them begin in the same instant: where a group is seen in several partitions, the one that is read first begins it.`,
+      ...differences,
+    ]),
+  ),
+  'Calls without an outcome are not compared, because ten minutes must pass first.',
 ];
