@@ -91,8 +91,10 @@ async function serve(
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   const file = join(rowsDirectory, randomUUID());
+  let mayHaveFile = true;
   try {
     const statement = await receiveStatement(request, searchParams, file);
+    mayHaveFile = statement.rowsFile !== undefined;
     if (statement.sql === '') throw engineError(62, 'SYNTAX_ERROR', 'Syntax error: Empty query');
     const headers = new Headers(request.headers as Record<string, string>);
     const traits = readTraits(method, searchParams, headers);
@@ -103,7 +105,7 @@ async function serve(
         searchParams.get('enable_http_compression') === '1' ? (headers.get('accept-encoding') ?? '') : '',
     });
   } finally {
-    await rm(file, { force: true });
+    if (mayHaveFile) await rm(file, { force: true });
   }
 }
 

@@ -18,10 +18,8 @@ export interface SessionEvent {
   readonly auth_method: string;
   readonly session_id: string;
   readonly session_source: string;
-  readonly step: number | null;
   readonly client_name: string;
   readonly client_version: string;
-  readonly protocol: string;
   readonly protocol_version: string;
   readonly method: string;
   readonly service: string;
@@ -29,15 +27,12 @@ export interface SessionEvent {
   readonly action: string;
   readonly sensitivity: string;
   readonly data_classes: readonly string[];
-  readonly parameters_hash: string | null;
   readonly parameters_shape: string;
   readonly parameters_tokens: readonly { readonly name: string; readonly token: string }[];
   readonly parameters_kept: readonly { readonly name: string; readonly value: string }[];
   readonly parameters_size: number | null;
   readonly decision: string;
   readonly enforcement: string;
-  readonly policy_engine: string;
-  readonly rules_evaluated: readonly string[];
   readonly rules_matched: readonly string[];
   readonly policy_errors: readonly string[];
   readonly result_status: string;
@@ -47,7 +42,5 @@ export interface SessionEvent {
   readonly latency_ms: number | null;
   readonly upstream_ms: number | null;
   readonly redactions: readonly { readonly rule: string; readonly count: number }[];
-  readonly trace_id: string;
-  readonly task: string;
   readonly attempt: number | null;
 }

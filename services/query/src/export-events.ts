@@ -1,6 +1,6 @@
 // A whole result as a stream of bounded memory, oldest first. It is read piece by piece: hours with few events together, an hour
 // with many in several, each behind the place of the last event. ClickHouse writes the rows; nothing is parsed here but the last one.
-// While a piece is sent, ClickHouse makes the next, so two of them are held.
+// While a piece is sent, ClickHouse makes the next two side by side, so three of them are held.
 //
 // What it ends with depends on the format. NDJSON: one more line, {"_end":{…}}, with the number of rows, the SHA-256 of all
 // bytes before it, the place of the last event and the first day that ClickHouse holds, so that a download that was cut off is seen, and goes on behind its last
@@ -19,7 +19,9 @@ import { readAhead } from './read-ahead.ts';
 import { type Asked, route, type Streamed } from './route.ts';
 import { frozen } from './search-events.ts';
 
-const PIECE_ROWS = 20_000;
+const PIECE_ROWS = 15_000;
+/** Pieces that ClickHouse makes side by side, each in one thread: so neither it nor what carries them waits for the other. */
+const AHEAD = 2;
 const PARQUET_ROWS_MAX = 1_000_000;
 const HOUR = 3_600_000_000;
 
@@ -148,33 +150,36 @@ async function openExport({
 
   const kind = WRITERS[format];
   const hash = createHash('sha256');
+  const readFrom = async (window: Window, after: EventPlace | undefined): Promise<Found | undefined> => {
+    signal.throwIfAborted();
+    const { sql, parameters } = eventsWithLeaf({
+      ...asked({ ...search, ...window }, after),
+      limit: PIECE_ROWS,
+    });
+    const piece = await readPiece(clickhouse, kind.select(without(sql, hidden)), kind.clickhouse, parameters);
+    return piece.length === 0 ? undefined : { piece, ...kind.measure(piece) };
+  };
   async function* read(): AsyncGenerator<Found, void> {
-    let at: EventPlace | undefined = cursor?.at;
-    for (const { from, to } of windowsOf(hours)) {
-      for (;;) {
-        signal.throwIfAborted();
-        const { sql, parameters } = eventsWithLeaf({
-          ...asked({ ...search, from, to }, at),
-          limit: PIECE_ROWS,
-        });
-        const piece = await readPiece(
-          clickhouse,
-          kind.select(without(sql, hidden)),
-          kind.clickhouse,
-          parameters,
-        );
-        if (piece.length === 0) break;
-        const found = kind.measure(piece);
-        at = found.last;
-        yield { piece, ...found };
-        if (found.rows < PIECE_ROWS) break;
+    const firsts = readAhead(windowsOf(hours), AHEAD, async (window) => {
+      const isCut = cursor !== undefined && window.from <= cursor.at.timestamp;
+      return { window, first: await readFrom(window, isCut ? cursor.at : undefined) };
+    });
+    for await (const { window, first } of firsts)
+      for (let found = first; found !== undefined; ) {
+        const next = found.rows < PIECE_ROWS ? undefined : readFrom(window, found.last);
+        try {
+          yield found;
+        } finally {
+          // It is read while this one is sent, and ends with it when nobody takes more.
+          await next?.catch(() => {});
+        }
+        found = await next;
       }
-    }
   }
   async function* pieces(): AsyncGenerator<Uint8Array | string> {
     let at: EventPlace | undefined = cursor?.at;
     yield* hashed([kind.head(cursor !== undefined)]);
-    for await (const { piece, rows, last } of readAhead(read())) {
+    for await (const { piece, rows, last } of read()) {
       yield* hashed(kind.body(piece, state.rows === 0));
       at = last;
       state.rows += rows;
@@ -195,11 +200,17 @@ async function openExport({
 const asked = ({ condition, from, to }: BoundSearch, at: EventPlace | undefined) =>
   ({ over: 'hot', filters: {}, condition, from, to, order: 'oldest', after: at }) as const;
 
+/** Microseconds, [from, to). */
+interface Window {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Hours together that hold about one piece; an hour with more stands alone. */
 export function* windowsOf(
   hours: readonly { readonly hour: number; readonly rows: number }[],
-): Generator<{ from: number; to: number }> {
-  let open: { from: number; to: number; rows: number } | undefined;
+): Generator<Window> {
+  let open: (Window & { readonly rows: number }) | undefined;
   for (const { hour, rows } of hours) {
     if (open !== undefined && open.rows + rows > PIECE_ROWS) {
       yield open;
@@ -231,6 +242,8 @@ const SETTINGS = {
   ...ROW_SETTINGS,
   max_execution_time: 120,
   max_memory_usage: 2_000_000_000,
+  max_threads: 1,
+  output_format_parallel_formatting: 0,
   output_format_csv_crlf_end_of_line: 1,
   // A number that is absent is an empty cell.
   format_csv_null_representation: '',

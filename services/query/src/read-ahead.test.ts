@@ -2,54 +2,51 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { readAhead } from './read-ahead.ts';
 
-interface Seen {
-  began: number;
-  isEnded: boolean;
-}
+const AHEAD = 2;
+const upTo = (end: number): number[] => Array.from({ length: end }, (_, at) => at);
 
-async function* counting(seen: Seen, to: number, failing = false): AsyncGenerator<number, void> {
-  try {
-    for (let at = 0; at < to; at += 1) {
-      seen.began += 1;
-      await turn();
-      yield at;
-    }
-    if (failing) throw new Error('it broke off');
-  } finally {
-    seen.isEnded = true;
-  }
+/** Reads each number as itself; later ones are there sooner, as far as that can be. */
+function counting(failing = -1) {
+  const seen = { began: 0, ended: 0 };
+  const read = async (at: number): Promise<number> => {
+    seen.began += 1;
+    for (let wait = 0; wait < 6 - (at % 3) * 2; wait += 1) await turn();
+    seen.ended += 1;
+    if (at === failing) throw new Error('it broke off');
+    return at;
+  };
+  return { seen, read };
 }
-
-const start = (): Seen => ({ began: 0, isEnded: false });
 
 describe('pieces that are read ahead', () => {
-  test('come whole and in order', async () => {
-    const seen = start();
-    expect(await Array.fromAsync(readAhead(counting(seen, 5)))).toEqual([0, 1, 2, 3, 4]);
-    expect(await Array.fromAsync(readAhead(counting(start(), 0)))).toEqual([]);
-    expect(seen.isEnded).toBe(true);
+  test('come whole and in the order of their sources, whichever is there first', async () => {
+    const { read } = counting();
+    expect(await Array.fromAsync(readAhead(upTo(7), AHEAD, read))).toEqual(upTo(7));
+    expect(await Array.fromAsync(readAhead(upTo(1), AHEAD, read))).toEqual([0]);
+    expect(await Array.fromAsync(readAhead([], AHEAD, read))).toEqual([]);
   });
 
-  test('are two at a time: the next is begun while one is taken, and none behind it', async () => {
-    const seen = start();
-    for await (const at of readAhead(counting(seen, 6))) {
+  test('are read side by side while one is taken, and none behind these', async () => {
+    const { seen, read } = counting();
+    for await (const at of readAhead(upTo(6), AHEAD, read)) {
       for (let wait = 0; wait < 20; wait += 1) await turn();
-      expect(seen.began).toBe(Math.min(at + 2, 6));
+      expect(seen.began).toBe(Math.min(at + 1 + AHEAD, 6));
     }
   });
 
   test('give what came before an error, and then the error', async () => {
+    const { read } = counting(3);
     const taken: number[] = [];
-    const read = async () => {
-      for await (const at of readAhead(counting(start(), 3, true))) taken.push(at);
+    const take = async () => {
+      for await (const at of readAhead(upTo(9), AHEAD, read)) taken.push(at);
     };
-    await expect(read()).rejects.toThrow('it broke off');
+    await expect(take()).rejects.toThrow('it broke off');
     expect(taken).toEqual([0, 1, 2]);
   });
 
-  test('are read no further when nobody takes them any more, and their source is ended', async () => {
-    const seen = start();
-    for await (const at of readAhead(counting(seen, 100))) if (at === 1) break;
-    expect(seen).toEqual({ began: 3, isEnded: true });
+  test('are read no further when nobody takes them any more, and none is at work behind the end', async () => {
+    const { seen, read } = counting();
+    for await (const at of readAhead(upTo(100), AHEAD, read)) if (at === 1) break;
+    expect(seen).toEqual({ began: 4, ended: 4 });
   });
 });
