@@ -1,3 +1,4 @@
+import { getHeapStatistics } from 'node:v8';
 import { AUDIT_EVENT_SCHEMA_ID, decodeDatum, encodeDatum, walkDatum } from '@cairn/event';
 import { Random, streamsOf } from '@cairn/traffic';
 
@@ -9,14 +10,18 @@ export interface FuzzResult {
   /** What went wrong, with the datum in hex; empty when nothing did. */
   readonly wrong: readonly string[];
   readonly slowest_ms: number;
+  /** That one walk took of the heap and beside it. */
+  readonly most_bytes: number;
 }
 
 const BASES = 500;
 const WALK_MS_MAX = 1;
+const WALK_BYTES_MAX = 1024 ** 2;
 
 /**
  * Mutates real datums and walks them. Whatever the walk accepts must be one event in canonical form: avsc decodes it, and
- * encoding it again gives the same bytes. No walk may take longer than a millisecond, throw, or read beyond its datum.
+ * encoding it again gives the same bytes. No walk may take longer than a millisecond or more than a mebibyte of memory, throw, or
+ * read beyond its datum.
  */
 export function fuzz(seed: number, datums: number): FuzzResult {
   const random = new Random(seed);
@@ -28,6 +33,7 @@ export function fuzz(seed: number, datums: number): FuzzResult {
   const wrong: string[] = [];
   let accepted = 0;
   let slowest_ms = 0;
+  let most_bytes = 0;
   for (let count = 0; count < datums && wrong.length < 10; count += 1) {
     const datum = mutated(random, bases);
     // What lies behind the datum must not matter: it is made to look like more of it.
@@ -36,7 +42,12 @@ export function fuzz(seed: number, datums: number): FuzzResult {
       const took = tookOf(buffer, datum.length);
       slowest_ms = Math.max(slowest_ms, took);
       if (took > WALK_MS_MAX) wrong.push(`${took.toFixed(1)} ms: ${datum.toString('hex')}`);
+      const held = heldBytes();
       const walked = walkDatum(buffer, AUDIT_EVENT_SCHEMA_ID, 0, datum.length);
+      // A collection in between makes it less.
+      const bytes = heldBytes() - held;
+      most_bytes = Math.max(most_bytes, bytes);
+      if (bytes > WALK_BYTES_MAX) wrong.push(`${bytes} bytes: ${datum.toString('hex')}`);
       if (!walked.ok) {
         refused[walked.reason] = (refused[walked.reason] ?? 0) + 1;
         continue;
@@ -48,7 +59,12 @@ export function fuzz(seed: number, datums: number): FuzzResult {
       wrong.push(`${String(error).slice(0, 200)}: ${datum.toString('hex')}`);
     }
   }
-  return { datums, accepted, refused, wrong, slowest_ms };
+  return { datums, accepted, refused, wrong, slowest_ms, most_bytes };
+}
+
+function heldBytes(): number {
+  const { used_heap_size: heap, external_memory: outside } = getHeapStatistics();
+  return heap + outside;
 }
 
 /** The time of a walk, without the collector: the best of several when the first was slow. */
