@@ -47,6 +47,12 @@ export interface DeletionDecision {
   readonly versionIds: readonly (readonly string[])[];
 }
 
+/**
+ * Of the versions that a tombstone names. It is an entry of the anchor log, which has at most 65,535 bytes, and whoever may put
+ * objects into the bucket decides how many versions there are.
+ */
+const VERSION_BYTES_MAX = 16_384;
+
 /** @param manifestNote the whole note of the segment's manifest. */
 export function tombstoneOf(
   manifest: Manifest,
@@ -63,12 +69,27 @@ export function tombstoneOf(
     kind: 'cairn/tombstone',
     manifest_sha256: sha256Hex(manifestNote),
     nodes: manifest.nodes,
-    objects: manifest.objects.map(({ key }, at) => ({ key, version_ids: [...(versionIds[at] ?? [])] })),
+    objects: manifest.objects.map(({ key, version_id: first }, at) => ({
+      key,
+      version_ids: namedVersions(first, versionIds[at] ?? [], VERSION_BYTES_MAX / manifest.objects.length),
+    })),
     origin: manifest.origin,
     policy: { class: policy.class, until: policy.untilMs, version: policy.version },
     root: manifest.root,
     v: 1,
   };
+}
+
+/** The version that the manifest names, if it is there, and as many of the others as there is room for. */
+function namedVersions(first: string, versions: readonly string[], bytesMax: number): string[] {
+  const named: string[] = [];
+  let bytes = 0;
+  for (const version of versions.toSorted((one, other) => Number(other === first) - Number(one === first))) {
+    bytes += version.length + 3;
+    if (bytes > bytesMax && named.length > 0) break;
+    named.push(version);
+  }
+  return named;
 }
 
 /** Why a tombstone does not account for the segment of this manifest; undefined when it does. */

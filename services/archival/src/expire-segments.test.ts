@@ -1,5 +1,5 @@
 import type { ObjectStore } from '@cairn/adapters';
-import { manifestName, openManifest } from '@cairn/ledger';
+import { manifestName, openManifest, openTombstone, tombstoneName } from '@cairn/ledger';
 import type { LegalHold, RetentionPolicy } from '@cairn/retention';
 import { describe, expect, test } from '@jest/globals';
 import { type Fault, faulty } from '../../../packages/adapters/test/object-store-faults.ts';
@@ -189,6 +189,21 @@ describe('segments whose time is over', () => {
     rig.nowMs += 410 * DAY_MS;
     expect(await expire(rig)).toMatchObject({ deleted: 3 });
     expect(await segmentsIn(rig)).toBe(0);
+  });
+
+  test('are gone, and the anchor log goes on, however many versions were put before them', async () => {
+    const { rig } = await archived();
+    const [first] = await Array.fromAsync(rig.bucket.listVersions('segment/'));
+    for (let more = 0; more < 6_000; more += 1) rig.bucket.replace(first!.key, Buffer.from('another'));
+    rig.nowMs += 410 * DAY_MS;
+    expect(await expire(rig)).toMatchObject({ tombstones: 3, deleted: 3, waiting: 0 });
+    expect(await segmentsIn(rig)).toBe(0);
+    expect(await rig.report()).toMatchObject({ verdict: 'intact', deleted: 30 });
+    const tombstone = openTombstone(
+      await rig.bucket.get(tombstoneName(ORIGIN, 0), { bytesMax: 65_535 }),
+      (await rig.knownKeys()).archive(ORIGIN, 10),
+    );
+    expect(tombstone.objects[0]?.version_ids[0]).toBe(first!.version);
   });
 
   test.each<Fault>(['before', 'after', 'doubled', 'altered'])(
