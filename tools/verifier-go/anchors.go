@@ -14,6 +14,11 @@ import (
 	"strings"
 )
 
+const (
+	roundEntriesMax = 65_536
+	roundBytesMax   = 64 << 20
+)
+
 type anchorLog struct {
 	report      anchorReport
 	found       findings
@@ -29,6 +34,7 @@ type anchorReader struct {
 	roots   map[int64]hash
 	tree    compactRange
 	pending []func() // what counts once a checkpoint covers it
+	round   int64    // first leaf of the round that is read
 	broken  bool
 }
 
@@ -103,6 +109,7 @@ func (r *anchorReader) readEntries(objects []objectName) {
 		if o.kind != "entries" || r.broken {
 			continue
 		}
+		r.round = r.tree.end
 		if o.number != r.tree.end {
 			r.stop("missing", fmt.Sprintf("entries %d to %d are not there", r.tree.end, o.number-1))
 			return
@@ -135,6 +142,7 @@ func (r *anchorReader) demandEntries() {
 		greatest = max(greatest, size)
 	}
 	if !r.broken && r.log.report.Size < greatest {
+		r.round = r.tree.end
 		r.stop("missing", fmt.Sprintf("entries %d to %d are not there", r.tree.end, greatest-1))
 	}
 }
@@ -142,31 +150,54 @@ func (r *anchorReader) demandEntries() {
 // stop ends the reading: what was not proven by now does not count.
 func (r *anchorReader) stop(reason, detail string) {
 	r.broken = true
-	r.log.found.note(reason, r.tree.end, fmt.Sprintf("anchor/entries/%020d.bin", r.tree.end), detail)
+	r.log.found.note(reason, r.round, fmt.Sprintf("anchor/entries/%020d.bin", r.round), detail)
 }
 
+// readRound reads the entries of a round, once all of it can be cut into them.
 func (r *anchorReader) readRound(name string) error {
 	file, err := r.from.open(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	var length [2]byte
-	for {
-		if _, err := io.ReadFull(file, length[:]); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return errors.New("the entries end within a length")
-		}
-		raw := make([]byte, binary.BigEndian.Uint16(length[:]))
-		if _, err := io.ReadFull(file, raw); err != nil {
-			return errors.New("the entries end within an entry")
-		}
-		if err := r.readEntry(raw, r.tree.end); err != nil {
+	raw, err := io.ReadAll(io.LimitReader(file, roundBytesMax+1))
+	if err != nil {
+		return err
+	}
+	entries, err := roundEntries(raw)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := r.readEntry(entry, r.tree.end); err != nil {
 			r.log.found.note(reasonOf(err, "checkpoint-form"), r.tree.end, name, err.Error())
 		}
-		r.tree.add(0, leafHash(raw))
+		r.tree.add(0, leafHash(entry))
 	}
+	return nil
+}
+
+// roundEntries cuts a round into its entries.
+func roundEntries(raw []byte) ([][]byte, error) {
+	if len(raw) == 0 || len(raw) > roundBytesMax {
+		return nil, fmt.Errorf("the round has no entry or more than %d bytes", roundBytesMax)
+	}
+	var entries [][]byte
+	for at := 0; at < len(raw); {
+		if len(entries) == roundEntriesMax {
+			return nil, fmt.Errorf("the round has more than %d entries", roundEntriesMax)
+		}
+		if at+2 > len(raw) {
+			return nil, errors.New("the entries end within a length")
+		}
+		end := at + 2 + int(binary.BigEndian.Uint16(raw[at:]))
+		if end > len(raw) {
+			return nil, errors.New("the entries end within an entry")
+		}
+		entries = append(entries, raw[at+2:end])
+		at = end
+	}
+	return entries, nil
 }
 
 // readEntry reads a tombstone, or a checkpoint that one of its log's keys signed.

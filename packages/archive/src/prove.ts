@@ -119,13 +119,13 @@ export async function anchorOf(
 ): Promise<AnchorEvidence | undefined> {
   const anchored = report.checkpoints.get(origin)?.find((checkpoint) => checkpoint.size === size);
   if (anchored === undefined) return undefined;
-  const stamped = [...beside]
-    .filter(
-      ([at, names]) =>
-        at >= anchored.anchoredAt && names.some((name) => name.startsWith('anchor/timestamp/')),
-    )
-    .map(([at]) => at);
-  const at = stamped.length === 0 ? anchored.anchoredAt : Math.min(...stamped);
+  let stamped = Number.POSITIVE_INFINITY;
+  for (const [size, names] of beside) {
+    const isStamped =
+      size >= anchored.anchoredAt && names.some((name) => name.startsWith('anchor/timestamp/'));
+    if (isStamped && size < stamped) stamped = size;
+  }
+  const at = Number.isFinite(stamped) ? stamped : anchored.anchoredAt;
   const note = await evidence.read(checkpointName(origin, size), NOTE_BYTES_MAX);
   const anchorNote = await evidence.read(anchorCheckpointName(at), NOTE_BYTES_MAX);
   if (note === undefined || anchorNote === undefined) return undefined;

@@ -5,8 +5,6 @@ import type { Evidence, EvidenceObject } from './evidence.ts';
 /** More than any object of these kinds has. */
 export const NOTE_BYTES_MAX = 16 * 1024 ** 2;
 export const SEGMENT_BYTES_MAX = 256 * 1024 ** 2;
-/** A bundle of entries holds what one round added. */
-export const ENTRIES_BYTES_MAX = 64 * 1024 ** 2;
 export const TIMESTAMP_BYTES_MAX = 65_536;
 
 /** Reads that are on their way at the same time. */

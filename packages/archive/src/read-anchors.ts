@@ -1,14 +1,15 @@
 import {
   type AnchorsReport,
   AnchorsVerifier,
-  entriesOf,
   type KeyHistory,
   KnownTree,
   noteLeafHash,
+  notesOfRound,
   parseObjectName,
+  ROUND_BYTES_MAX,
 } from '@cairn/ledger';
 import type { Evidence } from './evidence.ts';
-import { disturbanceOf, ENTRIES_BYTES_MAX, NOTE_BYTES_MAX, readAhead } from './read-ahead.ts';
+import { disturbanceOf, NOTE_BYTES_MAX, readAhead } from './read-ahead.ts';
 
 /** The anchor log as it is needed for proofs. */
 export interface AnchorLog {
@@ -56,7 +57,7 @@ export class AnchorLogReader {
     const rounds = readAhead(
       this.#evidence,
       'anchor/entries/',
-      ENTRIES_BYTES_MAX,
+      ROUND_BYTES_MAX,
       (name) => name > this.#entries,
     );
     for await (const { name, bytes, disturbed } of rounds) {
@@ -65,7 +66,7 @@ export class AnchorLogReader {
       if (parsed?.kind !== 'anchor-entries') continue;
       if (disturbed !== undefined) this.#verifier.find(disturbanceOf({ name, disturbed }, parsed.first));
       this.#verifier.addEntries(parsed.first, bytes);
-      const hashes = entriesIn(bytes).map(noteLeafHash);
+      const hashes = notesIn(bytes).map(noteLeafHash);
       this.#tree.addLeaves(this.#end, hashes);
       this.#end += hashes.length;
     }
@@ -87,10 +88,10 @@ export class AnchorLogReader {
   }
 }
 
-/** None of a bundle that is none; the verifier has said so. */
-function entriesIn(bundle: Uint8Array): Uint8Array[] {
+/** None of a round that is none; the verifier has said so. */
+function notesIn(bundle: Uint8Array): Uint8Array[] {
   try {
-    return entriesOf(bundle);
+    return notesOfRound(bundle);
   } catch (error) {
     if (error instanceof RangeError) return [];
     throw error;

@@ -11,6 +11,7 @@ import {
   type EvidenceVerdict,
   evidenceVerdictOf,
   findingOf,
+  greatestOf,
   KeyHistory,
   type KeysVerdict,
   type LedgerFinding,
@@ -260,7 +261,8 @@ async function findLogs(evidence: Evidence): Promise<{
       if (object.disturbed === undefined) continue;
       const leaf = parsed.kind === 'checkpoint' ? parsed.size : parsed.first;
       const ofFolder = disturbances.get(parsed.folder) ?? [];
-      disturbances.set(parsed.folder, [...ofFolder, disturbanceOf(object, leaf)]);
+      ofFolder.push(disturbanceOf(object, leaf));
+      disturbances.set(parsed.folder, ofFolder);
     }
   }
   return { folders, bytes, disturbances };
@@ -311,7 +313,7 @@ async function verifyLog(
   for (const kept of keptCheckpoints(trusted.kept)) {
     if (kept.origin === origin) addKept(verifier, history, kept);
   }
-  const anchoredTo = Math.max(0, ...anchored.map(({ size }) => size));
+  const anchoredTo = greatestOf(anchored.values().map(({ size }) => size));
   if (trusted.isAnchored && anchoredTo < verifier.size)
     verifier.find(
       'not-anchored',
@@ -344,11 +346,18 @@ function stampedSize(
   anchored: readonly { readonly size: number; readonly anchoredAt: number }[],
   timestamps: readonly TimestampVerdict[],
 ): number {
-  const stamped = Math.max(
-    0,
-    ...timestamps.filter(({ verdict }) => verdict === 'intact').map(({ size }) => size),
+  const stamped = greatestOf(
+    timestamps
+      .values()
+      .filter(({ verdict }) => verdict === 'intact')
+      .map(({ size }) => size),
   );
-  return Math.max(0, ...anchored.filter(({ anchoredAt }) => anchoredAt <= stamped).map(({ size }) => size));
+  return greatestOf(
+    anchored
+      .values()
+      .filter(({ anchoredAt }) => anchoredAt <= stamped)
+      .map(({ size }) => size),
+  );
 }
 
 interface KeptCheckpoint {

@@ -11,6 +11,7 @@ import {
   Acceptance,
   type AnchorsReport,
   AnchorsVerifier,
+  bundleOf,
   checkpointName,
   KeyHistory,
   type LogReport,
@@ -39,10 +40,23 @@ beforeAll(() => {
 
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
+/** Where the finding lies, and what it is; the detail is for people. */
+interface Found {
+  readonly reason: string;
+  readonly leaf: number;
+  readonly object: string;
+  readonly seq: number;
+}
+const foundIn = (findings: readonly Partial<Found>[]): Found[] =>
+  findings
+    .map(({ reason = '', leaf = -1, object = '', seq = -1 }) => ({ reason, leaf, object, seq }))
+    .sort((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1));
+
 /** What both say, in one shape: schemas/ledger.md, "The verdict as JSON". */
 interface Judgement {
-  readonly anchors: { verdict: string; size: number };
-  readonly first_bad: { leaf: number; reason: string } | null;
+  readonly anchors: { verdict: string; size: number; root: string; findings: readonly Found[] };
+  readonly first_bad: { leaf: number; reason: string; object: string } | null;
+  readonly findings: readonly Found[];
   readonly log: Record<string, unknown>;
   readonly streams: readonly Record<string, unknown>[];
   readonly population: readonly Record<string, unknown>[];
@@ -70,8 +84,18 @@ function judgeInGo(
     exit: status,
     keys: report.keys.verdict,
     judgement: {
-      anchors: { verdict: report.anchors.verdict, size: report.anchors.size },
-      first_bad: log.first_bad && { leaf: log.first_bad.leaf, reason: log.first_bad.reason },
+      anchors: {
+        verdict: report.anchors.verdict,
+        size: report.anchors.size,
+        root: report.anchors.root,
+        findings: foundIn(report.anchors.findings),
+      },
+      first_bad: log.first_bad && {
+        leaf: log.first_bad.leaf,
+        reason: log.first_bad.reason,
+        object: log.first_bad.object,
+      },
+      findings: foundIn(log.findings),
       log: {
         verdict: log.verdict,
         size: log.size,
@@ -133,8 +157,15 @@ function judgementOf(anchors: AnchorsReport, report: LogReport): Judgement {
   const sorted = (list: Record<string, unknown>[]): Record<string, unknown>[] =>
     list.sort((one, other) => (byName(one) < byName(other) ? -1 : 1));
   return {
-    anchors: { verdict: anchors.verdict, size: anchors.size },
-    first_bad: first === undefined ? null : { leaf: first.leaf, reason: first.reason },
+    anchors: {
+      verdict: anchors.verdict,
+      size: anchors.size,
+      root: anchors.root,
+      findings: foundIn(anchors.findings),
+    },
+    first_bad:
+      first === undefined ? null : { leaf: first.leaf, reason: first.reason, object: first.object ?? '' },
+    findings: foundIn(report.findings),
     log: {
       // As verdicts are written: of the log and its streams together.
       verdict: worstOf([verdict, ...report.streams.map((stream) => stream.verdict)]),
@@ -344,7 +375,7 @@ describe('what both call by one name', () => {
   test('a log rolled back to an earlier checkpoint', () => {
     const bucket = archive();
     for (const kind of ['checkpoint/', 'manifest/', 'segment/']) bucket.delete(objects(bucket, kind).at(-1)!);
-    expect(agree(bucket, keys).first_bad).toEqual({ leaf: 51, reason: 'rollback' });
+    expect(agree(bucket, keys).first_bad).toMatchObject({ leaf: 51, reason: 'rollback' });
   });
 
   test('a checkpoint of another history, where no segment ends', () => {
@@ -353,13 +384,31 @@ describe('what both call by one name', () => {
     const root = /\n21\n(.*)\n/.exec(text)![1]!;
     const note = signCheckpoint({ origin: ORIGIN, size: 33, root: sha256Text(Buffer.from(root)) }, keys.log);
     bucket.set(checkpointName(ORIGIN, 33), note);
-    expect(agree(bucket, keys).first_bad).toEqual({ leaf: 33, reason: 'checkpoint-form' });
+    expect(agree(bucket, keys).first_bad).toMatchObject({ leaf: 33, reason: 'checkpoint-form' });
+  });
+
+  test('a round of anchors that is cut short, empty, gone, another, or larger than a round', () => {
+    const whole = archive();
+    const [, name, next] = objects(whole, 'anchor/entries/');
+    const round = whole.get(name!)!;
+    const reasonOf = (altered: Uint8Array | undefined): string | undefined => {
+      const bucket = archive();
+      if (altered === undefined) bucket.delete(name!);
+      else bucket.set(name!, altered);
+      return agree(bucket, keys).anchors.findings[0]?.reason;
+    };
+    expect(reasonOf(round.slice(0, -1))).toBe('segment-form');
+    expect(reasonOf(new Uint8Array())).toBe('segment-form');
+    expect(reasonOf(undefined)).toBe('missing');
+    expect(reasonOf(whole.get(next!)!)).toBe('root-mismatch');
+    expect(reasonOf(bundleOf(Array(65_537).fill(new Uint8Array(1))))).toBe('segment-form');
+    expect(reasonOf(bundleOf([...Array(1_200).fill(Buffer.from('no note'))]))).toBe('checkpoint-form');
   });
 
   test('a manifest that was deleted', () => {
     const bucket = archive();
     bucket.delete(objects(bucket, 'manifest/')[1]!);
-    expect(agree(bucket, keys).first_bad).toEqual({ leaf: 21, reason: 'missing' });
+    expect(agree(bucket, keys).first_bad).toMatchObject({ leaf: 21, reason: 'missing' });
   });
 
   test('a manifest that does not say where it ends', () => {
@@ -369,7 +418,7 @@ describe('what both call by one name', () => {
       name,
       Buffer.from(Buffer.from(bucket.get(name)!).toString().replace('{"end":51,', '{"end":51;')),
     );
-    expect(agree(bucket, keys).first_bad).toEqual({ leaf: 21, reason: 'manifest-form' });
+    expect(agree(bucket, keys).first_bad).toMatchObject({ leaf: 21, reason: 'manifest-form' });
   });
 
   test('a row whose head is spelled in another way', () => {
@@ -383,7 +432,7 @@ describe('what both call by one name', () => {
     const bucket = archive();
     bucket.delete(objects(bucket, 'segment/')[2]!);
     const { first_bad, log, streams } = agree(bucket, keys);
-    expect(first_bad).toEqual({ leaf: 51, reason: 'missing' });
+    expect(first_bad).toMatchObject({ leaf: 51, reason: 'missing' });
     // Nor can its events be judged: their streams are not intact.
     expect((log['reasons'] as Record<string, number>)['history-missing']).toBeGreaterThan(0);
     const touched = streams.filter(({ reasons }) => (reasons as string[]).includes('history-missing'));

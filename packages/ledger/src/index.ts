@@ -31,6 +31,7 @@ export {
 } from './checkpoint.ts';
 export { CompactRange, EMPTY_ROOT, foldNodes, nodeHash, type Subtree, subtreesOf } from './compact-range.ts';
 export { genesisHash } from './genesis.ts';
+export { greatestOf } from './greatest.ts';
 export {
   bytesOfHash,
   type HashText,
@@ -136,6 +137,7 @@ export {
   verdictOf,
 } from './reasons.ts';
 export { HASHES_REMEMBERED, RecentHashes } from './recent-hashes.ts';
+export { notesOfRound, ROUND_BYTES_MAX, ROUND_ENTRIES_MAX, roundFrom } from './round.ts';
 export { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
 export { ROW_FIELDS, SEGMENT_BYTES_MAX, SEGMENT_LEAVES, type SegmentRange } from './segment-form.ts';
 export { signDatum, verifyDatum } from './signature.ts';
@@ -154,7 +156,7 @@ export {
   withLines,
 } from './signed-note.ts';
 export { openStatement, parseStatement, signStatement, statementText } from './statement.ts';
-export { bundleOf, entriesOf, type TileFile, TileWriter, tilePath } from './tiles.ts';
+export { bundleOf, type TileFile, TileWriter, tilePath } from './tiles.ts';
 export { formatTlogProof, parseTlogProof, type TlogProof, verifyTlogProof } from './tlog-proof.ts';
 export {
   type Deletion,

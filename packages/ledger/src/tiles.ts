@@ -107,10 +107,10 @@ export function bundleOf(entries: readonly Uint8Array[]): Uint8Array<ArrayBuffer
   return bytes;
 }
 
-/** The entries of a bundle, as views on it. @throws RangeError when it ends within one. */
-export function entriesOf(bundle: Uint8Array): Uint8Array[] {
+/** The first entries of a bundle, as views on it. @throws RangeError when it ends within one. */
+export function entriesOf(bundle: Uint8Array, most: number): Uint8Array[] {
   const entries: Uint8Array[] = [];
-  for (let at = 0; at < bundle.length; ) {
+  for (let at = 0; at < bundle.length && entries.length < most; ) {
     const end = at + 2 + ((bundle[at]! << 8) | (bundle[at + 1] ?? 0));
     if (at + 2 > bundle.length || end > bundle.length)
       throw new RangeError('the bundle ends within an entry');

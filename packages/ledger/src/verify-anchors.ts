@@ -1,13 +1,14 @@
 import { isFailure, messageOf } from '@cairn/failure';
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
+import { greatestOf } from './greatest.ts';
 import { type HashText, hexOfHash, sha256Hex, sha256Text } from './hash-text.ts';
 import type { KeyHistory } from './key-history.ts';
 import { anchorCheckpointName, anchorEntriesName } from './object-names.ts';
 import { anchorOrigin } from './origin.ts';
 import { type LedgerFinding, type LedgerVerdict, type Reason, verdictOf } from './reasons.ts';
+import { notesOfRound } from './round.ts';
 import { openNote, splitNote } from './signed-note.ts';
-import { entriesOf } from './tiles.ts';
 
 export interface AnchorsReport {
   readonly verdict: LedgerVerdict;
@@ -19,6 +20,7 @@ export interface AnchorsReport {
   readonly checkpoints: ReadonlyMap<string, readonly AnchoredCheckpoint[]>;
   /** SHA-256 (hex) of every tombstone's note among the leaves. */
   readonly tombstones: ReadonlySet<string>;
+  /** The first 1,000, in the order in which they were found. */
   readonly findings: readonly LedgerFinding[];
 }
 
@@ -51,6 +53,7 @@ export class AnchorsVerifier {
   readonly #checkpoints = new Map<string, AnchoredCheckpoint[]>();
   readonly #tombstones = new Set<string>();
   readonly #findings: LedgerFinding[] = [];
+  readonly #reasons = new Set<Reason>();
   #isBroken = false;
   /** First leaf of the round that is read. */
   #round = 0;
@@ -98,7 +101,7 @@ export class AnchorsVerifier {
     if (first !== this.#tree.end) this.#break('missing', `anchor entries ${this.#tree.end} to ${first - 1}`);
     else {
       try {
-        notes = entriesOf(bundle);
+        notes = notesOfRound(bundle);
       } catch (error) {
         this.#break('segment-form', `anchor entries ${first}: ${messageOf(error)}`);
       }
@@ -155,37 +158,43 @@ export class AnchorsVerifier {
 
   #break(reason: Reason, detail: string): void {
     this.#isBroken = true;
-    this.#find(reason, this.#tree.end, detail, anchorEntriesName(this.#round));
+    this.#find(reason, this.#round, detail, anchorEntriesName(this.#round));
   }
 
   /** What was noticed elsewhere and concerns the anchor log. */
   find(finding: LedgerFinding): void {
-    this.#findings.push(finding);
+    this.#reasons.add(finding.reason);
+    if (this.#findings.length < FINDINGS_MAX) this.#findings.push(finding);
   }
 
   /** What was fed so far; more can be fed afterwards, checkpoints before their entries or behind them. */
   end(): AnchorsReport {
-    const greatest = Math.max(0, ...this.#roots.keys());
+    const greatest = greatestOf(this.#roots.keys());
     const findings = [...this.#findings];
+    const reasons = new Set(this.#reasons);
     if (!this.#isBroken && this.#proven < greatest) {
       const detail = `anchor entries ${this.#tree.end} to ${greatest - 1}`;
       const object = anchorEntriesName(this.#tree.end);
       findings.push({ reason: 'missing', leaf: this.#tree.end, detail, object });
+      reasons.add('missing');
     }
     return {
-      verdict: verdictOf(findings.map(({ reason }) => reason)),
+      verdict: verdictOf(reasons),
       size: this.#proven,
       root: hexOfHash(this.#roots.get(this.#proven) ?? EMPTY_ROOT),
       checkpoints: this.#checkpoints,
       tombstones: this.#tombstones,
-      findings,
+      findings: findings.slice(0, FINDINGS_MAX),
     };
   }
 
   #find(reason: Reason, leaf: number, detail: string, object: string): void {
-    this.#findings.push({ reason, leaf, detail, object });
+    this.find({ reason, leaf, detail, object });
   }
 }
+
+/** That are kept; all of them count for the verdict. */
+const FINDINGS_MAX = 1_000;
 
 function reasonOf(error: unknown): Reason {
   if (!isFailure(error)) throw error;

@@ -10,6 +10,7 @@ import {
 } from './bundle.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
+import { greatestOf } from './greatest.ts';
 import { type HashText, hashAt, hashOfHex, hexOfHash, sha256Hex } from './hash-text.ts';
 import { KeyHistory } from './key-history.ts';
 import type { NoteKey } from './note-key.ts';
@@ -553,7 +554,7 @@ class LogInBundle {
     streams: readonly StreamReport[],
     population: readonly Population[],
   ): LogVerdict {
-    const size = Math.max(0, ...this.roots.keys());
+    const size = greatestOf(this.roots.keys());
     const root = this.roots.get(size);
     return logVerdictOf(
       {

@@ -196,7 +196,12 @@ export class LogVerifier {
     while ((this.#sizes.at(-1) ?? Number.POSITIVE_INFINITY) < end) {
       const size = this.#sizes.pop()!;
       if (size > first)
-        this.#find('checkpoint-form', size, `no segment ends at the checkpoint of ${size} leaves`);
+        this.#find(
+          'checkpoint-form',
+          size,
+          `no segment ends at the checkpoint of ${size} leaves`,
+          this.#checkpoint(size),
+        );
     }
   }
 
@@ -204,7 +209,12 @@ export class LogVerifier {
     const end = endClaimedBy(note);
     if (end < 0) {
       this.#unopened = 'manifest-form';
-      this.#find('manifest-form', first, `manifest ${first}: it does not begin with its end`);
+      this.#find(
+        'manifest-form',
+        first,
+        `manifest ${first}: it does not begin with its end`,
+        this.#manifestName(first),
+      );
       return undefined;
     }
     let manifest: Manifest;

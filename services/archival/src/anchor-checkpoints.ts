@@ -7,10 +7,12 @@ import {
   bytesOfHash,
   checkpointName,
   cosignedName,
-  entriesOf,
+  notesOfRound,
   openCheckpoint,
   openTombstone,
   parseObjectName,
+  ROUND_BYTES_MAX,
+  roundFrom,
   signCheckpoint,
   timestampName,
   withLines,
@@ -84,12 +86,12 @@ export async function anchorCheckpoints(options: AnchorOptions, log: AnchorLog):
   const found = await newNotes(options, log);
   let added = 0;
   // A round that was begun and not finished has its entries there, whatever came since.
-  const begun = await readObject(store, anchorEntriesName(log.size), ENTRIES_BYTES_MAX);
+  const begun = await readObject(store, anchorEntriesName(log.size), ROUND_BYTES_MAX);
   if (found.length > 0 || begun !== undefined) {
     // 1. The entries.
     const bundle = begun ?? bundleOf(found);
     const kept = await storeObject(store, anchorEntriesName(log.size), bundle, until);
-    const entries = entriesOf(kept.bytes);
+    const entries = notesOfRound(kept.bytes);
     for (const entry of entries) openEntry(log.origin, keys, entry);
 
     // 2. The checkpoint. COMMIT POINT of the round.
@@ -125,8 +127,6 @@ export async function anchorCheckpoints(options: AnchorOptions, log: AnchorLog):
   return { size: log.size, added, timestamps, cosignatures };
 }
 
-const ENTRIES_BYTES_MAX = 256 * 1024 ** 2;
-
 /** The checkpoints that are not anchored yet, by origin and size, and then the tombstones, by origin and first leaf. */
 async function newNotes({ store, keys, origins }: AnchorOptions, log: AnchorLog): Promise<Uint8Array[]> {
   const checkpoints: Uint8Array[] = [];
@@ -154,12 +154,10 @@ async function newNotes({ store, keys, origins }: AnchorOptions, log: AnchorLog)
       tombstones.push(note);
     }
   }
-  return [...checkpoints, ...tombstones].slice(0, ENTRIES_MAX);
+  return roundFrom([...checkpoints, ...tombstones]);
 }
 
 const CHECKPOINT_BYTES_MAX = 65_536;
-/** Of one round; the rest comes with the next. */
-const ENTRIES_MAX = 65_536;
 
 /** An entry that another run has put there counts when a key of the deployment has signed it. */
 function openEntry(origin: string, keys: KnownKeys, entry: Uint8Array): void {

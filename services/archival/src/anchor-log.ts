@@ -3,19 +3,19 @@ import {
   anchorOrigin,
   CompactRange,
   EMPTY_ROOT,
-  entriesOf,
   type HashText,
   KnownTree,
   noteLeafHash,
+  notesOfRound,
   openCheckpoint,
   parseCheckpoint,
   parseObjectName,
+  ROUND_BYTES_MAX,
   splitNote,
 } from '@cairn/ledger';
 import { archiveBroken, type KnownKeys } from './known-keys.ts';
 import { type ArchiveStore, readObjects } from './store-object.ts';
 
-const ENTRIES_BYTES_MAX = 256 * 1024 ** 2;
 const CHECKPOINT_BYTES_MAX = 65_536;
 
 /** A note that the anchor log holds, by what it is about. */
@@ -127,15 +127,10 @@ export class AnchorLog {
       return name?.kind === 'anchor-entries' ? name.first : -1;
     };
     const isMissing = (key: string): boolean => firstIn(key) >= this.size && firstIn(key) < size;
-    for await (const { object, bytes } of readObjects(
-      store,
-      'anchor/entries/',
-      ENTRIES_BYTES_MAX,
-      isMissing,
-    )) {
+    for await (const { object, bytes } of readObjects(store, 'anchor/entries/', ROUND_BYTES_MAX, isMissing)) {
       if (firstIn(object.key) !== this.size + entries.length)
         throw archiveBroken(this.origin, `entry ${this.size + entries.length} is missing`);
-      entries.push(...entriesOf(bytes));
+      for (const entry of notesOfRound(bytes)) entries.push(entry);
     }
     if (this.size + entries.length !== size || this.rootWith(entries) !== root)
       throw archiveBroken(this.origin, 'its entries do not lead to its checkpoint');

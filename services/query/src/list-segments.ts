@@ -1,8 +1,8 @@
 import type { ArchivedSegment } from '@cairn/archive';
 import { textOf } from '@cairn/event';
-import { originOf } from '@cairn/ledger';
+import { greatestOf, originOf } from '@cairn/ledger';
 import { z } from 'zod';
-import { archiveOf } from './open-archive.ts';
+import { type ApiArchive, archiveOf } from './open-archive.ts';
 import { Refusal } from './problem.ts';
 import { anchorFor, anchorSchema } from './prove-event.ts';
 import { route } from './route.ts';
@@ -105,12 +105,8 @@ export const readSegmentRoute = route({
   parameters: z.strictObject({ topic, partition, first: leaf }),
   response: segmentSchema,
   async answer({ caller, path, archive: configured }) {
-    const archive = archiveOf(configured);
-    const origin = originOf({ deployment: archive.deployment, topic: path.topic, partition: path.partition });
-    const { segments } = await archive.state();
-    const segment = segments.find(
-      ({ manifest }) => manifest.origin === origin && manifest.first === path.first,
-    );
+    const { origin, log } = await logOf(configured, path);
+    const segment = log.find(({ manifest }) => manifest.first === path.first);
     if (segment === undefined || !holds(segment, caller.orgId))
       throw new Refusal('not-found', 'No segment with events of your organisation begins there.');
     return { body: shown(segment, caller.orgId), facts: { origin, first: path.first } };
@@ -145,7 +141,7 @@ export const listCheckpointsRoute = route({
       .filter(([, of]) => of.some((segment) => holds(segment, caller.orgId)))
       .map(([origin, of]) => {
         const anchored = report.checkpoints.get(origin)?.map(({ size }) => size) ?? [];
-        return { ...checkpointOf(of.at(-1)!), anchored_to: Math.max(0, ...anchored) };
+        return { ...checkpointOf(of.at(-1)!), anchored_to: greatestOf(anchored) };
       });
     return { body: { checkpoints, as_of: readAtMs }, facts: { rows: checkpoints.length } };
   },
@@ -165,10 +161,7 @@ export const readCheckpointRoute = route({
     .extend({ anchor: anchorSchema.nullable().describe('Null while nothing anchors it.') })
     .meta({ id: 'Checkpoint' }),
   async answer({ caller, path, archive: configured }) {
-    const archive = archiveOf(configured);
-    const origin = originOf({ deployment: archive.deployment, topic: path.topic, partition: path.partition });
-    const { segments } = await archive.state();
-    const log = segments.filter(({ manifest }) => manifest.origin === origin);
+    const { archive, origin, log } = await logOf(configured, path);
     const segment = log.find(({ manifest }) => manifest.end === path.size);
     if (segment === undefined || !log.some((one) => holds(one, caller.orgId)))
       throw new Refusal(
@@ -179,6 +172,17 @@ export const readCheckpointRoute = route({
     return { body: { ...checkpointOf(segment), anchor }, facts: { origin, size: path.size } };
   },
 });
+
+/** The segments of the log that a path names, in order. @throws Refusal `not-configured` */
+async function logOf(
+  configured: ApiArchive | undefined,
+  path: { readonly topic: string; readonly partition: number },
+): Promise<{ archive: ApiArchive; origin: string; log: readonly ArchivedSegment[] }> {
+  const archive = archiveOf(configured);
+  const origin = originOf({ deployment: archive.deployment, topic: path.topic, partition: path.partition });
+  const { segments } = await archive.state();
+  return { archive, origin, log: segments.filter(({ manifest }) => manifest.origin === origin) };
+}
 
 const holds = ({ manifest }: ArchivedSegment, orgId: string): boolean =>
   manifest.streams.some(({ org }) => org === orgId);

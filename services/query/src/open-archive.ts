@@ -10,7 +10,7 @@ import {
   readSigner,
 } from '@cairn/archive';
 import { Failure } from '@cairn/failure';
-import { archiveKeyName, type NoteKey, type NoteSigner, parseVkey } from '@cairn/ledger';
+import { archiveKeyName, greatestOf, type NoteKey, type NoteSigner, parseVkey } from '@cairn/ledger';
 import type { Collections } from '@cairn/query';
 import type { QueryConfig } from './config.ts';
 import { Refusal } from './problem.ts';
@@ -84,7 +84,7 @@ export async function openArchive(
   async function look(): Promise<void> {
     const [state, { report }] = [await kept.state(), await kept.anchors()];
     const anchoredTo = [...report.checkpoints].map(
-      ([origin, of]) => [origin, Math.max(...of.map(({ size }) => size))] as const,
+      ([origin, of]) => [origin, greatestOf(of.values().map(({ size }) => size))] as const,
     );
     seen = { ...state, anchoredTo: new Map(anchoredTo) };
   }
