@@ -160,7 +160,7 @@ async function openExport({
     return piece.length === 0 ? undefined : { piece, ...kind.measure(piece) };
   };
   async function* read(): AsyncGenerator<Found, void> {
-    const firsts = readAhead(windowsOf(hours), AHEAD, async (window) => {
+    const firsts = readAhead(pieceSpans(hours), AHEAD, async (window) => {
       const isCut = cursor !== undefined && window.from <= cursor.at.timestamp;
       return { window, first: await readFrom(window, isCut ? cursor.at : undefined) };
     });
@@ -207,7 +207,7 @@ interface Window {
 }
 
 /** Hours together that hold about one piece; an hour with more stands alone. */
-export function* windowsOf(
+export function* pieceSpans(
   hours: readonly { readonly hour: number; readonly rows: number }[],
 ): Generator<Window> {
   let open: (Window & { readonly rows: number }) | undefined;
