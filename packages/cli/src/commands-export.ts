@@ -18,7 +18,7 @@ export function addExportCommand(program: Command, does: Does, progress: Writabl
     .description(
       'tlog: one log of the archive as C2SP tlog-tiles, which tools of others check. ndjson, json, csv, parquet, ocsf, ecs: all events that a ' +
         'search finds, from the query API (CAIRN_API_URL), with the key in CAIRN_API_KEY or the file that CAIRN_API_KEY_FILE names. NDJSON goes on ' +
-        'where it was cut off, and is compared with what the service says that it sent.',
+        'where it was cut off; it, OCSF and ECS are compared with what the service says that it sent.',
     )
     .addArgument(new Argument('<form>', 'form').choices(['tlog', ...FORMS]))
     .argument('<where>', 'tlog: a directory, empty or not there; else the file to write')

@@ -5,7 +5,9 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { Surroundings } from './cairn.ts';
 import { cairn } from './testing/run-cairn.ts';
 
 const EVENTS = Array.from({ length: 500 }, (_, at) => ({
@@ -64,8 +66,9 @@ function sendEvents(url: URL, response: ServerResponse): void {
   else response.write(text.slice(0, bytes), () => setTimeout(() => response.destroy(), 20));
 }
 
-const run = (form: string, key = 'right') =>
+const run = (form: string, key = 'right', around: Partial<Surroundings> = {}) =>
   cairn(['export', form, join(directory, 'out'), '--search', 'decision:deny'], {
+    ...around,
     env: { CAIRN_API_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, CAIRN_API_KEY: key },
   });
 const written = (): unknown[] =>
@@ -99,6 +102,38 @@ test('an export without its last line is not taken for whole', async () => {
   expect(said).toMatchObject({ code: 3, stderr: expect.stringContaining('export.incomplete') });
   expect(existsSync(join(directory, 'out'))).toBe(false);
 }, 20_000);
+
+test('OCSF and ECS are compared with what the service says that it sent, too', async () => {
+  for (const form of ['ocsf', 'ecs']) {
+    change = (text) => text;
+    expect(await run(form)).toMatchObject({ code: 0 });
+    expect(written()).toEqual(EVENTS);
+    change = (text) => text.replace('"offset":7,', '"offset":8,');
+    expect(await run(form)).toMatchObject({ code: 1, stderr: expect.stringContaining('export.differs') });
+    change = (text) => text;
+    breaks = [10_000];
+    expect(await run(form)).toMatchObject({ stderr: expect.stringContaining('export.incomplete') });
+  }
+});
+
+test.each(['ndjson', 'json', 'csv', 'ocsf', 'ecs', 'parquet'])(
+  'an export as %s says how far it is, and its bar is gone when it has ended',
+  async (form) => {
+    let drawn = '';
+    const stderr = Object.assign(
+      new Writable({
+        write(chunk: Buffer, _encoding, done) {
+          drawn += chunk.toString();
+          done();
+        },
+      }),
+      { isTTY: true, columns: 100 },
+    );
+    expect(await run(form, 'right', { stderr })).toMatchObject({ code: 0 });
+    expect(drawn).toMatch(form === 'parquet' ? /\d\.\d MiB/ : /\d+ of 500 events/);
+    expect(drawn).toContain('\r\u001b[2K');
+  },
+);
 
 test('CSV that is cut off leaves no file', async () => {
   breaks = [5_000];

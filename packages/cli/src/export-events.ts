@@ -26,7 +26,7 @@ const NEWLINE = 10;
 
 /**
  * Downloads all events that a search finds into a file, which is there only when it is whole. An NDJSON download that is cut off
- * goes on behind its last whole line; what came is compared with the count and the hash that the service sent.
+ * goes on behind its last whole line. What came as NDJSON, OCSF or ECS is compared with the count and the hash that the service sent.
  *
  * @throws Failure `api.refused` (no), `api.unreachable` (later), `export.incomplete` (later), `export.differs` (no)
  */
@@ -45,10 +45,9 @@ export async function exportEvents(
   const part = `${file}.part`;
   const handle = await open(part, 'w');
   try {
-    const rows =
-      form === 'ndjson'
-        ? await downloadLines(api, asked, handle, count, bar)
-        : await download(api, asked, form, handle);
+    const rows = isLines(form)
+      ? await downloadLines(api, asked, form, handle, count, bar)
+      : await download(api, asked, form, handle, count, bar);
     await handle.sync();
     await handle.close();
     await rename(part, file);
@@ -68,15 +67,31 @@ export async function exportEvents(
   }
 }
 
+type Lines = 'ndjson' | 'ocsf' | 'ecs';
+const isLines = (form: Form): form is Lines => form === 'ndjson' || form === 'ocsf' || form === 'ecs';
+
+/** @returns undefined: what has no last line of its own does not say how many events came. */
 async function download(
   api: ApiAccess,
   asked: URLSearchParams,
-  form: Form,
+  form: Exclude<Form, Lines>,
   handle: FileHandle,
+  count: number,
+  bar: ProgressBar,
 ): Promise<undefined> {
   const answer = await askApi(api, `/v1/exports/events?${asked}&format=${form}`);
+  let [bytes, breaks] = [0, 0];
   try {
-    for await (const chunk of answer.body!) await handle.write(chunk);
+    for await (const chunk of answer.body!) {
+      await handle.write(chunk);
+      bytes += chunk.length;
+      if (form === 'parquet') bar.showBytes(bytes);
+      else {
+        // Nearly: a cell of CSV may hold a line break.
+        breaks += countOf(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
+        bar.showCount({ count: Math.min(breaks, count), of: count, what: 'events' });
+      }
+    }
   } catch (error) {
     throw incomplete(messageOf(error));
   }
@@ -90,10 +105,11 @@ interface Place {
   readonly offset: number;
 }
 
-/** @returns how many events were written. */
+/** A row of OCSF or ECS does not have its place to the microsecond, so that nothing goes on behind it. @returns how many events were written. */
 async function downloadLines(
   api: ApiAccess,
   asked: URLSearchParams,
+  form: Lines,
   handle: FileHandle,
   count: number,
   bar: ProgressBar,
@@ -103,7 +119,7 @@ async function downloadLines(
   let last: Place | undefined;
   for (let attempt = 1; ; attempt += 1) {
     const after = start === undefined || last === undefined ? '' : `&after=${behind(start, last)}`;
-    const answer = await askApi(api, `/v1/exports/events?${asked}&format=ndjson${after}`);
+    const answer = await askApi(api, `/v1/exports/events?${asked}&format=${form}${after}`);
     start ??= answer.headers.get('cairn-start') ?? undefined;
     const before = rows;
     const piece = { hash: createHash('sha256'), rows: 0 };
@@ -116,7 +132,7 @@ async function downloadLines(
           piece.rows += countOf(body);
           rows += countOf(body);
           piece.hash.update(body);
-          last = JSON.parse(lastLine(body)) as Place;
+          if (form === 'ndjson') last = JSON.parse(lastLine(body)) as Place;
           bar.showCount({ count: rows, of: Math.max(count, rows), what: 'events' });
         }
         if (end === undefined) continue;
@@ -126,6 +142,7 @@ async function downloadLines(
     } catch (error) {
       if (error instanceof Failure) throw error;
     }
+    if (form !== 'ndjson' && rows > 0) throw incomplete('it was cut off');
     if (rows > before) attempt = 0;
     if (attempt === ATTEMPTS) throw incomplete(`it was cut off ${ATTEMPTS} times without getting further`);
     await sleep(PAUSE_MS);

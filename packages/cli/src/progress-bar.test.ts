@@ -30,6 +30,12 @@ describe('the progress bar', () => {
     expect(drawn()).toContain(' 75 %  3 of 4 events');
   });
 
+  test('says how much came where nobody knows of how much', () => {
+    const { bar, drawn } = drawnOn(true);
+    bar.showBytes(3 * 1_024 ** 2);
+    expect(drawn()).toContain('3.0 MiB');
+  });
+
   test('is silent where standard error is no terminal', () => {
     const { bar, drawn } = drawnOn(false);
     bar.show({ bytes: 1, of: 2, at: '' });

@@ -131,15 +131,81 @@ export function referencePage(): string {
           .join('; ');
         return `<tr><td><code>${escaped(name)}</code></td><td>${where}${required ? ', required' : ''}</td><td>${escaped(text)}</td></tr>`;
       });
+      const body = operation.requestBody as Content | undefined;
+      const [answered] = Object.entries(operation.responses ?? {}).find(([status]) => status < '300') ?? [];
+      const answer = operation.responses?.[answered ?? ''] as Content | undefined;
       return [
         `<h2 id="${operation.operationId}"><code>${method.toUpperCase()} ${escaped(path)}</code></h2><p>${escaped(operation.summary ?? '')} ${escaped(operation.description ?? '')}</p>`,
         rows.length === 0
           ? ''
           : `<table><tr><th>Parameter</th><th>In</th><th>What</th></tr>${rows.join('')}</table>`,
+        contentTable('Body', body),
+        contentTable(`Answer ${answered}`, answer),
       ];
     }),
   );
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escaped(info.title)}</title><link rel="stylesheet" href="/reference.css"><h1>${escaped(info.title)} ${escaped(info.version)}</h1><p>${escaped(info.description ?? '')} <a href="/openapi.json">openapi.json</a></p>${operations.join('\n')}</html>\n`;
+}
+
+interface Content {
+  readonly content?: Readonly<Record<string, { readonly schema?: Shape }>>;
+}
+interface Shape {
+  readonly $ref?: string;
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Shape[];
+  readonly allOf?: readonly Shape[];
+  readonly items?: Shape;
+  readonly properties?: Readonly<Record<string, Shape>>;
+  readonly required?: readonly string[];
+  readonly description?: string;
+}
+
+/** The members of a body or an answer, and of the records within. */
+function contentTable(heading: string, { content = {} }: Content = {}): string {
+  const types = Object.keys(content);
+  if (types.length === 0) return '';
+  const rows = membersOf(Object.values(content)[0]?.schema ?? {}, '', 0);
+  const title = `<h3>${escaped(heading)}: ${types.map((type) => `<code>${escaped(type)}</code>`).join(', ')}</h3>`;
+  if (rows.length === 0) return title;
+  return `${title}<table><tr><th>Member</th><th>Type</th><th>What</th></tr>${rows.join('')}</table>`;
+}
+
+/** An event's fields stand in its own schema; deeper than this nothing else lies. */
+const DEPTH_MAX = 3;
+
+function membersOf(given: Shape, within: string, depth: number): string[] {
+  const shape = withoutNull(given);
+  if (shape.items !== undefined) return membersOf(shape.items, `${within}[]`, depth);
+  if (depth === DEPTH_MAX) return [];
+  return Object.entries(shape.properties ?? {}).flatMap(([name, member]) => {
+    const path = within === '' ? name : `${within}.${name}`;
+    const isOptional = shape.required?.includes(name) !== true;
+    return [
+      `<tr><td><code>${escaped(path)}</code></td><td>${escaped(typeText(member))}${isOptional ? ', optional' : ''}</td><td>${escaped(withoutNull(member).description ?? member.description ?? '')}</td></tr>`,
+      ...membersOf(member, path, depth + 1),
+    ];
+  });
+}
+
+/** What a reference names, or the one branch that is not null. */
+function withoutNull(shape: Shape): Shape {
+  const { $ref, anyOf, allOf } = shape;
+  if ($ref !== undefined) {
+    const schemas = (openApiOf().components?.schemas ?? {}) as Readonly<Record<string, Shape>>;
+    return withoutNull(schemas[$ref.split('/').at(-1) ?? ''] ?? {});
+  }
+  const [branch, ...others] = (anyOf ?? allOf ?? []).filter(({ type }) => type !== 'null');
+  return branch === undefined || others.length > 0 ? shape : withoutNull(branch);
+}
+
+function typeText(shape: Shape): string {
+  const { type, items, enum: values, anyOf } = shape.$ref === undefined ? shape : withoutNull(shape);
+  if (values !== undefined) return values.map(String).join(' | ');
+  if (items !== undefined) return `list of ${typeText(items)}`;
+  if (anyOf !== undefined) return anyOf.map(typeText).join(' or ');
+  return Array.isArray(type) ? type.join(' or ') : String(type ?? 'anything');
 }
 
 const escaped = (text: string): string =>
