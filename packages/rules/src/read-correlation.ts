@@ -101,8 +101,12 @@ export function readCorrelation(
       groupBy: ['org_id', ...groupBy.map(({ name }) => name)],
       timespan,
       ...keptCells(type, timespan, condition, exact),
-      // An hour alone must be above it.
-      floor: absence ? 0 : baseline ? Math.floor(baseline.atLeast) + 1 : condition.least,
+      // What is judged at its close is not looked at before; of a baseline an hour alone must be above it.
+      floor: absence
+        ? Number.MAX_SAFE_INTEGER
+        : baseline
+          ? Math.floor(baseline.atLeast) + 1
+          : condition.least,
       judgedAt: absence ? 'close' : 'event',
       holds: condition.holds,
       condition: condition.text,

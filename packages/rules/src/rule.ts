@@ -62,7 +62,10 @@ export interface Correlation extends RuleHead {
    * infinite where every event does.
    */
   readonly cellCountMax: number;
-  /** The condition cannot hold while the counts of all cells of a window add up to less. */
+  /**
+   * While the counts of all cells of a window add up to less, no event can make the condition hold: the window need not be looked at
+   * when something is added. Beyond any count where windows are judged at their close.
+   */
   readonly floor: number;
   /**
    * `event`: a window may fire at each event that it counts. `close`: it is judged once event time has passed its end,

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { openRedis, type Redis } from '@cairn/adapters';
 import { type Parts, startTestParts } from '@cairn/local';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { correlationNamed, rulesOf } from '../test/rules.ts';
-import { addition, BASE, holdWindowsToTheirPromises, LATENESS } from '../test/windows-contract.ts';
+import { correlationNamed } from '../test/rules.ts';
+import { addition, BASE, holdWindowsToTheirPromises, LATENESS, rules } from '../test/windows-contract.ts';
 import { windowsInRedis } from './windows-in-redis.ts';
 
 let directory: string;
@@ -25,7 +25,6 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-const rules = rulesOf();
 const windowsOn = (on: Pick<Redis, 'run'>, deployment = `test-${(deployments += 1)}`) =>
   windowsInRedis({
     redis: on,

@@ -320,14 +320,17 @@ return { 'done', found }
 `,
 };
 
-/** ARGV: …, window, up to, next or ''. */
+/** ARGV: …, up to, (window, next or '')*. */
 const CLOSED: RedisScript = {
-  name: 'cairnClosedWindow',
+  name: 'cairnClosedWindows',
   lua: `${OWNER_LUA}
-local key = prefix .. 'closing:' .. partition
-local score = redis.call('ZSCORE', key, ARGV[4])
-if score and tonumber(score) <= tonumber(ARGV[5]) then
-  if ARGV[6] == '' then redis.call('ZREM', key, ARGV[4]) else redis.call('ZADD', key, ARGV[6], ARGV[4]) end
+local key, upTo = prefix .. 'closing:' .. partition, tonumber(ARGV[4])
+for at = 5, #ARGV, 2 do
+  local window, next = ARGV[at], ARGV[at + 1]
+  local score = redis.call('ZSCORE', key, window)
+  if score and tonumber(score) <= upTo then
+    if next == '' then redis.call('ZREM', key, window) else redis.call('ZADD', key, next, window) end
+  end
 end
 return { 'done' }
 `,
@@ -437,7 +440,7 @@ function ownedWindows(
         const [id = '', ...group] = JSON.parse(window) as string[];
         const correlation = correlationOf(id);
         // Its rule was taken out meanwhile.
-        if (correlation === undefined) await run(CLOSED, [window, upTo, '']);
+        if (correlation === undefined) await run(CLOSED, [upTo, window, '']);
         else
           windows.push({
             view: { window, correlation, group, cells: cellsOf(fields) },
@@ -446,8 +449,9 @@ function ownedWindows(
       }
       return windows;
     },
-    async closed(window, upTo, next) {
-      await run(CLOSED, [window, upTo, next ?? '']);
+    async closed(windows, upTo) {
+      if (windows.length === 0) return;
+      await run(CLOSED, [upTo, ...windows.flatMap(({ window, next }) => [window, next ?? ''])]);
     },
   };
 }

@@ -100,6 +100,14 @@ export interface PartitionWindows {
   close(episodes: readonly Pick<EpisodeState, 'window' | 'since' | 'until'>[]): Promise<void>;
   /** Windows that are judged at their close and had ended by this instant. */
   closing(upTo: Micros, most: number): Promise<ClosingWindow[]>;
-  /** What had ended of a window by this instant was judged. @param next when its next part ends, if it has one. */
-  closed(window: string, upTo: Micros, next: Micros | undefined): Promise<void>;
+  /** What had ended of these windows by this instant was judged. */
+  closed(windows: readonly ClosedWindow[], upTo: Micros): Promise<void>;
+}
+
+/** A window of which a part was judged that is over. */
+export interface ClosedWindow {
+  /** Its key. */
+  readonly window: string;
+  /** When its next part ends, if it has one. */
+  readonly next: Micros | undefined;
 }

@@ -1,6 +1,6 @@
 import { type Correlation, type RuleSet, readRules } from '@cairn/rules';
 
-/** Denials are counted by agent, tools by agent, a denial before a deletion, and decisions that have no outcome. */
+/** Denials are counted by agent, and tools by agent; a deletion alerts by itself. Nothing asks for what did not happen. */
 export const RULES = `
 title: Denied call
 name: denied

@@ -242,7 +242,7 @@ function inWeather(
         ending: (upTo, most) => once('ending', () => owned.ending(upTo, most)),
         close: (episodes) => once('close', () => owned.close(episodes)),
         closing: (upTo, most) => once('closing', () => owned.closing(upTo, most)),
-        closed: (window, upTo, next) => once('closed', () => owned.closed(window, upTo, next)),
+        closed: (closed, upTo) => once('closed', () => owned.closed(closed, upTo)),
       };
     },
   };

@@ -2,12 +2,24 @@ import { judgeWindow, type WindowAddition, type WindowView, windowKey } from '@c
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { EpisodeFirings, Windows } from '../src/windows.ts';
-import { correlationNamed, rulesOf } from './rules.ts';
+import { correlationNamed, RULES, rulesOf } from './rules.ts';
 import { windowsInMemory } from './windows-in-memory.ts';
 
-const rules = rulesOf();
+/** Those of all tests, and one that asks for what did not happen. */
+export const rules = rulesOf(`${RULES.replace('id: deletion', '$&\nname: deletion')}---
+title: Denied, and nothing deleted
+id: undeleted
+level: low
+correlation:
+  type: temporal
+  rules: [denied, deletion]
+  group-by: [agent_id]
+  timespan: 1m
+  condition: denied and not deletion
+`);
 const denials = correlationNamed(rules, 'repeated-denials');
 const tools = correlationNamed(rules, 'many-tools');
+const undeleted = correlationNamed(rules, 'undeleted');
 export const BASE = 1_790_000_000_000_000;
 export const LATENESS = 60_000_000;
 const SECOND = 1_000_000;
@@ -111,7 +123,7 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
       await expect(before.ending(BASE, 1)).rejects.toMatchObject(failure);
       await expect(before.close([{ window: 'w', since: BASE, until: BASE }])).rejects.toMatchObject(failure);
       await expect(before.closing(BASE, 1)).rejects.toMatchObject(failure);
-      await expect(before.closed('w', BASE, undefined)).rejects.toMatchObject(failure);
+      await expect(before.closed([{ window: 'w', next: undefined }], BASE)).rejects.toMatchObject(failure);
       expect(await now.look([added])).toEqual([]);
       expect(await now.ending(Number.MAX_SAFE_INTEGER, 1)).toEqual([]);
       await now.add(batch(undefined, 9, [added]));
@@ -146,6 +158,40 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
       const cells = labels.toSorted().map((label) => [0, 1, label] as const);
       const views = await windows.add(batch(undefined, 1, [addition('a"]\n:', cells, tools)]));
       expect(views[0]?.cells.map(({ label }) => label).toSorted()).toEqual(labels.toSorted());
+    });
+
+    test('that are judged at their close are given back then, and not before, until all that ended of them was judged', async () => {
+      const windows = await fresh().take('p/0');
+      const added = [
+        addition('a', [[0, 1, '0']], undeleted),
+        addition('b', [[5, 1, '0']], undeleted),
+        addition('c', [[9, 1, '0']], undeleted),
+      ];
+      expect(await windows.add(batch(undefined, 9, added))).toEqual([]);
+      const closing = async (second: number): Promise<unknown[]> =>
+        (await windows.closing(BASE + second * SECOND, 10)).map(({ view, endedAt }) => [
+          view.group[1],
+          (endedAt - BASE) / SECOND,
+        ]);
+      expect(await closing(59)).toEqual([]);
+      const both = [
+        ['a', 60],
+        ['b', 65],
+      ];
+      expect(await closing(66)).toEqual(both);
+      const [a, b, c] = added.map(({ window }) => window);
+      const closed = [
+        { window: a!, next: undefined },
+        { window: b!, next: BASE + 70 * SECOND },
+        // Was not over, so that nobody can have judged it.
+        { window: c!, next: undefined },
+      ];
+      await windows.closed(closed, BASE + 66 * SECOND);
+      await windows.closed(closed, BASE + 66 * SECOND);
+      expect(await closing(80)).toEqual([
+        ['c', 69],
+        ['b', 70],
+      ]);
     });
 
     test('keep the streams that were counted, so that what a gateway sends twice counts once', async () => {

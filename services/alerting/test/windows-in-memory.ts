@@ -164,12 +164,14 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
               .slice(0, most)
               .map(([window, endedAt]) => ({ view: windows.get(window)!, endedAt })),
           ),
-        closed: (window, upTo, next) =>
+        closed: (closed, upTo) =>
           own(() => {
             const due = closing.get(partition);
-            if ((due?.get(window) ?? Number.POSITIVE_INFINITY) > upTo) return;
-            if (next === undefined) due?.delete(window);
-            else due?.set(window, next);
+            for (const { window, next } of closed) {
+              if ((due?.get(window) ?? Number.POSITIVE_INFINITY) > upTo) continue;
+              if (next === undefined) due?.delete(window);
+              else due?.set(window, next);
+            }
           }),
       };
       return owned;

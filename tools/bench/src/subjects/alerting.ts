@@ -165,10 +165,11 @@ async function costPart(stage: AlertingStage, options: CostOptions): Promise<Cos
         startMicros: (Date.now() - SPAN_MS) * 1_000,
         ...paceOf(time, warm, measured),
       });
-      await filling.fill(warm);
+      // First, so that all instances are of the group before there is anything to share.
       await using service = await startAlerting(stage, topic, rules, { name, instances });
       // Beside the first of them.
       await using other = at === 0 ? await startPeer(stage, topic, rules, `peer-${repeat}`) : undefined;
+      await filling.fill(warm);
       const before = await standStill(service, warm, secondsMax);
       const peerBefore = other && (await standStill(other, await endOf(stage, topic), secondsMax));
       say(`${measured} events`);
