@@ -1,4 +1,3 @@
-import type { Day } from './day.ts';
 import type { HotDays, RestoredDay } from './plan-hot.ts';
 
 /** What a search needs of the database. Values are bound as parameters, `{name:Type}` in the text. */
@@ -10,17 +9,21 @@ export interface Database {
   ): Promise<Row[]>;
 }
 
-/** What the hot store holds now. From what ClickHouse knows of its parts, however many rows they have. */
+/** What the hot store holds now, days in order. From what ClickHouse knows of its parts, however many rows they have. */
 export async function readHotDays(database: Database): Promise<HotDays> {
-  const [held, restored] = await Promise.all([
-    database.query<{ day: Day }>(
-      `SELECT DISTINCT partition AS day FROM system.parts
-       WHERE database = 'cairn' AND table = 'events' AND active AND rows > 0 ORDER BY day`,
-    ),
-    database.query<RestoredDay>(
-      `SELECT toString(day) AS day, org_id AS org, segments FROM cairn.restored_days FINAL
-       WHERE state = 'restored' ORDER BY day, org`,
-    ),
-  ]);
-  return { held: held.map(({ day }) => day), restored };
+  const rows = await database.query<RestoredDay & { readonly store: 'held' | 'restored' }>(
+    `SELECT DISTINCT 'held' AS store, partition AS day, '' AS org, toUInt32(0) AS segments FROM system.parts
+     WHERE database = 'cairn' AND table = 'events' AND active AND rows > 0
+     UNION ALL
+     SELECT 'restored' AS store, toString(day) AS day, org_id AS org, segments FROM cairn.restored_days FINAL
+     WHERE state = 'restored'`,
+  );
+  const of = (which: 'held' | 'restored') =>
+    rows
+      .filter(({ store }) => store === which)
+      .map(({ store: _, ...row }) => row)
+      .sort((one, other) => compare(one.day, other.day) || compare(one.org, other.org));
+  return { held: of('held').map(({ day }) => day), restored: of('restored') };
 }
+
+const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);

@@ -54,9 +54,11 @@ class Fake implements Database {
   }
 
   #answer(sql: string, parameters: Readonly<Record<string, unknown>>): unknown[] {
-    if (sql.includes('system.parts')) return [...this.hot].sort().map((day) => ({ day }));
-    if (sql.includes('restored_days'))
-      return [...this.restored].map(([day, segments]) => ({ day, org: '', segments }));
+    if (sql.includes('system.parts'))
+      return [
+        ...[...this.restored].map(([day, segments]) => ({ store: 'restored', day, org: '', segments })),
+        ...[...this.hot].map((day) => ({ store: 'held', day, org: '', segments: 0 })),
+      ];
     let rows: Row[];
     const on = parameters['on'] as string[] | undefined;
     if (sql.includes('FROM cairn.events'))

@@ -195,7 +195,7 @@ async function gatherHot(into: Gathered, database: Database, question: Question)
   const [bounded, on] = [{ ...question, ...within }, { on: found.days }];
   const [one = [], other = []] = await Promise.all(
     halvesIn(bounded, on).map(({ sql, parameters }) =>
-      database.query<FoundEvent>(sql, parameters, settingsOf(parameters)),
+      database.query<FoundEvent>(sql, parameters, { ...settingsOf(parameters), max_threads: 1 }),
     ),
   );
   const whole = joined(one, other);
