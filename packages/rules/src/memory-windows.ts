@@ -6,8 +6,12 @@ import { type Cell, type Firing, keptSpan, mergeCells, trimCells, type WindowAdd
 
 /** Windows in memory: the reference that other stores are held to, and what replays use. */
 export interface MemoryWindows {
-  /** Merges each addition and gives back its window as it then stands, of those where the counts reach the floor. */
-  add(additions: readonly WindowAddition[]): WindowView[];
+  /**
+   * Merges each addition and gives back its window as it then stands, of those where the counts reach the floor.
+   *
+   * @param judgedTo what ended by this instant was judged at its close; the rest is kept, however old it is. Default: nothing was.
+   */
+  add(additions: readonly WindowAddition[], judgedTo?: Micros): WindowView[];
   /** All windows of the correlations that are judged at their close. */
   open(): WindowView[];
   /** Forgets the windows that nothing which is on time by this instant can change. */
@@ -18,11 +22,13 @@ export interface MemoryWindows {
 export function createMemoryWindows(lateness: Micros): MemoryWindows {
   const windows = new Map<string, WindowView>();
   return {
-    add: (additions) =>
+    add: (additions, judgedTo = Number.NEGATIVE_INFINITY) =>
       additions.flatMap((addition) => {
         const { window, correlation, group } = addition;
         const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
-        const from = (merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
+        const needed = (merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
+        const unjudged = judgedTo - correlation.timespan;
+        const from = correlation.judgedAt === 'close' ? Math.min(needed, unjudged) : needed;
         const view = { window, correlation, group, cells: trimCells(correlation, merged, from) };
         windows.set(window, view);
         return totalOf(merged) >= correlation.floor ? [{ ...view, cells: merged }] : [];
@@ -71,7 +77,7 @@ export function createEvaluator(
 
   const judge = (additions: readonly WindowAddition[]): Firing[] => {
     const added = new Map(additions.map((addition) => [addition.window, addition.cells]));
-    return windows.add(additions).flatMap((view) => {
+    return windows.add(additions, closed).flatMap((view) => {
       const ticks = (added.get(view.window) ?? []).map(({ tick }) => tick);
       if (view.correlation.type !== 'baseline') return judgeWindow(view, ticks[0] ?? 0, ticks.at(-1) ?? 0);
       return [...new Set(ticks)].flatMap((hour) => {

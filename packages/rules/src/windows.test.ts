@@ -113,6 +113,8 @@ describe('windows', () => {
     expect(endsOf(firingsOf(rule, reads(1), 11))).toEqual([11]);
     const answered = [...reads(1), eventAt(11, { action: 'create', agent_id: 'a' })];
     expect(firingsOf(rule, answered, 60)).toEqual([]);
+    // Nothing came for a day, so that nobody knew that its time was over.
+    expect(endsOf(firingsOf(rule, reads(1, 86_400), 86_400))).toEqual([11]);
     const evaluator = createEvaluator(correlated(rule), 0);
     evaluator.take(reads(1));
     expect([evaluator.close(11 * SECOND).length, evaluator.close(99 * SECOND).length]).toEqual([1, 0]);

@@ -23,6 +23,11 @@ export interface OpenPartition {
   readonly end: number;
   /** The windows were lost, and are made again from the log. */
   readonly rebuilds: boolean;
+  /**
+   * When the last record whose alerts are on disk was appended, milliseconds since 1970: whatever had ended by then was told. Only
+   * while windows that were lost are made again to there.
+   */
+  toldToMs: number | undefined;
 }
 
 export interface OpenOptions {
@@ -58,7 +63,7 @@ export async function openPartition(
   const told = Math.max(first, committedTo ?? (await offsetAt(topic, partition, nowMs() - backlogMsMax)));
   const rebuilds = committedTo !== undefined && (!windows.isWhole || (counted ?? -1) < told - 1);
   const from = rebuilds
-    ? await offsetAt(topic, partition, appendedMsOf(metadata, nowMs()) - spanMs())
+    ? await offsetAt(topic, partition, (appendedMsOf(metadata) ?? nowMs()) - spanMs())
     : (counted ?? told - 1) + 1;
   const start = Math.max(first, Math.min(from, told, (counted ?? told) + 1));
   const marks = new StreamMarks(streams, rebuilds ? undefined : told);
@@ -73,15 +78,16 @@ export async function openPartition(
     streams: marks,
     end,
     rebuilds,
+    toldToMs: rebuilds ? appendedMsOf(metadata) : undefined,
   };
 }
 
 /** Metadata of a commit: when the last record below it was appended. */
 export const commitMetadata = (appendedAtMs: number): string => `v1 ${appendedAtMs}`;
 
-function appendedMsOf(metadata: string, otherwise: number): number {
+function appendedMsOf(metadata: string): number | undefined {
   const [, text] = /^v1 (\d+)$/.exec(metadata) ?? [];
-  return text === undefined ? otherwise : Number(text);
+  return text === undefined ? undefined : Number(text);
 }
 
 function ahead(name: string, counted: number, end: number): Failure {

@@ -1,4 +1,4 @@
-import type { WindowView } from '@cairn/rules';
+import type { RuleSet, WindowView } from '@cairn/rules';
 import type { AssignedPartition, Chunk } from '@cairn/runtime';
 import { firingOf, matchFiring } from './alert-event.ts';
 import { endAlerts } from './end-alerts.ts';
@@ -50,7 +50,10 @@ export async function watchChunk(
     const { matches, additions } = batch;
     // Before anything that is news is in the windows: a firing that such events bring about is not taken for one that was told,
     // should the windows be made again.
-    if (!isTold) await markWhole(open);
+    if (!isTold) {
+      await endTold(options, rules, open);
+      await markWhole(open);
+    }
     open.oldest = Math.min(open.oldest, read.oldest);
     let views: readonly WindowView[];
     if (isCounted) views = await windows.look(additions);
@@ -91,6 +94,17 @@ export async function watchChunk(
   await windows.close(ended);
   watched.ended = ended.length;
   return watched;
+}
+
+/**
+ * What had ended when an offset was committed was told by then, and is not told again by windows that were lost since: it ends
+ * before the first record behind that offset is counted.
+ */
+async function endTold(options: WatchOptions, rules: RuleSet, open: OpenPartition): Promise<void> {
+  if (open.toldToMs === undefined) return;
+  const toldTo = open.toldToMs * 1_000 - options.closeGrace;
+  await open.windows.close(await endAlerts(options, rules, open.windows, toldTo, true));
+  open.toldToMs = undefined;
 }
 
 /** Episodes are known of everything that is committed. */

@@ -44,6 +44,28 @@ describe('windows in Redis', () => {
     additions: [addition('a', [[0, 3]])],
   };
 
+  test('that are to be judged at their close do not expire before they were', async () => {
+    const deployment = `test-${(deployments += 1)}`;
+    const owned = await windowsOn(redis, deployment).take('p/0');
+    const undeleted = correlationNamed(rules, 'undeleted');
+    const waiting = addition('a', [[0, 1, '0']], undeleted);
+    const plain = addition('a', [[0, 1]]);
+    await owned.add({ ...first, last: 1, additions: [waiting, plain] });
+    await owned.add({ ...first, expected: 1, last: 2, additions: [addition('a', [[9, 1, '1']], undeleted)] });
+    const lifeOf = async ({ window }: typeof waiting): Promise<number> =>
+      Number(
+        await redis.run(
+          { name: 'testLife', lua: `return redis.call('PTTL', ARGV[1])` },
+          ['{test}'],
+          [`{cairn:${deployment}}:window:${window}`],
+        ),
+      );
+    expect(await lifeOf(waiting)).toBe(-1);
+    expect(await lifeOf(plain)).toBeGreaterThan(3_600_000);
+    await owned.closed([{ window: waiting.window, next: undefined }], BASE + 60_000_000);
+    expect(await lifeOf(waiting)).toBeGreaterThan(3_600_000);
+  });
+
   test.each(['before it was applied', 'after it was applied'])(
     'a call that fails %s is found out from the position, and counts once',
     async (when) => {

@@ -47,7 +47,7 @@ const CELLS_AT_ONCE = 20_000;
 const AT_ONCE = 4_000;
 /** Firings in one call at most. */
 const FIRINGS_AT_ONCE = 2_000;
-/** How long a window outlives its span in Redis, by Redis's clock. */
+/** How long a window outlives its span in Redis, by Redis's clock. One that is to be judged at its close stays until it was. */
 const GRACE_MS = 3_600_000;
 
 /** Every script begins with prefix, partition and owner. */
@@ -57,9 +57,11 @@ if redis.call('GET', prefix .. 'owner:' .. partition) ~= owner then return { 'fe
 `;
 
 const TRIM_LUA = `
-local function trim(key, keep, cellsMax, oldest, newest)
+-- Cells from the tick "unjudged" on were not judged yet, and are kept however old they are.
+local function trim(key, keep, cellsMax, oldest, newest, unjudged)
   local all = redis.call('HGETALL', key)
   local from = math.min(tonumber(newest), oldest) - keep
+  if unjudged then from = math.min(from, unjudged) end
   local cells, gone, total, kept = {}, {}, 0, 0
   for i = 1, #all, 2 do
     local tick = string.match(all[i], '^(%-?%d+):')
@@ -87,8 +89,8 @@ end
 
 /**
  * ARGV: …, mode, expected, last, oldest, streams, additions. Streams and additions are JSON, which costs a tenth of as many
- * arguments: `[stream, position, …]`, and for each correlation `[merge, floor, keep, cells max, time to live, [window, …]]`,
- * a window being `[key, closes, newest tick, field, value, count, field, …]`, with field and value of each cell as they stand in the
+ * arguments: `[stream, position, …]`, and for each correlation `[merge, floor, keep, cells max, time to live, timespan where
+ * it is judged at its close and else 0, [window, …]]`, a window being `[key, closes, newest tick, field, value, count, field, …]`, with field and value of each cell as they stand in the
  * hash where the cell is new: texts that are put together here cost Redis nothing. Ticks are texts.
  */
 const ADD: RedisScript = {
@@ -104,7 +106,7 @@ if mode == 'add' then
   end
 end
 
-local function merged(key, window, merge, ttl)
+local function merged(key, window, merge)
   local wanted, places = { '#' }, 1
   for i = 4, #window, 3 do
     places = places + 1
@@ -147,29 +149,34 @@ local function merged(key, window, merge, ttl)
     last = last + 2
     for i = 1, last, ${AT_ONCE} do redis.call('HSET', key, unpack(changed, i, math.min(last, i + ${AT_ONCE - 1}))) end
   end
-  if fresh > 0 then redis.call('PEXPIRE', key, ttl) end
   return total, count, newest, trimmed, fresh
 end
 
 local views = {}
 local index = 0
+local closing = prefix .. 'closing:' .. partition
 for _, correlation in ipairs(cjson.decode(ARGV[9])) do
-  local merge, floor, keep, cellsMax, ttl = unpack(correlation, 1, 5)
-  for _, window in ipairs(correlation[6]) do
+  local merge, floor, keep, cellsMax, ttl, span = unpack(correlation, 1, 6)
+  for _, window in ipairs(correlation[7]) do
     local key = prefix .. 'window:' .. window[1]
-    local total, count, newest, trimmed, fresh
+    local total, count, newest, trimmed, fresh, unjudged
     if mode == 'look' then
       total = tonumber(string.match(redis.call('HGET', key, '#') or '0', '^%d+'))
     else
-      total, count, newest, trimmed, fresh = merged(key, window, merge, ttl)
-      if window[2] ~= '' then redis.call('ZADD', prefix .. 'closing:' .. partition, 'LT', window[2], window[1]) end
+      total, count, newest, trimmed, fresh = merged(key, window, merge)
+      if span > 0 then
+        if window[2] ~= '' then redis.call('ZADD', closing, 'LT', window[2], window[1]) end
+        local ends = redis.call('ZSCORE', closing, window[1])
+        unjudged = ends and tonumber(ends) - span
+      end
+      if unjudged then redis.call('PERSIST', key) elseif fresh > 0 then redis.call('PEXPIRE', key, ttl) end
     end
     if total >= floor then
       views[#views + 1] = index
       views[#views + 1] = redis.call('HGETALL', key)
     end
     if mode ~= 'look' and (count > cellsMax + fresh or tonumber(newest) - tonumber(trimmed) > keep) then
-      trim(key, keep, cellsMax, oldest, newest)
+      trim(key, keep, cellsMax, oldest, newest, unjudged)
     end
     index = index + 1
   end
@@ -320,16 +327,21 @@ return { 'done', found }
 `,
 };
 
-/** ARGV: …, up to, (window, next or '')*. */
+/** ARGV: …, up to, (window, next or '', time to live)*. */
 const CLOSED: RedisScript = {
   name: 'cairnClosedWindows',
   lua: `${OWNER_LUA}
 local key, upTo = prefix .. 'closing:' .. partition, tonumber(ARGV[4])
-for at = 5, #ARGV, 2 do
+for at = 5, #ARGV, 3 do
   local window, next = ARGV[at], ARGV[at + 1]
   local score = redis.call('ZSCORE', key, window)
   if score and tonumber(score) <= upTo then
-    if next == '' then redis.call('ZREM', key, window) else redis.call('ZADD', key, next, window) end
+    if next == '' then
+      redis.call('ZREM', key, window)
+      redis.call('PEXPIRE', prefix .. 'window:' .. window, ARGV[at + 2])
+    else
+      redis.call('ZADD', key, next, window)
+    end
   end
 end
 return { 'done' }
@@ -440,7 +452,7 @@ function ownedWindows(
         const [id = '', ...group] = JSON.parse(window) as string[];
         const correlation = correlationOf(id);
         // Its rule was taken out meanwhile.
-        if (correlation === undefined) await run(CLOSED, [upTo, window, '']);
+        if (correlation === undefined) await run(CLOSED, [upTo, window, '', GRACE_MS]);
         else
           windows.push({
             view: { window, correlation, group, cells: cellsOf(fields) },
@@ -451,7 +463,12 @@ function ownedWindows(
     },
     async closed(windows, upTo) {
       if (windows.length === 0) return;
-      await run(CLOSED, [upTo, ...windows.flatMap(({ window, next }) => [window, next ?? ''])]);
+      const args = windows.flatMap(({ window, next }) => {
+        const [id = ''] = JSON.parse(window) as string[];
+        const correlation = correlationOf(id);
+        return [window, next ?? '', correlation === undefined ? GRACE_MS : liveMsOf(correlation, lateness)];
+      });
+      await run(CLOSED, [upTo, ...args]);
     },
   };
 }
@@ -466,16 +483,20 @@ function additionsAsText(
   const lists = [...groups.values()].map((group) => {
     const [{ correlation, merge }] = group as [WindowAddition];
     const keep = keptSpan(correlation, lateness);
-    // A window that is full is not told of again until its cell is over.
-    const liveMs = Math.ceil((keep + correlation.cellWidth) / 1_000) + GRACE_MS;
+    const liveMs = liveMsOf(correlation, lateness);
+    const closingSpan = correlation.judgedAt === 'close' ? correlation.timespan : 0;
     const windows = group.map((addition) => {
       ordered.push(addition);
       return windowAsList(addition);
     });
-    return [merge, correlation.floor, keep, correlation.cellsMax, liveMs, windows];
+    return [merge, correlation.floor, keep, correlation.cellsMax, liveMs, closingSpan, windows];
   });
   return [ordered, JSON.stringify(lists)];
 }
+
+/** A window that is full is not told of again until its cell is over. */
+const liveMsOf = (correlation: Correlation, lateness: Micros): number =>
+  Math.ceil((keptSpan(correlation, lateness) + correlation.cellWidth) / 1_000) + GRACE_MS;
 
 function windowAsList({ window, correlation, cells }: WindowAddition): (string | number)[] {
   const anchor = cells.find(({ label }) => correlation.anchors.has(Number(label)));

@@ -1,6 +1,6 @@
 import { type Correlation, type RuleSet, readRules } from '@cairn/rules';
 
-/** Denials are counted by agent, and tools by agent; a deletion alerts by itself. Nothing asks for what did not happen. */
+/** Denials are counted by agent, and tools by agent; a deletion alerts by itself, and so does a denial that none follows. */
 export const RULES = `
 title: Denied call
 name: denied
@@ -43,6 +43,23 @@ logsource: { product: cairn }
 detection:
   selection: { action: delete }
   condition: selection
+---
+title: Deleted
+name: deleted
+logsource: { product: cairn }
+detection:
+  selection: { action: delete }
+  condition: selection
+---
+title: Denied, and nothing deleted
+id: undeleted
+level: low
+correlation:
+  type: temporal
+  rules: [denied, deleted]
+  group-by: [agent_id]
+  timespan: 1m
+  condition: denied and not deleted
 `;
 
 /** @throws when a rule has a mistake. */

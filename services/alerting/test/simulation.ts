@@ -207,7 +207,7 @@ async function run(seed: number, isRough: boolean) {
     for (let partition = 0; partition < PARTITIONS; partition += 1) {
       const name = `audit.events.standard/${partition}`;
       if ((log.committed[partition]?.offset ?? 0) < log.partitions[partition]!.length) return false;
-      if (windows.openEpisodes(name) > 0) return false;
+      if (windows.unfinished(name) > 0) return false;
     }
     return true;
   };

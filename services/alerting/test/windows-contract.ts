@@ -2,21 +2,10 @@ import { judgeWindow, type WindowAddition, type WindowView, windowKey } from '@c
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { EpisodeFirings, Windows } from '../src/windows.ts';
-import { correlationNamed, RULES, rulesOf } from './rules.ts';
+import { correlationNamed, rulesOf } from './rules.ts';
 import { windowsInMemory } from './windows-in-memory.ts';
 
-/** Those of all tests, and one that asks for what did not happen. */
-export const rules = rulesOf(`${RULES.replace('id: deletion', '$&\nname: deletion')}---
-title: Denied, and nothing deleted
-id: undeleted
-level: low
-correlation:
-  type: temporal
-  rules: [denied, deletion]
-  group-by: [agent_id]
-  timespan: 1m
-  condition: denied and not deletion
-`);
+export const rules = rulesOf();
 const denials = correlationNamed(rules, 'repeated-denials');
 const tools = correlationNamed(rules, 'many-tools');
 const undeleted = correlationNamed(rules, 'undeleted');
@@ -123,7 +112,9 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
       await expect(before.ending(BASE, 1)).rejects.toMatchObject(failure);
       await expect(before.close([{ window: 'w', since: BASE, until: BASE }])).rejects.toMatchObject(failure);
       await expect(before.closing(BASE, 1)).rejects.toMatchObject(failure);
-      await expect(before.closed([{ window: 'w', next: undefined }], BASE)).rejects.toMatchObject(failure);
+      await expect(before.closed([{ window: added.window, next: undefined }], BASE)).rejects.toMatchObject(
+        failure,
+      );
       expect(await now.look([added])).toEqual([]);
       expect(await now.ending(Number.MAX_SAFE_INTEGER, 1)).toEqual([]);
       await now.add(batch(undefined, 9, [added]));
@@ -192,6 +183,30 @@ export function holdWindowsToTheirPromises(fresh: () => Windows): void {
         ['c', 69],
         ['b', 70],
       ]);
+    });
+
+    test('that are judged at their close keep what was not judged of them, however long nothing came', async () => {
+      const windows = await fresh().take('p/0');
+      const day = 86_400;
+      await windows.add(batch(undefined, 1, [addition('a', [[0, 1, '0']], undeleted)]));
+      const late = addition('a', [[day, 1, '1']], undeleted);
+      await windows.add({ ...batch(1, 2, [late]), oldest: BASE + day * SECOND });
+      const [found] = await windows.closing(BASE + day * SECOND, 10);
+      expect(seen([found!.view])).toEqual([
+        [
+          'a',
+          [
+            [0, '0', 1],
+            [day, '1', 1],
+          ],
+        ],
+      ]);
+      // Once it was judged, nobody asks for it.
+      await windows.closed([{ window: late.window, next: undefined }], BASE + day * SECOND);
+      const later = addition('a', [[2 * day, 1, '0']], undeleted);
+      await windows.add({ ...batch(2, 3, [later]), oldest: BASE + 2 * day * SECOND });
+      const [next] = await windows.closing(BASE + 3 * day * SECOND, 10);
+      expect(seen([next!.view])).toEqual([['a', [[2 * day, '0', 1]]]]);
     });
 
     test('keep the streams that were counted, so that what a gateway sends twice counts once', async () => {

@@ -13,8 +13,8 @@ import { fenced, moved } from '../src/windows-in-redis.ts';
 /** Windows in this process, by the rules' own reference: what Redis is held to. `lose` empties them as a new Redis is. */
 export interface WindowsInMemory extends Windows {
   lose(): void;
-  /** How many alerts of a partition have not ended. */
-  openEpisodes(partition: string): number;
+  /** How many alerts of a partition have not ended, and how many of its windows are to be judged at their close. */
+  unfinished(partition: string): number;
 }
 
 interface KeptEpisode extends EpisodeState {
@@ -46,16 +46,20 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
       .map((addition) => {
         const { window, correlation } = addition;
         const merged = mergeCells(windows.get(window)?.cells ?? [], addition);
-        const from = Math.min(oldest, merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
-        const earlier = merged.filter(({ tick }) => tick < oldest);
-        const kept = [...trimCells(correlation, earlier, from), ...merged.slice(earlier.length)];
-        windows.set(window, view(addition, kept));
         const anchor = addition.cells.find(({ label }) => correlation.anchors.has(Number(label)));
         if (correlation.judgedAt === 'close' && anchor !== undefined) {
           const due = closing.get(partition) ?? new Map<string, number>();
           const end = anchor.tick + correlation.timespan;
           closing.set(partition, due.set(window, Math.min(end, due.get(window) ?? end)));
         }
+        const unjudged = (closing.get(partition)?.get(window) ?? Infinity) - correlation.timespan;
+        const needed = Math.min(oldest, merged.at(-1)?.tick ?? 0) - keptSpan(correlation, lateness);
+        const earlier = merged.filter(({ tick }) => tick < oldest);
+        const kept = [
+          ...trimCells(correlation, earlier, Math.min(needed, unjudged)),
+          ...merged.slice(earlier.length),
+        ];
+        windows.set(window, view(addition, kept));
         return view(addition, merged);
       })
       .filter(isEnough);
@@ -103,8 +107,9 @@ export function windowsInMemory(lateness: Micros): WindowsInMemory {
       owners = new Map();
       whole = new Set();
     },
-    openEpisodes: (name) =>
-      [...episodes.values()].filter((one) => one.partition === name && !one.isOver).length,
+    unfinished: (name) =>
+      [...episodes.values()].filter((one) => one.partition === name && !one.isOver).length +
+      (closing.get(name)?.size ?? 0),
     async take(partition) {
       owner += 1;
       owners.set(partition, owner);
