@@ -40,8 +40,12 @@ const schema = z.object({
   backlogMsMax: shapes.ms(0, 31 * 86_400_000, 3_600_000),
   chunk: z
     .object({
-      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
-      bytesMax: shapes.bytes(16 * 1024 ** 2),
+      /**
+       * A call that begins in one chunk and ends in the next is a window in Redis, so a chunk holds more time than calls take, also when
+       * there is much to read.
+       */
+      recordsMax: z.coerce.number().int().min(1).max(1_000_000).default(100_000),
+      bytesMax: shapes.bytes(32 * 1024 ** 2),
       ageMsMax: shapes.ms(1, 60_000, 100),
     })
     .prefault({}),
