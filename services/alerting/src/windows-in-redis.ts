@@ -30,7 +30,7 @@ import {
   type WindowAddition,
   type WindowView,
 } from '@cairn/rules';
-import type { ClosingWindow, EpisodeState, PartitionWindows, Windows } from './windows.ts';
+import type { ClosedWindow, ClosingWindow, EpisodeState, PartitionWindows, Windows } from './windows.ts';
 
 export interface WindowsInRedisOptions {
   readonly redis: Pick<Redis, 'run'>;
@@ -403,6 +403,15 @@ function ownedWindows(
     }
     return views;
   };
+  const closed = async (windows: readonly ClosedWindow[], upTo: Micros): Promise<void> => {
+    if (windows.length === 0) return;
+    const args = windows.flatMap(({ window, next }) => {
+      const [id = ''] = JSON.parse(window) as string[];
+      const correlation = correlationOf(id);
+      return [window, next ?? '', correlation === undefined ? GRACE_MS : liveMsOf(correlation, lateness)];
+    });
+    await run(CLOSED, [upTo, ...args]);
+  };
   return {
     async markWhole() {
       await run(WHOLE, []);
@@ -452,7 +461,7 @@ function ownedWindows(
         const [id = '', ...group] = JSON.parse(window) as string[];
         const correlation = correlationOf(id);
         // Its rule was taken out meanwhile.
-        if (correlation === undefined) await run(CLOSED, [upTo, window, '', GRACE_MS]);
+        if (correlation === undefined) await closed([{ window, next: undefined }], upTo);
         else
           windows.push({
             view: { window, correlation, group, cells: cellsOf(fields) },
@@ -461,15 +470,7 @@ function ownedWindows(
       }
       return windows;
     },
-    async closed(windows, upTo) {
-      if (windows.length === 0) return;
-      const args = windows.flatMap(({ window, next }) => {
-        const [id = ''] = JSON.parse(window) as string[];
-        const correlation = correlationOf(id);
-        return [window, next ?? '', correlation === undefined ? GRACE_MS : liveMsOf(correlation, lateness)];
-      });
-      await run(CLOSED, [upTo, ...args]);
-    },
+    closed,
   };
 }
 
