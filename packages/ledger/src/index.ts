@@ -66,6 +66,7 @@ export {
   signKeyStatement,
 } from './key-history.ts';
 export type { Leaf } from './leaf.ts';
+export type { Population } from './log-streams.ts';
 export {
   type Manifest,
   type ManifestFacts,
@@ -208,7 +209,6 @@ export {
   type LogReport,
   type LogVerification,
   LogVerifier,
-  type Population,
 } from './verify-log.ts';
 export {
   type Finding,

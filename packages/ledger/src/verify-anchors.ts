@@ -1,9 +1,10 @@
-import { isFailure, messageOf } from '@cairn/failure';
+import { messageOf } from '@cairn/failure';
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
 import { greatestOf } from './greatest.ts';
 import { type HashText, hexOfHash, sha256Hex, sha256Text } from './hash-text.ts';
 import type { KeyHistory } from './key-history.ts';
+import { reasonOfNote } from './log-findings.ts';
 import { anchorCheckpointName, anchorEntriesName } from './object-names.ts';
 import { anchorOrigin } from './origin.ts';
 import { type LedgerFinding, type LedgerVerdict, type Reason, verdictOf } from './reasons.ts';
@@ -81,7 +82,7 @@ export class AnchorsVerifier {
         );
     } catch (error) {
       this.#find(
-        reasonOf(error),
+        reasonOfNote(error, 'checkpoint-form'),
         size,
         `anchor checkpoint ${size}: ${messageOf(error)}`,
         anchorCheckpointName(size),
@@ -148,7 +149,7 @@ export class AnchorsVerifier {
       this.#pending.push({ origin, checkpoint: parseCheckpoint(text), leaf });
     } catch (error) {
       this.#find(
-        reasonOf(error),
+        reasonOfNote(error, 'checkpoint-form'),
         leaf,
         `anchor entry ${leaf}: ${messageOf(error)}`,
         anchorEntriesName(this.#round),
@@ -195,9 +196,3 @@ export class AnchorsVerifier {
 
 /** That are kept; all of them count for the verdict. */
 const FINDINGS_MAX = 1_000;
-
-function reasonOf(error: unknown): Reason {
-  if (!isFailure(error)) throw error;
-  if (error.code === 'note.bad-signature') return 'bad-signature';
-  return error.code === 'note.unknown-key' ? 'unknown-key' : 'checkpoint-form';
-}

@@ -1,22 +1,14 @@
-import { textOf } from '@cairn/event';
 import { isFailure, messageOf } from '@cairn/failure';
-import {
-  BUNDLE_INSTRUCTIONS,
-  BUNDLE_NOTE,
-  type Bundle,
-  bundleForm,
-  bundleTreeForm,
-  parseBundleName,
-} from './bundle.ts';
-import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
-import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
-import { greatestOf } from './greatest.ts';
-import { type HashText, hashAt, hashOfHex, hexOfHash, sha256Hex } from './hash-text.ts';
+import { BUNDLE_INSTRUCTIONS, BUNDLE_NOTE, type Bundle, bundleForm, parseBundleName } from './bundle.ts';
+import { openCheckpoint } from './checkpoint.ts';
+import { EMPTY_ROOT } from './compact-range.ts';
+import { hexOfHash, sha256Hex } from './hash-text.ts';
 import { KeyHistory } from './key-history.ts';
+import { reasonOfNote } from './log-findings.ts';
+import { LogInBundle } from './log-in-bundle.ts';
 import type { NoteKey } from './note-key.ts';
-import { checkpointName, type ObjectName, parseObjectName } from './object-names.ts';
+import { type ObjectName, parseObjectName } from './object-names.ts';
 import { anchorOrigin } from './origin.ts';
-import { type ProvenLeaf, readProvenEvents } from './proven-events.ts';
 import { type LedgerFinding, REASONS, type Reason, verdictOf } from './reasons.ts';
 import { cosignedAt, openNote, splitNote } from './signed-note.ts';
 import { parseStatement } from './statement.ts';
@@ -26,13 +18,9 @@ import {
   type EvidenceVerdict,
   evidenceVerdictOf,
   findingOf,
-  type LogVerdict,
-  logVerdictOf,
   type TimestampVerdict,
   worstOf,
 } from './verdict.ts';
-import type { Population } from './verify-log.ts';
-import { type StreamReport, StreamWatch } from './watch-stream.ts';
 
 /** A timestamp that whoever verifies is to judge: RFC 3161 needs certificates. */
 export interface BundledTimestamp {
@@ -158,13 +146,7 @@ export class BundleVerifier {
   }
 
   #findNote(error: unknown): void {
-    if (!isFailure(error)) throw error;
-    const reason =
-      error.code === 'note.bad-signature'
-        ? 'bad-signature'
-        : error.code === 'note.unknown-key'
-          ? 'unknown-key'
-          : 'bundle-form';
+    const reason = reasonOfNote(error, 'bundle-form');
     this.#findings.push({
       reason,
       leaf: 0,
@@ -214,8 +196,7 @@ export class BundleVerifier {
         this.#anchorRoot = hexOfHash(checkpoint.root);
       }
     } catch (error) {
-      if (!isFailure(error)) throw error;
-      this.#findAnchor(name, size, messageOf(error), noteReason(error.code, 'checkpoint-form'));
+      this.#findAnchor(name, size, messageOf(error), reasonOfNote(error, 'checkpoint-form'));
     }
   }
 
@@ -319,286 +300,4 @@ export class BundleVerifier {
     if (missing !== undefined)
       this.findForm(missing.name, `${BUNDLE_NOTE} names it, and the file ends before it`);
   }
-}
-
-/** One log's segments as a bundle has them. */
-class LogInBundle {
-  readonly origin: string;
-  /** Of the checkpoints that open, by size. */
-  readonly roots = new Map<number, HashText>();
-  readonly #org: string | undefined;
-  readonly #keys: KeyHistory;
-  readonly #findingsMax: number;
-  readonly #claims: { size: number; root: HashText; first: number; events: number; object: string }[] = [];
-  readonly #watches = new Map<string, StreamWatch>();
-  readonly #population = new Map<string, Population>();
-  readonly #reasons: Partial<Record<Reason, number>> = {};
-  readonly #ownReasons = new Set<Reason>();
-  readonly #findings: LedgerFinding[] = [];
-  #firstBad: LedgerFinding | undefined;
-  #leaves: { first: number; bytes: Uint8Array; name: string } | undefined;
-  #events: { first: number; schemaId: number; bytes: Uint8Array; name: string }[] = [];
-  /** Leaf at which the next segment may begin at the earliest. */
-  #next = 0;
-  /** First leaf of the first segment; what lies before it is not here. */
-  #begins: number | undefined;
-  /** Streams that begin in their middle because the bundle does. */
-  readonly #begun = new Set<string>();
-  /** Streams whose first event is being placed. */
-  #placing = '';
-  #day = Number.NaN;
-  #dayText = '';
-
-  constructor(origin: string, org: string | undefined, keys: KeyHistory, findingsMax: number) {
-    this.origin = origin;
-    this.#org = org;
-    this.#keys = keys;
-    this.#findingsMax = findingsMax;
-  }
-
-  openCheckpoint(note: Uint8Array): Checkpoint {
-    const claimed = Number(splitNote(note).text.split('\n')[1]);
-    return openCheckpoint(note, this.#keys.keysAt('log', this.origin, claimed), this.origin);
-  }
-
-  addCheckpoint(size: number, name: string, note: Uint8Array): void {
-    try {
-      const checkpoint = this.openCheckpoint(note);
-      if (checkpoint.size === size) this.roots.set(size, checkpoint.root);
-      else
-        this.#find(
-          'checkpoint-form',
-          size,
-          `the checkpoint named ${size} is of ${checkpoint.size} leaves`,
-          name,
-        );
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      this.#find(noteReason(error.code, 'checkpoint-form'), size, messageOf(error), name);
-    }
-  }
-
-  /** Of a segment come its leaves, its events, its tree. */
-  add(
-    part: { readonly kind: 'leaves' | 'events' | 'tree'; readonly first: number; readonly schemaId?: number },
-    name: string,
-    bytes: Uint8Array,
-  ): void {
-    const { kind, first } = part;
-    if (kind === 'leaves') {
-      if (this.#leaves !== undefined)
-        this.#find('missing', this.#leaves.first, 'its tree is not there', this.#leaves.name);
-      this.#leaves = { first, bytes, name };
-      this.#events = [];
-    } else if (this.#leaves === undefined || this.#leaves.first !== first)
-      this.#find('missing', first, 'its leaves do not stand before it', name);
-    else if (kind === 'events') this.#events.push({ first, schemaId: part.schemaId ?? 0, bytes, name });
-    else {
-      this.#addSegment(this.#leaves, this.#events, name, bytes);
-      this.#leaves = undefined;
-      this.#events = [];
-    }
-  }
-
-  #addSegment(
-    leaves: { readonly first: number; readonly bytes: Uint8Array; readonly name: string },
-    events: readonly { readonly schemaId: number; readonly bytes: Uint8Array; readonly name: string }[],
-    treeName: string,
-    treeBytes: Uint8Array,
-  ): void {
-    const { first, bytes } = leaves;
-    const end = first + Math.floor(bytes.length / 32);
-    if (bytes.length % 32 !== 0 || bytes.length === 0)
-      this.#find(
-        'segment-form',
-        first,
-        'leaves have 32 bytes each, and a segment has one at least',
-        leaves.name,
-      );
-    if (first < this.#next)
-      this.#find('segment-form', first, `leaf ${first} stood in a segment before`, leaves.name);
-    const placed: ProvenLeaf[] = [];
-    for (const { schemaId, bytes: container, name } of events)
-      this.#readEvents({ origin: this.origin, first, end }, schemaId, container, name, bytes, placed);
-    this.#begins ??= first;
-    placed.sort((one, other) => one.index - other.index);
-    for (const leaf of placed) this.#place(leaf);
-    this.#next = end;
-    this.#claim(leaves, end, placed.length, treeName, treeBytes);
-  }
-
-  #readEvents(
-    range: { readonly origin: string; readonly first: number; readonly end: number },
-    schemaId: number,
-    container: Uint8Array,
-    name: string,
-    leaves: Uint8Array,
-    placed: ProvenLeaf[],
-  ): void {
-    let index = range.first;
-    try {
-      for (const leaf of readProvenEvents(range, schemaId, container)) {
-        index = leaf.index;
-        if (leaf.hash !== hashAt(leaves, (index - range.first) * 32))
-          this.#find('root-mismatch', index, 'its hash is not that of its leaf', name);
-        if (leaf.walked.orgId !== this.#org)
-          this.#find('bundle-form', index, 'it is an event of another organisation', name);
-        placed.push(leaf);
-      }
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      const reason = error.code === 'proven-events.datum' ? 'datum-form' : 'segment-form';
-      this.#find(reason, index, messageOf(error), name);
-    }
-  }
-
-  #place(leaf: ProvenLeaf): void {
-    const { orgId, gatewayId } = leaf.walked;
-    const key = `${orgId}\u0000${gatewayId}`;
-    let watch = this.#watches.get(key);
-    if (watch === undefined) {
-      watch = new StreamWatch(
-        orgId,
-        gatewayId,
-        this.#keys,
-        this.#begins !== 0,
-        (reason, at, epoch, seq, detail) => {
-          // It was recorded before the range of the bundle.
-          if (reason === 'history-missing' && this.#placing === key) {
-            this.#begun.add(`${key}\u0000${epoch}`);
-            return;
-          }
-          this.#keep({ reason, leaf: at, detail, stream: { orgId, gatewayId, epoch }, seq });
-        },
-      );
-      this.#watches.set(key, watch);
-      this.#placing = key;
-    }
-    watch.add(leaf, leaf.index);
-    this.#placing = '';
-    this.#count(orgId, gatewayId, Math.floor(leaf.receivedAtMs / DAY_MS));
-  }
-
-  #count(orgId: string, gatewayId: string, day: number): void {
-    if (day !== this.#day) this.#dayText = new Date(day * DAY_MS).toISOString().slice(0, 10);
-    this.#day = day;
-    const key = `${orgId}\u0000${gatewayId}\u0000${this.#dayText}`;
-    const events = (this.#population.get(key)?.events ?? 0) + 1;
-    this.#population.set(key, { orgId, gatewayId, day: this.#dayText, events });
-  }
-
-  /** What the leaves and the nodes around them lead to; it is compared when the checkpoints have come. */
-  #claim(
-    leaves: { readonly first: number; readonly bytes: Uint8Array; readonly name: string },
-    end: number,
-    events: number,
-    treeName: string,
-    treeBytes: Uint8Array,
-  ): void {
-    const { first, bytes, name } = leaves;
-    try {
-      const tree = parseStatement(textOf(treeBytes), bundleTreeForm);
-      if (tree.first !== first || tree.end !== end)
-        throw new RangeError(`it is of [${tree.first}, ${tree.end})`);
-      const range = new CompactRange();
-      if (!range.join(first, tree.before.map(hashOfHex)))
-        throw new RangeError('it has not the nodes before its leaves');
-      for (let at = 0; at + 32 <= bytes.length; at += 32) range.append(hashAt(bytes, at));
-      if (!range.join(tree.size, tree.after.map(hashOfHex)))
-        throw new RangeError('it has not the nodes behind its leaves');
-      this.#claims.push({ size: tree.size, root: range.root(), first, events, object: name });
-    } catch (error) {
-      if (!isFailure(error) && !(error instanceof RangeError) && !(error instanceof TypeError)) throw error;
-      this.#find('root-mismatch', first, messageOf(error), treeName);
-    }
-  }
-
-  end(anchoredTo: number): LogVerdict {
-    if (this.#leaves !== undefined)
-      this.#find('missing', this.#leaves.first, 'its tree is not there', this.#leaves.name);
-    let proven = 0;
-    for (const { size, root, first, events, object } of this.#claims) {
-      const signed = this.roots.get(size);
-      if (signed === root) proven += events;
-      else if (signed === undefined)
-        this.#find('missing', first, `the checkpoint of ${size} leaves is not there`, object);
-      else this.#find('root-mismatch', first, 'the leaves do not lead to the signed root', object);
-    }
-    for (const size of this.roots.keys()) {
-      if (size > anchoredTo)
-        this.#find(
-          'not-anchored',
-          size,
-          'nothing shows that the checkpoint is in the anchor log',
-          checkpointName(this.origin, size),
-        );
-    }
-    const streams = [...this.#watches.values()]
-      .flatMap((watch) => watch.end())
-      .map((stream) => this.#ofRange(stream));
-    return this.#verdict(anchoredTo, proven, streams, [...this.#population.values()]);
-  }
-
-  get isBroken(): boolean {
-    return this.#firstBad !== undefined;
-  }
-
-  /** What was found so far; of leaves that were not read to their checkpoint nothing is said. */
-  endEarly(anchoredTo: number): LogVerdict {
-    return this.#verdict(anchoredTo, 0, [], []);
-  }
-
-  #verdict(
-    anchoredTo: number,
-    proven: number,
-    streams: readonly StreamReport[],
-    population: readonly Population[],
-  ): LogVerdict {
-    const size = greatestOf(this.roots.keys());
-    const root = this.roots.get(size);
-    return logVerdictOf(
-      {
-        origin: this.origin,
-        verdict: verdictOf(this.#ownReasons),
-        size,
-        root: root === undefined ? '' : hexOfHash(root),
-        proven,
-        deleted: 0,
-        reasons: this.#reasons,
-        findings: this.#findings,
-        firstBadLeaf: this.#firstBad?.leaf,
-        firstBad: this.#firstBad,
-        streams,
-        population,
-      },
-      anchoredTo,
-    );
-  }
-
-  /** A stream that begins in its middle because the bundle does is not to be blamed for it. */
-  #ofRange(stream: StreamReport): StreamReport {
-    if (!this.#begun.has(`${stream.orgId}\u0000${stream.gatewayId}\u0000${stream.epoch}`)) return stream;
-    const reasons = stream.reasons.filter((reason) => reason !== 'history-missing');
-    return { ...stream, reasons, verdict: verdictOf(reasons) };
-  }
-
-  #find(reason: Reason, leaf: number, detail: string, object: string): void {
-    this.#ownReasons.add(reason);
-    this.#keep({ reason, leaf, detail, object });
-  }
-
-  #keep(finding: LedgerFinding): void {
-    const { reason, leaf } = finding;
-    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
-    if (REASONS[reason] === 'broken' && leaf < (this.#firstBad?.leaf ?? Number.POSITIVE_INFINITY))
-      this.#firstBad = finding;
-    if (this.#findings.length < this.#findingsMax) this.#findings.push(finding);
-  }
-}
-
-const DAY_MS = 86_400_000;
-
-function noteReason(code: string, form: Reason): Reason {
-  if (code === 'note.bad-signature') return 'bad-signature';
-  return code === 'note.unknown-key' ? 'unknown-key' : form;
 }

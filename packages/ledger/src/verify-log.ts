@@ -1,28 +1,20 @@
 import { schemaById } from '@cairn/event';
 import { isFailure, messageOf } from '@cairn/failure';
-import { ByStream } from './by-stream.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
 import { type HashText, hashOfHex, hexOfHash, sha256Hex, ZERO_HASH } from './hash-text.ts';
 import type { KeyHistory } from './key-history.ts';
 import type { Leaf } from './leaf.ts';
-import { type Manifest, openManifest, type StreamRange } from './manifest.ts';
+import { LogFindings, reasonOfNote } from './log-findings.ts';
+import { LogStreams, type Population } from './log-streams.ts';
+import { type Manifest, openManifest } from './manifest.ts';
 import { checkpointName, manifestName, segmentName, tombstoneName } from './object-names.ts';
 import { pieceAt } from './pieces.ts';
 import { readSegment } from './read-segment.ts';
-import { type LedgerFinding, type LedgerVerdict, REASONS, type Reason, verdictOf } from './reasons.ts';
+import type { LedgerFinding, LedgerVerdict, Reason } from './reasons.ts';
 import { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
 import { openTombstone, tombstoneMisfit } from './tombstone.ts';
-import { type StreamReport, StreamWatch } from './watch-stream.ts';
-
-/** Events of an organisation on a gateway that the broker received on one day. */
-export interface Population {
-  readonly orgId: string;
-  readonly gatewayId: string;
-  /** UTC, such as 2026-11-25; empty for events that were deleted under policy. */
-  readonly day: string;
-  readonly events: number;
-}
+import type { StreamReport } from './watch-stream.ts';
 
 export interface LogReport {
   readonly origin: string;
@@ -74,7 +66,8 @@ export class LogVerifier {
   readonly #origin: string;
   readonly #deployment: string;
   readonly #keys: KeyHistory;
-  readonly #findingsMax: number;
+  readonly #findings: LogFindings;
+  readonly #streams: LogStreams;
   readonly #roots = new Map<number, HashText>();
   /** Sizes of the checkpoints that no segment was compared with yet, falling. */
   #sizes: number[] | undefined;
@@ -92,20 +85,16 @@ export class LogVerifier {
   /** Leaves that wait for a checkpoint that proves them. */
   #waiting = 0;
   #deleted = 0;
-  readonly #watches = new ByStream<Watched>();
-  readonly #population = new Map<string, Population>();
-  readonly #reasons: Partial<Record<Reason, number>> = {};
-  readonly #logReasons = new Set<Reason>();
-  readonly #findings: LedgerFinding[] = [];
-  #firstBad: LedgerFinding | undefined;
 
   constructor({ origin, keys, findingsMax }: LogVerification) {
     this.#origin = origin;
     this.#deployment = keys.deployment;
     this.#keys = keys;
-    this.#findingsMax = findingsMax ?? 1_000;
+    this.#findings = new LogFindings(findingsMax ?? 1_000);
+    const isHistoryUnknown = () => this.#tree === undefined;
+    this.#streams = new LogStreams({ keys, findings: this.#findings, isHistoryUnknown });
     if (!origin.startsWith(`${this.#deployment}/`)) {
-      this.#find('unknown-key', 0, `${origin} is no log of ${this.#deployment}`);
+      this.find('unknown-key', 0, `${origin} is no log of ${this.#deployment}`);
     }
   }
 
@@ -120,8 +109,8 @@ export class LogVerifier {
     try {
       checkpoint = openCheckpoint(note, keys, this.#origin);
     } catch (error) {
-      this.#find(
-        reasonOf(error, 'checkpoint-form'),
+      this.find(
+        reasonOfNote(error, 'checkpoint-form'),
         size,
         `checkpoint ${size}: ${messageOf(error)}`,
         this.#checkpoint(size),
@@ -129,7 +118,7 @@ export class LogVerifier {
       return;
     }
     if (checkpoint.size !== size) {
-      this.#find(
+      this.find(
         'checkpoint-form',
         size,
         `the checkpoint named ${size} is of ${checkpoint.size} leaves`,
@@ -162,14 +151,14 @@ export class LogVerifier {
    */
   openManifest(first: number, note: Uint8Array): Manifest | undefined {
     if (first >= this.#size) {
-      this.#find('uncommitted', first, 'a manifest beyond the latest checkpoint', this.#manifestName(first));
+      this.find('uncommitted', first, 'a manifest beyond the latest checkpoint', this.#manifestName(first));
       return undefined;
     }
     const manifest = this.#readManifest(first, note);
     if (manifest === undefined) return undefined;
     if (first > this.#next) this.#skipTo(first);
     else if (manifest.previous !== this.#previous) {
-      this.#find(
+      this.find(
         'manifest-form',
         first,
         'it does not follow the manifest before it',
@@ -177,7 +166,7 @@ export class LogVerifier {
       );
     }
     if (manifest.end > this.#size) {
-      this.#find(
+      this.find(
         'uncommitted',
         first,
         'a manifest that goes beyond the latest checkpoint',
@@ -196,7 +185,7 @@ export class LogVerifier {
     while ((this.#sizes.at(-1) ?? Number.POSITIVE_INFINITY) < end) {
       const size = this.#sizes.pop()!;
       if (size > first)
-        this.#find(
+        this.find(
           'checkpoint-form',
           size,
           `no segment ends at the checkpoint of ${size} leaves`,
@@ -209,7 +198,7 @@ export class LogVerifier {
     const end = endClaimedBy(note);
     if (end < 0) {
       this.#unopened = 'manifest-form';
-      this.#find(
+      this.find(
         'manifest-form',
         first,
         `manifest ${first}: it does not begin with its end`,
@@ -222,8 +211,8 @@ export class LogVerifier {
       // Which keys may sign it depends on what it says; that it says so is believed when one of these has signed it.
       manifest = openManifest(note, this.#keys.keysAt('archive', this.#origin, end));
     } catch (error) {
-      this.#unopened = reasonOf(error, 'manifest-form');
-      this.#find(this.#unopened, first, `manifest ${first}: ${messageOf(error)}`, this.#manifestName(first));
+      this.#unopened = reasonOfNote(error, 'manifest-form');
+      this.find(this.#unopened, first, `manifest ${first}: ${messageOf(error)}`, this.#manifestName(first));
       return undefined;
     }
     const wrong =
@@ -238,7 +227,7 @@ export class LogVerifier {
               : undefined;
     if (wrong === undefined) return manifest;
     this.#unopened = 'manifest-form';
-    this.#find('manifest-form', first, `manifest ${first}: ${wrong}`, this.#manifestName(first));
+    this.find('manifest-form', first, `manifest ${first}: ${wrong}`, this.#manifestName(first));
     return undefined;
   }
 
@@ -248,9 +237,7 @@ export class LogVerifier {
     const { manifest, note } = this.#manifest;
     this.#manifest = undefined;
     const isRead = this.#readObjects(manifest, note, segment);
-    if (!isRead)
-      for (const range of manifest.streams)
-        this.#watchOf(range.org, range.gateway).resume(range, manifest.first, manifest.end - 1);
+    if (!isRead) this.#streams.resume(manifest);
     this.#next = manifest.end;
     this.#previous = sha256Hex(note);
   }
@@ -260,37 +247,37 @@ export class LogVerifier {
     const { first, end, objects, root } = manifest;
     const signed = this.#roots.get(end);
     if (signed !== undefined && hexOfHash(signed) !== root) {
-      this.#find('manifest-mismatch', first, 'its root is not the signed one', this.#manifestName(first));
+      this.find('manifest-mismatch', first, 'its root is not the signed one', this.#manifestName(first));
     }
     const missing = objects.filter((_, at) => segment.objects[at] === undefined);
     if (missing.length === objects.length && this.#isDeleted(manifest, note, segment)) {
       this.#join(manifest);
       this.#deleted += end - first;
-      this.#find(
+      this.find(
         'deleted',
         first,
         `leaves ${first} to ${end - 1} were deleted under policy`,
         tombstoneName(this.#origin, first),
       );
-      for (const range of manifest.streams) this.#addDeleted(range, first);
+      this.#streams.addDeleted(manifest);
       return true;
     }
     if (missing.length > 0) {
       const keys = missing.map(({ key }) => key);
-      this.#find('missing', first, `${keys.join(', ')} is not there`, keys[0]);
+      this.find('missing', first, `${keys.join(', ')} is not there`, keys[0]);
       this.#join(manifest);
       return false;
     }
     for (const [at, { key, size, sha256 }] of objects.entries()) {
       const bytes = segment.objects[at]!;
       if (bytes.length !== size || sha256Hex(bytes) !== sha256) {
-        this.#find('object-altered', first, `${key} has another size or SHA-256 than the manifest says`, key);
+        this.find('object-altered', first, `${key} has another size or SHA-256 than the manifest says`, key);
       }
     }
     const unknown = objects.find(({ schema }) => schemaById(schema) === undefined);
     if (unknown !== undefined) {
       const detail = `${unknown.key} is of schema ${unknown.schema}, which this release does not know`;
-      this.#find('unknown-schema', first, detail, unknown.key);
+      this.find('unknown-schema', first, detail, unknown.key);
       this.#join(manifest);
       return false;
     }
@@ -303,7 +290,7 @@ export class LogVerifier {
     let index = first;
     const onLeaf = (leaf: Leaf): void => {
       facts.add(leaf);
-      this.#addLeaf(leaf, index);
+      this.#streams.add(leaf, index);
       index += 1;
     };
     try {
@@ -312,7 +299,7 @@ export class LogVerifier {
     } catch (error) {
       const reason = isFailure(error, 'segment.datum') ? 'datum-form' : 'segment-form';
       if (!isFailure(error)) throw error;
-      this.#find(reason, Math.min(index, end - 1), messageOf(error), manifest.objects[0]!.key);
+      this.find(reason, Math.min(index, end - 1), messageOf(error), manifest.objects[0]!.key);
       this.#findPiece(manifest, facts.leaves.pieces().map(hexOfHash), index);
       this.#join(manifest);
       return false;
@@ -328,7 +315,7 @@ export class LogVerifier {
     }
     const differing = differenceOf(manifest, summary);
     if (differing !== undefined)
-      this.#find(
+      this.find(
         'manifest-mismatch',
         first,
         `its ${differing} are not those of its leaves`,
@@ -349,7 +336,7 @@ export class LogVerifier {
     if (!tree.join(end, nodes)) return false;
     const signed = this.#roots.get(end);
     if (signed === undefined)
-      this.#find('missing', end, `the checkpoint of ${end} leaves is not there`, this.#checkpoint(end));
+      this.find('missing', end, `the checkpoint of ${end} leaves is not there`, this.#checkpoint(end));
     else if (tree.root() !== signed) return false;
     this.#tree = tree;
     if (signed === undefined) return undefined;
@@ -361,7 +348,7 @@ export class LogVerifier {
   /** Goes on from the nodes that the manifest names. */
   #join({ end, first, nodes }: Manifest): void {
     if (this.#goOn(nodes.map(hashOfHex), end) !== false) return;
-    this.#find(
+    this.find(
       'root-mismatch',
       first,
       'the nodes of its manifest do not lead to the signed root',
@@ -379,14 +366,14 @@ export class LogVerifier {
     });
     if (at >= 0) {
       const piece = pieceAt(first, end, at);
-      this.#find(
+      this.find(
         'root-mismatch',
         piece.first,
         `leaves ${piece.first} to ${piece.end - 1} do not lead to the signed root`,
         manifest.objects[0]!.key,
       );
     } else if (read === end)
-      this.#find(
+      this.find(
         'root-mismatch',
         first,
         'the leaves do not lead to the signed root',
@@ -405,7 +392,7 @@ export class LogVerifier {
       const opened = openTombstone(tombstone, this.#keys.keysAt('archive', this.#origin, end));
       const misfit = tombstoneMisfit(opened, manifest, note);
       if (misfit !== undefined) {
-        this.#find(
+        this.find(
           'tombstone-form',
           first,
           `the tombstone of leaf ${first} does not fit: ${misfit}`,
@@ -414,8 +401,8 @@ export class LogVerifier {
         return false;
       }
     } catch (error) {
-      this.#find(
-        reasonOf(error, 'tombstone-form'),
+      this.find(
+        reasonOfNote(error, 'tombstone-form'),
         first,
         `the tombstone of leaf ${first}: ${messageOf(error)}`,
         tombstoneName(this.#origin, first),
@@ -423,7 +410,7 @@ export class LogVerifier {
       return false;
     }
     if (isTombstoneAnchored === false)
-      this.#find(
+      this.find(
         'tombstone-late',
         first,
         'the tombstone is in no anchored round',
@@ -435,7 +422,7 @@ export class LogVerifier {
   /** No manifest that counts says what lies before this leaf. */
   #skipTo(first: number): void {
     const reason = this.#unopened === 'unknown-key' ? 'history-missing' : 'missing';
-    this.#find(
+    this.find(
       reason,
       this.#next,
       `no manifest accounts for leaves ${this.#next} to ${first - 1}`,
@@ -443,55 +430,7 @@ export class LogVerifier {
     );
     this.#tree = undefined;
     this.#next = first;
-    for (const { watch } of this.#allWatched()) watch.interrupt();
-  }
-
-  #addLeaf(leaf: Leaf, index: number): void {
-    const { orgId, gatewayId } = leaf.walked;
-    const watched = this.#watchedOf(orgId, gatewayId);
-    const day = Math.floor(leaf.receivedAtMs / DAY_MS);
-    if (day !== watched.day) this.#turnDay(watched, day);
-    watched.events += 1;
-    watched.watch.add(leaf, index);
-  }
-
-  #addDeleted(range: StreamRange, index: number): void {
-    this.#watchOf(range.org, range.gateway).addDeleted(range, index);
-    this.#count(range.org, range.gateway, '', range.events);
-  }
-
-  #watchOf(orgId: string, gatewayId: string): StreamWatch {
-    return this.#watchedOf(orgId, gatewayId).watch;
-  }
-
-  #watchedOf(orgId: string, gatewayId: string): Watched {
-    let watched = this.#watches.get(orgId, gatewayId);
-    if (watched === undefined) {
-      const note = (reason: Reason, leaf: number, epoch: number, seq: number, detail: string): void =>
-        this.#keep({ reason, leaf, detail, stream: { orgId, gatewayId, epoch }, seq });
-      const watch = new StreamWatch(orgId, gatewayId, this.#keys, this.#tree === undefined, note);
-      this.#watches.set(orgId, gatewayId, (watched = { watch, day: -1, events: 0 }));
-    }
-    return watched;
-  }
-
-  #allWatched(): Watched[] {
-    return [...this.#watches.values()];
-  }
-
-  /** Counts what its day had. */
-  #turnDay(watched: Watched, day: number): void {
-    const { watch, day: before, events } = watched;
-    if (events > 0)
-      this.#count(watch.orgId, watch.gatewayId, new Date(before * DAY_MS).toISOString().slice(0, 10), events);
-    watched.day = day;
-    watched.events = 0;
-  }
-
-  #count(orgId: string, gatewayId: string, day: string, events: number): void {
-    const key = `${orgId}\u0000${gatewayId}\u0000${day}`;
-    const before = this.#population.get(key)?.events ?? 0;
-    this.#population.set(key, { orgId, gatewayId, day, events: before + events });
+    this.#streams.interrupt();
   }
 
   /**
@@ -503,46 +442,50 @@ export class LogVerifier {
   addWitnessed({ size, root }: Checkpoint, where: string): void {
     const known = this.#roots.get(size);
     if (size > this.#size)
-      this.#find(
+      this.find(
         'rollback',
         this.#size,
         `${where} has a checkpoint of ${size} leaves`,
         this.#checkpoint(size),
       );
     else if (known === undefined)
-      this.#find(
+      this.find(
         'missing',
         size,
         `${where} has a checkpoint of ${size} leaves, the log none`,
         this.#checkpoint(size),
       );
     else if (known !== root)
-      this.#find('split-view', size, `${where} has another root of ${size} leaves`, this.#checkpoint(size));
+      this.find('split-view', size, `${where} has another root of ${size} leaves`, this.#checkpoint(size));
   }
 
-  /** A finding that a caller makes about the log: anchors, timestamps, locks. */
+  /**
+   * A finding about the log, also of a caller: anchors, timestamps, locks.
+   *
+   * @param object name of what is not as it must be.
+   */
   find(reason: Reason, leaf: number, detail: string, object?: string): void {
-    this.#find(reason, leaf, detail, object);
+    this.#findings.addOfLog(reason, leaf, detail, object);
   }
 
   /** The verdict, once everything was added. */
   end(): LogReport {
-    for (const watched of this.#allWatched()) this.#turnDay(watched, -1);
     if (this.#next < this.#size) this.#skipTo(this.#size);
-    const streams = this.#allWatched().flatMap(({ watch }) => watch.end());
+    const { streams, population } = this.#streams.end();
+    const { verdict, reasons, kept, firstBad } = this.#findings;
     return {
       origin: this.#origin,
-      verdict: verdictOf(this.#logReasons),
+      verdict,
       size: this.#size,
       root: hexOfHash(this.#root),
       proven: this.#proven,
       deleted: this.#deleted,
-      reasons: this.#reasons,
-      findings: this.#findings,
-      firstBadLeaf: this.#firstBad?.leaf,
-      firstBad: this.#firstBad,
+      reasons,
+      findings: kept,
+      firstBadLeaf: firstBad?.leaf,
+      firstBad,
       streams,
-      population: [...this.#population.values()],
+      population,
     };
   }
 
@@ -553,45 +496,13 @@ export class LogVerifier {
   #manifestName(first: number): string {
     return manifestName(this.#origin, first);
   }
-
-  /** Of the log; the object is the one that is not as it must be. */
-  #find(reason: Reason, leaf: number, detail: string, object = ''): void {
-    this.#logReasons.add(reason);
-    this.#keep({ reason, leaf, detail, object });
-  }
-
-  #keep(finding: LedgerFinding): void {
-    const { reason, leaf } = finding;
-    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
-    if (REASONS[reason] === 'broken' && leaf < (this.#firstBad?.leaf ?? Number.POSITIVE_INFINITY)) {
-      this.#firstBad = finding;
-    }
-    if (this.#findings.length < this.#findingsMax) this.#findings.push(finding);
-  }
 }
-
-/** The streams of one gateway, and how many of its events a day had so far. */
-interface Watched {
-  readonly watch: StreamWatch;
-  /** Since 1970. */
-  day: number;
-  events: number;
-}
-
-const DAY_MS = 86_400_000;
 
 /** The `end` that a manifest claims, before anything of it is verified; −1 when it claims none. */
 function endClaimedBy(note: Uint8Array): number {
   let head = '';
   for (const byte of note.subarray(0, 32)) head += String.fromCharCode(byte);
   return Number(/^\{"end":([0-9]{1,16}),/.exec(head)?.[1] ?? -1);
-}
-
-/** A note that does not open: by a wrong signature, by no known key, or in its form. */
-function reasonOf(error: unknown, form: Reason): Reason {
-  if (!isFailure(error)) throw error;
-  if (error.code === 'note.bad-signature') return 'bad-signature';
-  return error.code === 'note.unknown-key' ? 'unknown-key' : form;
 }
 
 /** The first part of what a manifest says of its leaves that is not so. */
