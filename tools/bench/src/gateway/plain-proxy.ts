@@ -1,11 +1,13 @@
 // The least that stands between a caller and a server and leaves a durable trace: it passes each body on as it is, and appends a
 // line before the server is asked and another before the caller is answered. It reads nothing, decides nothing and guards nothing.
+// With WORK_US it keeps its thread busy for so long before each line, as one that reads, decides and guards would.
 
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 
-const { PORT = '', UPSTREAM = '', FILE = '' } = process.env;
+const { PORT = '', UPSTREAM = '', FILE = '', WORK_US = '0' } = process.env;
+const workMs = Number(WORK_US) / 1000;
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 const upstream = new URL(UPSTREAM);
 const file = await open(
@@ -36,10 +38,16 @@ async function writeAll(): Promise<void> {
   isWriting = false;
 }
 
+function work(): void {
+  for (const until = performance.now() + workMs; performance.now() < until; );
+}
+
 const server = createServer(async (asked, response) => {
   const body = await bodyOf(asked);
+  work();
   await append();
   const { status, type, answer } = await forward(asked, body);
+  work();
   await append();
   response.writeHead(status, { 'content-type': type, 'content-length': answer.length });
   response.end(answer);

@@ -23,8 +23,14 @@ export interface Stage extends AsyncDisposable {
 
 const CREDENTIAL = 'agent-of-the-bench';
 
-/** @param profileDirectory where the gateway leaves a profile of its CPU when it ends. */
-export async function openStage(profileDirectory?: string): Promise<Stage> {
+export interface StageOptions {
+  /** Where the gateway leaves a profile of its CPU when it ends; undefined for none. */
+  readonly profileDirectory: string | undefined;
+  /** How long the plain proxy keeps its thread busy before each line that it writes, in microseconds. */
+  readonly plainWorkUs: number;
+}
+
+export async function openStage({ profileDirectory, plainWorkUs }: StageOptions): Promise<Stage> {
   const own = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'cairn-bench-'));
   own.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
@@ -35,7 +41,11 @@ export async function openStage(profileDirectory?: string): Promise<Stage> {
     await kafka.ensureTopics([{ name: topicOf('standard'), partitions: 4 }]);
     const server = own.use(await startServer('echo-server.ts'));
     const plain = own.use(
-      await startServer('plain-proxy.ts', { UPSTREAM: server.url, FILE: join(directory, 'plain') }),
+      await startServer('plain-proxy.ts', {
+        UPSTREAM: server.url,
+        FILE: join(directory, 'plain'),
+        WORK_US: String(plainWorkUs),
+      }),
     );
     const [port, healthPort] = [await freePort(), await freePort()];
     const gateway = own.use(

@@ -9,12 +9,18 @@ import { cpuSecondsOf } from '../process-cost.ts';
 const CALLS_S = 500;
 const CONNECTIONS = 32;
 
-/** `--rate N`, default 500, is the pace of calls; `--profile <directory>` leaves a profile of the gateway's CPU there. */
+/**
+ * `--rate N`, default 500, is the pace of calls; `--profile <directory>` leaves a profile of the gateway's CPU there; `--work N`
+ * lets the plain proxy work for N µs before each of its two lines, which shows what a gateway that does so much can add at the least.
+ */
 export default async function gateway({ quick, flags, say }: SubjectOptions): Promise<Measured> {
   const [repeats, seconds, fullSeconds] = quick ? [1, 2, 2] : [4, 10, 5];
   const callsPerSecond = Number(flags['rate'] ?? CALLS_S);
   const profile = flags['profile'];
-  await using stage = await openStage(profile === undefined ? undefined : resolve(profile));
+  await using stage = await openStage({
+    profileDirectory: profile === undefined ? undefined : resolve(profile),
+    plainWorkUs: Number(flags['work'] ?? 0),
+  });
   const { direct, through, plain } = stage;
 
   say('warming up');
