@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { explain, Failure, isFailure, messageOf } from '@cairn/failure';
 import { VERSION } from '@cairn/runtime';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { dayName, eventIdOf, formatName, rootOption, timeOf, wholeNumber } from './arguments.ts';
-import { apiAccessOf } from './ask-api.ts';
+import { type ApiChoice, apiAccessOf, apiOption } from './ask-api.ts';
 import { type Does, examples } from './command.ts';
 import { addAccessCommand } from './command-access.ts';
 import { addAlertsCommand } from './command-alerts.ts';
@@ -46,6 +47,7 @@ export interface Surroundings extends Streams {
     readonly openTrail?: OpenTrail;
     readonly openActs?: OpenActs;
     readonly patient?: Patient;
+    readonly sleep?: (ms: number) => Promise<void>;
   };
 }
 
@@ -112,13 +114,12 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
   program
     .command('session')
     .summary('show one session, decisions beside outcomes')
-    .description('Shows the exact sequence of one session, decisions beside outcomes.')
-    .argument('<id>', 'session, or the beginning of its id')
-    .option(
-      '--api',
-      'from the query API (CAIRN_API_URL), with the key in CAIRN_API_KEY; the id must be whole',
-      false,
+    .description(
+      'Shows the exact sequence of one session, decisions beside outcomes. With --api the query API is asked, and the read is an event of ' +
+        'the trail; without, ClickHouse is, which no event says.',
     )
+    .argument('<id>', 'session, or the beginning of its id')
+    .addOption(apiOption('; the id must be whole'))
     .addHelpText(
       'after',
       examples(
@@ -128,8 +129,10 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
       ),
     )
     .action(
-      does(({ open, output, config }, id: string, { api }: { api: boolean }) =>
-        api ? showApiSession(output, apiAccessOf(config), id) : showSession(open, output, id),
+      does(({ open, output, config }, id: string, { api }: { api?: ApiChoice }) =>
+        api === undefined
+          ? showSession(open, output, id)
+          : showApiSession(output, apiAccessOf(config, api), id),
       ),
     );
   program
@@ -335,7 +338,10 @@ function programOf(around: Surroundings, end: (code: number) => void): Command {
         bundle(output, config, file, options, Date.now()),
       ),
     );
-  addExportCommand(program, does, around.stderr);
+  addExportCommand(program, does, {
+    progress: around.stderr,
+    sleep: around.parts?.sleep ?? ((ms) => sleep(ms)),
+  });
   const keys = program
     .command('keys')
     .summary('show and make keys, and state what they may sign')
@@ -522,12 +528,13 @@ Examples:
   cairn session 4bf92f35         one of them, step by step
   cairn tail --last 20           events as they arrive
   cairn search --agent research-assistant --archive s3://cairn-archive   events, hot or cold
+  cairn search 'decision:deny' --over hot --api https://cairn.example   the same through the query API, which records it
   cairn verify s3://cairn-archive --root root.vkey   whether the archive is what was recorded
 
 Exit codes: 0 done, 1 a check failed or nothing was found, 64 the command line is wrong, 3 a part cannot be reached.
 Of verify: 0 intact, 1 broken, 2 not verifiable here.
 Environment: CLICKHOUSE_URL, CLICKHOUSE_USER, CLICKHOUSE_PASSWORD (or CLICKHOUSE_PASSWORD_FILE), KAFKA_BROKERS,
-REDIS_URL, S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, CAIRN_ROOT_KEY, CAIRN_ARCHIVE_COLLECTION, CAIRN_COPIES_COLLECTION,
+REDIS_URL, CAIRN_API_URL, CAIRN_API_KEY (or CAIRN_API_KEY_FILE), S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, CAIRN_ROOT_KEY, CAIRN_ARCHIVE_COLLECTION, CAIRN_COPIES_COLLECTION,
 CAIRN_CLASSES, CAIRN_LOCAL_DIRECTORY, CAIRN_RETENTION_CONFIG, NO_COLOR; CAIRN_DEBUG=1 shows where
 an unexpected error came from.`;
 

@@ -1,7 +1,7 @@
 import { visible } from '@cairn/session';
 import { type Command, Option } from 'commander';
 import { spanOf, timeOf } from './arguments.ts';
-import { type ApiAccess, apiAccessOf, askApi } from './ask-api.ts';
+import { type ApiAccess, type ApiChoice, apiAccessOf, apiOption, askApi } from './ask-api.ts';
 import { type Does, examples } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { type Output, tableOf } from './output.ts';
@@ -25,6 +25,7 @@ interface Options {
   readonly since: number;
   /** Milliseconds since 1970; exclusive. */
   readonly to?: number;
+  readonly api?: ApiChoice;
 }
 
 const DAY = 86_400e6;
@@ -35,19 +36,20 @@ export function addReportCommand(program: Command, does: Does): void {
     .command('report')
     .summary('say what was denied, what is allowed and not used, and which tools are slow, fail or are new')
     .description(
-      'Reports over the calls of an organisation: permission-gaps, denial-clusters, unused-grants, unused-rules, unused-keys, slow-tools, failing-tools, new-tools. From the query API ' +
-        '(CAIRN_API_URL), with the key in CAIRN_API_KEY or the file that CAIRN_API_KEY_FILE names.',
+      'Reports over the calls of an organisation: permission-gaps, denial-clusters, unused-grants, unused-rules, unused-keys, slow-tools, failing-tools, new-tools. From the query API, ' +
+        'with the key in CAIRN_API_KEY or the file that CAIRN_API_KEY_FILE names; each is an event of the trail.',
     )
     .argument('<name>', 'which of them')
     .option('--since <span>', 'how far back, such as 12h or 7d', spanOf, 30 * DAY)
     .addOption(new Option('--to <time>', 'until then; default now').argParser(timeOf))
+    .addOption(apiOption())
     .addHelpText(
       'after',
       examples('cairn report permission-gaps', 'cairn report slow-tools --since 7d --json'),
     )
     .action(
       does(({ output, config }, name: string, options: Options) =>
-        runReport(output, apiAccessOf(config), name, options),
+        runReport(output, apiAccessOf(config, options.api), name, options),
       ),
     );
 }

@@ -40,7 +40,7 @@ export interface SearchOptions {
 }
 
 /** Names of the command line, and the columns that they choose by. */
-const COLUMNS: Readonly<Record<string, FilterColumn>> = {
+export const COLUMNS: Readonly<Record<string, FilterColumn>> = {
   org: 'org_id',
   gateway: 'gateway_id',
   agent: 'agent_id',
@@ -54,7 +54,10 @@ const COLUMNS: Readonly<Record<string, FilterColumn>> = {
   kind: 'kind',
 };
 
-/** `cairn search [search]`: events over hot, cold or both, and which store gave them. */
+/**
+ * `cairn search [search]`: events over hot, cold or both, and which store gave them. It reads the stores itself, of all organisations, as
+ * whoever holds their credentials does: no event of the trail says so (search-over-api.ts is the other road).
+ */
 export async function search(
   open: OpenTrail,
   output: Output,
@@ -96,7 +99,7 @@ export async function search(
   for (const event of events) output.value(event);
   output.value({ answer: about });
   for (const line of linesOf(events)) output.line(line);
-  output.note(summaryOf(answer));
+  output.note(summaryOf(toldOf(answer)));
   if (options.prove === true) output.note(provenOf(answer, segments));
   return events.length > 0 ? EXIT.ok : EXIT.failed;
 }
@@ -125,7 +128,10 @@ async function archiveOf(own: AsyncDisposableStack, config: CliConfig, options: 
 const provenOf = ({ rows }: Answer, segments: number): string =>
   `Proven against the signed roots: ${rows.archive + rows.copy} cold events in ${segments} segments.`;
 
-function linesOf(events: readonly FoundEvent[]): string[] {
+/** What a table shows of an event; the rest of it is under names that any event has. */
+export type ShownEvent = Pick<FoundEvent, 'timestamp' | 'store'> & Readonly<Record<string, unknown>>;
+
+export function linesOf(events: readonly ShownEvent[]): string[] {
   const text = (value: unknown): string => String(value ?? '');
   const rows = events.map((event) => [
     new Date(event.timestamp / 1_000).toISOString().slice(0, 23).replace('T', ' '),
@@ -152,13 +158,32 @@ function linesOf(events: readonly FoundEvent[]): string[] {
   return rows.length === 0 ? [] : tableOf(header, rows);
 }
 
+/** An answer of the stores or of the query API, as far as a person is told of it. */
+export interface Told extends Pick<Answer, 'rows' | 'segments'> {
+  readonly events: number;
+  /** What ClickHouse holds. */
+  readonly hot: string;
+  /** Which days were loaded back, where that is known. */
+  readonly restored: string | undefined;
+  readonly isMore: boolean;
+}
+
+const toldOf = ({ events, rows, hotDays, restoredDays, segments, next }: Answer): Told => ({
+  events: events.length,
+  rows,
+  hot: `${hotDays.length} days`,
+  restored: `${restoredDays.length} days`,
+  segments,
+  isMore: next !== undefined,
+});
+
 /** Which store gave what, for a person. */
-export function summaryOf({ events, rows, hotDays, restoredDays, segments, next }: Answer): string {
+export function summaryOf({ events, rows, hot, restored, segments, isMore }: Told): string {
   const { read, copiesRead, ruledOut, servedHot, notNeeded, deleted } = segments;
   const all = read + ruledOut + servedHot + notNeeded + deleted;
   const parts = [
-    `${events.length} events: ${rows.hot} hot (${hotDays.length} days)`,
-    `${rows.restored} restored (${restoredDays.length} days)`,
+    `${events} events: ${rows.hot} hot (${hot})`,
+    `${rows.restored} restored${restored === undefined ? '' : ` (${restored})`}`,
     `${rows.copy + rows.archive} cold`,
   ];
   const why = [
@@ -171,7 +196,7 @@ export function summaryOf({ events, rows, hotDays, restoredDays, segments, next 
     all === 0
       ? ''
       : ` Of ${all} segments ${read} were read${copiesRead === 0 ? '' : `, ${copiesRead} of them from copies`}${why.length === 0 ? '' : `; ${why.join(', ')}`}.`;
-  return `${parts.join(', ')}.${cold}${next === undefined ? '' : ' There may be more.'}`;
+  return `${parts.join(', ')}.${cold}${isMore ? ' There may be more.' : ''}`;
 }
 
 const noArchive = (over: Over): Failure =>
@@ -179,5 +204,5 @@ const noArchive = (over: Over): Failure =>
     code: 'config.invalid',
     retry: 'no',
     message: `to ask ${over === 'cold' ? 'the archive' : 'both stores'}, the archive must be named`,
-    mend: 'Add --archive s3://bucket, or ask --over hot.',
+    mend: 'Add --archive s3://bucket, or ask --over hot, or the query API (--api).',
   });

@@ -1,10 +1,12 @@
 import { LIMIT_MAX, OVER } from '@cairn/query';
 import { type Command, Option } from 'commander';
 import { dayName, rootOption, timeOf, wholeNumber } from './arguments.ts';
+import { type ApiChoice, apiAccessOf, apiOption } from './ask-api.ts';
 import { type Does, examples } from './command.ts';
 import { type AttachOptions, attach } from './command-attach.ts';
 import { type RestoreCommandOptions, restore } from './command-restore.ts';
 import { type SearchOptions, search } from './command-search.ts';
+import { searchOverApi } from './search-over-api.ts';
 
 /** `search`, `restore` and `attach`: the trail where it is, hot or cold, and back. */
 export function addColdCommands(program: Command, does: Does): void {
@@ -13,10 +15,20 @@ export function addColdCommands(program: Command, does: Does): void {
     .summary('find events, hot or cold')
     .description(
       'Finds events in ClickHouse, in the archive, or in both, and says which store gave each. What ClickHouse has dropped is read ' +
-        'out of the segments that their manifests do not rule out. Exit code 1 when nothing was found.',
+        'out of the segments that their manifests do not rule out. Exit code 1 when nothing was found. With --api the query API is asked, and the ' +
+        'read is an event of the trail; without, the stores are read with your own credentials, which no event says.',
     )
     .argument('[search]', 'in the search language (docs/search.md); the options below narrow it', '')
     .addOption(new Option('--over <stores>', 'which stores are asked').choices(OVER).default('both'))
+    .addOption(
+      // The service has its own archive, and compares what that gives with what was signed.
+      apiOption('; finds events of the organisation of the key').conflicts([
+        'archive',
+        'copies',
+        'root',
+        'prove',
+      ]),
+    )
     .option('--archive <where>', 's3://bucket; needed for cold and both')
     .option('--copies <where>', 's3://bucket of the query copies')
     .addOption(rootOption())
@@ -43,6 +55,7 @@ export function addColdCommands(program: Command, does: Does): void {
     .addHelpText(
       'after',
       examples(
+        "CAIRN_API_KEY_FILE=key.txt cairn search 'tool:delete_* decision:deny timestamp:>now-7d' --over hot --api https://cairn.example",
         "cairn search --over hot 'tool:delete_* decision:deny timestamp:>now-7d'",
         'cairn search --over hot --agent research-assistant --decision deny',
         'cairn search --archive s3://cairn-archive --org acme --from 2026-01-01 --to 2026-02-01 --outcome failure',
@@ -51,8 +64,10 @@ export function addColdCommands(program: Command, does: Does): void {
       ),
     )
     .action(
-      does(({ open, output, config }, text: string, options: SearchOptions) =>
-        search(open, output, config, text, options),
+      does(({ open, output, config }, text: string, options: SearchOptions & { readonly api?: ApiChoice }) =>
+        options.api === undefined
+          ? search(open, output, config, text, options)
+          : searchOverApi(output, apiAccessOf(config, options.api), text, options),
       ),
     );
   program

@@ -1,25 +1,68 @@
 // `cairn export` against a service that breaks off, changes what it sends, or refuses.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import type { Surroundings } from './cairn.ts';
 import { cairn } from './testing/run-cairn.ts';
 
 const EVENTS = Array.from({ length: 500 }, (_, at) => ({
-  timestamp: 1_000 + at,
-  topic: 't',
-  partition: 0,
+  timestamp: 1_795_000_000_000_000 + at,
+  topic: 'audit.events.standard',
+  partition: at % 2,
   offset: at,
-  task: 'x'.repeat(200),
+  // What looks like an end of a row, in every form.
+  task:
+    ['plain', 'a "quoted" one', 'over\r\ntwo lines,"', '],"count":7', '{"_end":', 'ß €'][at % 6]! +
+    'x'.repeat(80),
 }));
+type Row = (typeof EVENTS)[number];
 const START = Buffer.from(
   JSON.stringify({ of: 'abc', now: 9, at: { timestamp: 0, topic: '', partition: 0, offset: 0 } }),
 ).toString('base64url');
+
+/** Bodies as docs/api.md says. */
+const timeOf = (micros: number) =>
+  `${new Date(Math.floor(micros / 1_000)).toISOString().slice(0, 23)}${String(micros % 1_000).padStart(3, '0')}Z`;
+const proofOf = ({ topic, partition, offset }: Row) => ({ topic, partition, offset });
+const LINES: Record<string, (row: Row) => object> = {
+  ndjson: (row) => row,
+  ocsf: (row) => ({
+    metadata: { original_time: timeOf(row.timestamp) },
+    unmapped: { cairn: { proof: proofOf(row), task: row.task } },
+  }),
+  ecs: (row) => ({ '@timestamp': timeOf(row.timestamp), cairn: { proof: proofOf(row), task: row.task } }),
+};
+function bodyOf(form: string, rows: readonly Row[], isResumed: boolean): string {
+  if (form === 'parquet') return `PAR1${JSON.stringify(rows)}PAR1`;
+  if (form === 'json')
+    return `{"events":[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n],"count":${rows.length},"next":"n","hot_from":null}\n`;
+  if (form === 'csv') {
+    const cells = rows.map(
+      ({ timestamp, topic, partition, offset, task }) =>
+        `${timestamp},"${topic}",${partition},${offset},"${task.replaceAll('"', '""')}"\r\n`,
+    );
+    return `${isResumed ? '' : '"timestamp","topic","partition","offset","task"\r\n'}${cells.join('')}`;
+  }
+  const body = rows.map((row) => `${JSON.stringify(LINES[form]!(row))}\n`).join('');
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  return `${body}${JSON.stringify({ _end: { count: rows.length, sha256, next: null } })}\n`;
+}
 
 let directory: string;
 let server: Server;
@@ -27,10 +70,19 @@ let asked: URL[];
 /** How the service behaves: bytes after which it breaks off, once for each. */
 let breaks: number[];
 let change: (text: string) => string;
+/** What breaks off ends as if it were whole: a proxy between that hides it. */
+let isCleanCut: boolean;
+/** What it says to whoever asks for events, in the place of them. */
+let refusal: { readonly status: number; readonly code: string; readonly detail: string } | undefined;
+/** Whether what was sent has to be written before it breaks off. */
+let waits: boolean;
+/** Pauses between attempts. */
+let pauses: number[];
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'cairn-export-'));
   [asked, breaks, change] = [[], [], (text) => text];
+  [isCleanCut, waits, refusal, pauses] = [false, false, undefined, []];
   server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://api');
     asked.push(url);
@@ -40,6 +92,8 @@ beforeEach(async () => {
         .end(JSON.stringify({ code: 'access.unauthenticated', detail: 'Send a key.\u001b[31m' }));
     } else if (url.pathname.endsWith('count'))
       response.end(JSON.stringify({ count: EVENTS.length, hot_from: '2026-10-01' }));
+    else if (refusal !== undefined)
+      response.writeHead(refusal.status, { 'retry-after': '7' }).end(JSON.stringify(refusal));
     else sendEvents(url, response);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -54,23 +108,39 @@ function sendEvents(url: URL, response: ServerResponse): void {
   const after = url.searchParams.get('after');
   const cursor = after === null ? undefined : JSON.parse(Buffer.from(after, 'base64url').toString());
   if (cursor !== undefined) expect(cursor).toMatchObject({ of: 'abc', now: 9 });
-  const lines = EVENTS.filter(({ offset }) => offset > (cursor?.at.offset ?? -1)).map(
-    (event) => `${JSON.stringify(event)}\n`,
-  );
-  const body = lines.join('');
-  const end = { count: lines.length, sha256: createHash('sha256').update(body).digest('hex'), next: null };
-  const text = change(`${body}${JSON.stringify({ _end: end })}\n`);
+  const isBehind = (row: Row) =>
+    cursor === undefined ||
+    row.timestamp > cursor.at.timestamp ||
+    (row.timestamp === cursor.at.timestamp && row.offset > cursor.at.offset);
+  const rows = EVENTS.filter(isBehind);
+  const isResumed = cursor !== undefined && cursor.at.topic !== '';
+  const bytes = Buffer.from(change(bodyOf(url.searchParams.get('format')!, rows, isResumed)));
   response.setHeader('Cairn-Start', START);
-  const bytes = breaks.shift();
-  if (bytes === undefined) response.end(text);
-  else response.write(text.slice(0, bytes), () => setTimeout(() => response.destroy(), 20));
+  response.setHeader('Cairn-Count', rows.length);
+  const cut = breaks.shift();
+  if (cut === undefined) response.end(bytes);
+  else if (isCleanCut) response.end(bytes.subarray(0, cut));
+  else response.write(bytes.subarray(0, cut), () => void arrived(cut).then(() => response.destroy()));
 }
 
-const run = (form: string, key = 'right', around: Partial<Surroundings> = {}) =>
-  cairn(['export', form, join(directory, 'out'), '--search', 'decision:deny'], {
+/** What breaks off takes along what was sent and not read yet. Where a test counts on it, it waits until most of it is written. */
+async function arrived(bytes: number): Promise<void> {
+  while (waits && bytes > 0 && statSync(join(directory, 'out.part')).size < bytes / 2) await sleep(5);
+}
+
+const run = (form: string, key = 'right', around: Partial<Surroundings> = {}, more: readonly string[] = []) =>
+  cairn(['export', form, join(directory, 'out'), '--search', 'decision:deny', ...more], {
     ...around,
+    parts: { sleep: async (ms) => void pauses.push(ms) },
     env: { CAIRN_API_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, CAIRN_API_KEY: key },
   });
+const resumed = (form: string) => run(form, 'right', {}, ['--resume']);
+const fileOf = (form: string): string => bodyOf(form, EVENTS, false).replace(/\{"_end":\{"count.*\n$/, '');
+const expectWhole = (form: string): void =>
+  // The files are too long to be shown beside each other.
+  expect(readFileSync(join(directory, 'out'), 'utf8') === fileOf(form)).toBe(true);
+const FORMS = ['ndjson', 'json', 'csv', 'parquet', 'ocsf', 'ecs'];
+const WITH_ROWS = FORMS.filter((form) => form !== 'parquet');
 const written = (): unknown[] =>
   readFileSync(join(directory, 'out'), 'utf8')
     .trimEnd()
@@ -107,13 +177,130 @@ test('OCSF and ECS are compared with what the service says that it sent, too', a
   for (const form of ['ocsf', 'ecs']) {
     change = (text) => text;
     expect(await run(form)).toMatchObject({ code: 0 });
-    expect(written()).toEqual(EVENTS);
-    change = (text) => text.replace('"offset":7,', '"offset":8,');
+    expectWhole(form);
+    change = (text) => text.replace('"offset":7,', '"offset":8,').replace('"offset":7}', '"offset":8}');
     expect(await run(form)).toMatchObject({ code: 1, stderr: expect.stringContaining('export.differs') });
-    change = (text) => text;
-    breaks = [10_000];
-    expect(await run(form)).toMatchObject({ stderr: expect.stringContaining('export.incomplete') });
   }
+});
+
+test.each(FORMS)(
+  'an export as %s that is cut at any byte, twice, is byte for byte what it is without a cut',
+  async (form) => {
+    const length = Buffer.byteLength(bodyOf(form, EVENTS, false));
+    await fc.assert(
+      fc.asyncProperty(fc.nat(length - 1), fc.nat(length - 1), async (first, second) => {
+        breaks = [first, second];
+        expect(await run(form)).toMatchObject({ code: 0 });
+        expectWhole(form);
+        expect(readdirSync(directory)).toEqual(['out']);
+      }),
+      {
+        numRuns: 12,
+        examples: [
+          [0, 0],
+          [1, length - 1],
+          [length - 1, 0],
+          // Where a Parquet file begins as it ends.
+          [0, 4],
+        ],
+      },
+    );
+  },
+  30_000,
+);
+
+test.each(WITH_ROWS)('an export as %s that a proxy ends early is not taken for whole', async (form) => {
+  [breaks, isCleanCut] = [[20_000, 10_000], true];
+  expect(await run(form)).toMatchObject({ code: 0 });
+  expectWhole(form);
+});
+
+describe('an export that ends before it is whole', () => {
+  beforeEach(() => {
+    waits = true;
+  });
+  const hopeless = () => Array.from({ length: 20 }, (_, at) => (at === 0 ? 20_000 : 0));
+
+  test.each(WITH_ROWS)('as %s goes on in a later run, and is what it is without a cut', async (form) => {
+    breaks = hopeless();
+    const said = await run(form);
+    expect(said).toMatchObject({ code: 3, stderr: expect.stringContaining('export.incomplete') });
+    expect(said.stderr).toMatch(/\d+ events are in .*out\.part/);
+    expect(said.stderr).toContain('Run it again with --resume');
+    expect(existsSync(join(directory, 'out'))).toBe(false);
+    [breaks, asked] = [[], []];
+    expect(await resumed(form)).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('It goes on behind'),
+    });
+    expectWhole(form);
+    expect(readdirSync(directory)).toEqual(['out']);
+    const after = JSON.parse(
+      Buffer.from(asked.at(-1)!.searchParams.get('after')!, 'base64url').toString(),
+    ) as { at: Row };
+    expect(after.at.offset).toBeGreaterThan(20);
+  });
+
+  test('as Parquet is asked for anew each time, and says why nothing of it is left', async () => {
+    breaks = hopeless();
+    const said = await run('parquet');
+    expect(said).toMatchObject({ code: 3, stderr: expect.stringContaining('Nothing can be put behind') });
+    expect(readdirSync(directory)).toEqual([]);
+    breaks = [];
+    expect(await resumed('parquet')).toMatchObject({ code: 0 });
+    expectWhole('parquet');
+  });
+
+  test('goes on behind what its note knows of, whatever a killed process wrote behind that', async () => {
+    breaks = hopeless();
+    await run('csv');
+    appendFileSync(join(directory, 'out.part'), '1795,"torn');
+    breaks = [];
+    expect(await resumed('csv')).toMatchObject({ code: 0 });
+    expectWhole('csv');
+  });
+
+  test('does not go on as another export, nor behind a part that became shorter', async () => {
+    breaks = hopeless();
+    await run('csv');
+    expect(await resumed('json')).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining('begun as csv'),
+    });
+    truncateSync(join(directory, 'out.part'), 100);
+    expect(await resumed('csv')).toMatchObject({ code: 64, stderr: expect.stringContaining('shorter') });
+    breaks = [];
+    // Without --resume it begins anew.
+    expect(await run('json')).toMatchObject({ code: 0 });
+    expectWhole('json');
+  });
+
+  test('keeps what came when its key stops to count, and waits as long as the service asks it to', async () => {
+    breaks = [20_000];
+    change = (text) => {
+      refusal = { status: 503, code: 'unavailable', detail: 'This service stops. Ask again.' };
+      return text;
+    };
+    const said = await run('ndjson');
+    expect(said).toMatchObject({ code: 3, stderr: expect.stringContaining('This service stops') });
+    expect(pauses.slice(1).every((ms) => ms === 7_000)).toBe(true);
+    refusal = { status: 401, code: 'access.unauthenticated', detail: 'Send a key.' };
+    expect(await resumed('ndjson')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('access.unauthenticated'),
+    });
+    [refusal, change] = [undefined, (text) => text];
+    expect(await resumed('ndjson')).toMatchObject({ code: 0 });
+    expectWhole('ndjson');
+  });
+
+  test('begins at the beginning when no earlier run left anything, and says so', async () => {
+    expect(await resumed('csv')).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('No earlier run left anything'),
+    });
+    expectWhole('csv');
+  });
 });
 
 test.each(['ndjson', 'json', 'csv', 'ocsf', 'ecs', 'parquet'])(
@@ -134,12 +321,6 @@ test.each(['ndjson', 'json', 'csv', 'ocsf', 'ecs', 'parquet'])(
     expect(drawn).toContain('\r\u001b[2K');
   },
 );
-
-test('CSV that is cut off leaves no file', async () => {
-  breaks = [5_000];
-  expect(await run('csv')).toMatchObject({ stderr: expect.stringContaining('export.incomplete') });
-  expect(existsSync(join(directory, 'out'))).toBe(false);
-});
 
 test('what the service refuses is told without its control characters', async () => {
   const said = await run('ndjson', 'wrong');

@@ -59,8 +59,8 @@ export interface Operations {
   readonly readCheckpoint: { readonly path: { readonly "topic": string; readonly "partition": number; readonly "size": number; }; readonly query: {  }; readonly headers: {  }; readonly answer: Checkpoint };
   /** Alerts and findings, which are events themselves. */
   readonly listAlerts: { readonly path: {  }; readonly query: { readonly "search"?: string; readonly "order"?: "newest" | "oldest"; readonly "limit"?: number; readonly "cursor"?: string; readonly "store"?: "hot" | "cold" | "both"; }; readonly headers: {  }; readonly answer: EventPage };
-  /** Events as they become queryable, as server-sent events: each `event: event` has the event as its data. */
-  readonly tailEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; }; readonly headers: {  }; readonly answer: Response };
+  /** Events as they become queryable, as server-sent events: each `event: event` has the event as its data and, as its id, where the tail goes on. */
+  readonly tailEvents: { readonly path: {  }; readonly query: { readonly "search"?: string; }; readonly headers: { readonly "Last-Event-ID"?: string; }; readonly answer: Response };
   /** A governance report over a time; default the last 30 days, of what ClickHouse holds. Says what it counts and the population behind it. */
   readonly runReport: { readonly path: { readonly "report": "permission-gaps" | "denial-clusters" | "slow-tools" | "failing-tools" | "unused-grants" | "unused-rules" | "unused-keys" | "new-tools"; }; readonly query: { readonly "from"?: number; readonly "to"?: number; }; readonly headers: {  }; readonly answer: Report };
   /** A SELECT over the tables `events` and `calls`, which hold the events of your organisation alone. */

@@ -9,6 +9,7 @@ import {
 import { PROBLEMS, problemSchema } from './problem.ts';
 import { IF_MATCH_MAX, type Route } from './route.ts';
 import { ROUTES } from './routes.ts';
+import { TAIL_CURSOR_MAX } from './tail-cursor.ts';
 
 type Document = ReturnType<typeof createDocument>;
 let document: Document | undefined;
@@ -59,6 +60,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
   if (route.ifMatch !== undefined) codes.add(412);
   if (route.ifMatch === 'required') codes.add(428);
   const header = headersOf(route);
+  const answerHeaders = answerHeadersOf(route);
   const problems = Object.fromEntries(
     [...codes].map((number) => [
       String(number),
@@ -84,7 +86,10 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
     },
     ...(body && { requestBody: { required: true, content: { 'application/json': { schema: body } } } }),
     responses: {
-      [status]: status === '204' ? { description: 'Done' } : { description: 'The answer', content },
+      [status]:
+        status === '204'
+          ? { description: 'Done' }
+          : { description: 'The answer', ...(answerHeaders && { headers: answerHeaders }), content },
       ...problems,
     },
   };
@@ -92,7 +97,15 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
 
 const SOMETIMES: ReadonlySet<number> = new Set([404, 409, 412, 428]);
 
-function headersOf({ creates, ifMatch }: Route): z.ZodObject | undefined {
+function headersOf({ creates, ifMatch, goesOn }: Route): z.ZodObject | undefined {
+  if (goesOn === true)
+    return z.object({
+      'Last-Event-ID': z
+        .string()
+        .max(TAIL_CURSOR_MAX)
+        .optional()
+        .describe('`id` of the last event that came: it goes on behind it, each event once.'),
+    });
   if (creates === true)
     return z.object({
       'Idempotency-Key': z
@@ -105,6 +118,23 @@ function headersOf({ creates, ifMatch }: Route): z.ZodObject | undefined {
   if (ifMatch === undefined) return undefined;
   const version = z.string().max(IF_MATCH_MAX).describe('ETag of the version that is changed.');
   return z.object({ 'If-Match': ifMatch === 'required' ? version : version.optional() });
+}
+
+/** What stands in the headers of an export, since its body may have no place for it. */
+function answerHeadersOf({ isResumable }: Route): z.ZodObject | undefined {
+  if (isResumable !== true) return undefined;
+  return z.object({
+    'Cairn-Start': z
+      .string()
+      .describe(
+        'Cursor of the beginning. What was cut off goes on with `after`: this one, its `at` replaced.',
+      ),
+    'Cairn-Count': z.int().describe('Rows that there were when it began. With fewer it is not whole.'),
+    'Cairn-Hot-From': z
+      .string()
+      .optional()
+      .describe('First day that ClickHouse holds, which alone is asked.'),
+  });
 }
 
 /** A page for people, out of the same description. No script, nothing from elsewhere. */

@@ -4,7 +4,12 @@
 //
 // What it ends with depends on the format. NDJSON: one more line, {"_end":{…}}, with the number of rows, the SHA-256 of all
 // bytes before it, the place of the last event and the first day that ClickHouse holds, so that a download that was cut off is seen, and goes on behind its last
-// whole line. JSON: the members `count`, `next` and `hot_from` behind the array. CSV and Parquet have no place for it.
+// whole line. JSON: the members `count`, `next` and `hot_from` behind the array. CSV and Parquet have no place for it; the header
+// `Cairn-Count` says of each form with how many rows at least it is whole.
+//
+// Every form but Parquet goes on behind a row (`after`): its place, to the microsecond, stands in each, in OCSF in
+// `metadata.original_time` and `unmapped.cairn.proof`, in ECS in `@timestamp` and `cairn.proof`. A Parquet file ends with the places of
+// its row groups, so that nothing can be put behind one that was cut: it is asked for anew, from its beginning (`Cairn-Start`).
 import { createHash } from 'node:crypto';
 import { ANSWER_FIELDS, type EventPlace, eventsWithLeaf, ROW_SETTINGS } from '@cairn/query';
 import { FIELDS } from '@cairn/search';
@@ -87,6 +92,7 @@ export const exportEventsRoute = route({
   scope: 'export',
   recorded: ['export', 'export/events'],
   isHeavy: true,
+  isResumable: true,
   query: exportQuery,
   response: z.string(),
   streams: [...new Set(Object.values(FORMATS).map((type) => type.split(';', 1)[0]!))],
@@ -106,12 +112,12 @@ async function openExport({
   const first = cursor?.now ?? now;
   const bound = boundSearch(query.search, caller, first);
   const search: BoundSearch = { ...bound, ...frozen(bound, first) };
+  const behind = behindPlace(cursor?.at);
   const [hours, hotFrom] = await Promise.all([
     clickhouse.query<{ hour: number; rows: number }>(
       `SELECT toUnixTimestamp(toStartOfHour(timestamp)) * 1000000 AS hour, count() AS rows FROM cairn.events
-     WHERE ${search.condition.sql} ${cursor === undefined ? '' : "AND timestamp >= fromUnixTimestamp64Micro({export_from:Int64}, 'UTC')"}
-     GROUP BY hour ORDER BY hour`,
-      { ...search.condition.parameters, ...(cursor && { export_from: cursor.at.timestamp }) },
+     WHERE ${search.condition.sql} ${behind.sql} GROUP BY hour ORDER BY hour`,
+      { ...search.condition.parameters, ...behind.parameters },
       ROW_SETTINGS,
     ),
     hotFromOf(clickhouse),
@@ -126,7 +132,8 @@ async function openExport({
     filename: `${name}.${format}`,
     facts,
     hotFrom,
-    start: writeCursor(of, first, { timestamp: 0, topic: '', partition: 0, offset: 0 }),
+    count: total,
+    start: writeCursor(of, first, BEGINNING),
     ended: () => ({ sent: state.rows }),
   };
 
@@ -178,7 +185,7 @@ async function openExport({
   }
   async function* pieces(): AsyncGenerator<Uint8Array | string> {
     let at: EventPlace | undefined = cursor?.at;
-    yield* hashed([kind.head(cursor !== undefined)]);
+    yield* hashed([kind.head(cursor !== undefined && cursor.at.topic !== BEGINNING.topic)]);
     for await (const { piece, rows, last } of read()) {
       yield* hashed(kind.body(piece, state.rows === 0));
       at = last;
@@ -195,6 +202,24 @@ async function openExport({
     }
   }
   return { ...common, stream: pieces() };
+}
+
+/** Before the place of every event: a topic has a name. */
+const BEGINNING: EventPlace = { timestamp: 0, topic: '', partition: 0, offset: 0 };
+
+/** What lies behind a place in the order of an export, as one more condition. */
+function behindPlace(at: EventPlace | undefined) {
+  if (at === undefined) return { sql: '', parameters: {} };
+  const time = "fromUnixTimestamp64Micro({export_at:Int64}, 'UTC')";
+  return {
+    sql: `AND timestamp >= ${time} AND (timestamp, toString(topic), partition, offset) > (${time}, {export_topic:String}, {export_partition:Int32}, {export_offset:Int64})`,
+    parameters: {
+      export_at: at.timestamp,
+      export_topic: at.topic,
+      export_partition: at.partition,
+      export_offset: at.offset,
+    },
+  };
 }
 
 const asked = ({ condition, from, to }: BoundSearch, at: EventPlace | undefined) =>

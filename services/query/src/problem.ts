@@ -37,6 +37,7 @@ export const PROBLEMS = {
   'not-configured': [409, 'This installation does not have what that needs'],
   'hold.raced': [409, 'Another statement came first'],
   'archive.deleted': [410, 'It was deleted when its retention ended'],
+  'cursor.expired': [410, 'What lies behind the cursor has left ClickHouse'],
   'idempotency.running': [409, 'The first request with this key is not answered yet'],
   'precondition.failed': [412, 'It was changed meanwhile'],
   'body.too-large': [413, 'The body is too large'],

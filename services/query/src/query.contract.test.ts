@@ -8,9 +8,12 @@ import { ROLES, SCOPES_OF } from '@cairn/access';
 import { type Question, searchEvents } from '@cairn/query';
 import { conditionOf, readSearch } from '@cairn/search';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { readExport } from '../../../packages/cli/src/read-export.ts';
+import { cairn } from '../../../packages/cli/src/testing/run-cairn.ts';
 import { ApiProblem, openClient } from '../../../packages/client/src/index.ts';
 import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
+import { startCuttingProxy } from '../test/cutting-proxy.ts';
 import { openApiOf } from './describe-api.ts';
 import { PROBLEMS, problemSchema } from './problem.ts';
 import type { Route } from './route.ts';
@@ -707,6 +710,62 @@ describe('an export', () => {
     expect(rest.slice(0, -1)).toEqual(lines.slice(21, -1));
   });
 
+  test.each(['ndjson', 'json', 'csv', 'ocsf', 'ecs', 'parquet'])(
+    'as %s that is cut at any byte, as `cairn export` takes it, is byte for byte the one that was not',
+    async (form) => {
+      await using proxy = await startCuttingProxy(api.url);
+      const directory = mkdtempSync(join(tmpdir(), 'cairn-cut-'));
+      const file = join(directory, 'out');
+      const path = `/v1/exports/events?search=decision:deny&format=${form}`;
+      const { byteLength } = await (await api.ask(path, { key: keys['auditor']! })).arrayBuffer();
+      for (const cuts of fc.sample(fc.array(fc.nat(byteLength - 1), { minLength: 1, maxLength: 3 }), {
+        seed: 15,
+        numRuns: 2,
+      })) {
+        [proxy.cuts, proxy.start] = [[...cuts], undefined];
+        const said = await cairn(['export', form, file, '--search', 'decision:deny', '--api', proxy.url], {
+          env: { CAIRN_API_KEY: keys['auditor']! },
+          parts: { sleep: async () => {} },
+        });
+        expect(said).toMatchObject({ code: 0 });
+        expect(proxy.cuts).toEqual([]);
+        // As of the same time, whole and past the proxy.
+        const whole = await api.ask(`${path}&after=${proxy.start}`, { key: keys['auditor']! });
+        const bytes = Buffer.from(await whole.arrayBuffer());
+        const end = bytes.lastIndexOf('{"_end":');
+        const wanted = end === -1 || form === 'json' ? bytes : bytes.subarray(0, end);
+        expect(wanted.length).toBeGreaterThan(10_000);
+        expect([cuts, readFileSync(file).equals(wanted)]).toEqual([cuts, true]);
+      }
+      rmSync(directory, { recursive: true });
+    },
+    60_000,
+  );
+
+  test('says with how many rows it is whole, behind a row as well, and from its beginning the same again', async () => {
+    const path = '/v1/exports/events?search=decision:deny&format=csv';
+    const whole = await api.ask(path, { key: keys['auditor']! });
+    const lines = (await whole.text()).trimEnd().split('\r\n');
+    expect(whole.headers.get('cairn-count')).toBe(String(lines.length - 1));
+    const start = whole.headers.get('cairn-start')!;
+    const [timestamp, topic, partition, offset] = lines[7]!
+      .split(',')
+      .map((cell) => cell.replaceAll('"', ''));
+    const at = {
+      timestamp: Number(timestamp),
+      topic,
+      partition: Number(partition),
+      offset: Number(offset),
+    };
+    const cursor = { ...JSON.parse(Buffer.from(start, 'base64url').toString()), at };
+    const after = Buffer.from(JSON.stringify(cursor)).toString('base64url');
+    const rest = await api.ask(`${path}&after=${after}`, { key: keys['auditor']! });
+    expect(rest.headers.get('cairn-count')).toBe(String(lines.length - 8));
+    expect((await rest.text()).trimEnd().split('\r\n')).toEqual(lines.slice(8));
+    const again = await api.ask(`${path}&after=${start}`, { key: keys['auditor']! });
+    expect((await again.text()).trimEnd().split('\r\n')).toEqual(lines);
+  });
+
   test('as JSON, CSV and Parquet holds as many events', async () => {
     const { count } = await json<{ count: number }>('/v1/exports/count?search=decision:deny');
     const whole = await json<{ events: unknown[]; count: number }>(
@@ -926,9 +985,62 @@ describe('a live tail', () => {
       if (text.includes('event: event')) break;
     }
     gone.abort();
-    expect(text).toContain(`id: audit.events.standard/8/1\n`);
+    expect(text).toMatch(/^retry: 2000\nid: [\w-]+\n\n/);
+    expect(text).toMatch(/\nid: [\w-]+\nevent: event\ndata: \{.*"partition":8,"offset":1,/);
     expect(text).not.toContain('org-2');
   });
+
+  test('goes on behind its id: each event once, whatever came meanwhile and however much', async () => {
+    const gone = new AbortController();
+    const answer = await fetch(`${api.url}/v1/tail?search=task:resumed`, {
+      headers: { authorization: `Bearer ${keys['viewer']}` },
+      signal: gone.signal,
+    });
+    const first = Buffer.from((await answer.body!.getReader().read()).value!).toString();
+    gone.abort();
+    const begin = /^id: (.*)$/m.exec(first)![1]!;
+
+    // Between them offsets of others, further apart than one statement looks.
+    const row = (partition: number, at: number, offset: number) => ({
+      topic: 'audit.events.standard',
+      partition,
+      offset,
+      received_at: '2026-11-21 00:00:00.000',
+      org_id: at % 4 === 3 ? 'org-2' : ORG,
+      kind: 'tool_call',
+      // Not in the order of the log.
+      timestamp: `2026-11-21 00:00:${String(59 - (at % 60)).padStart(2, '0')}`,
+      event_id_random: `${partition}${String(at).padStart(8, '0')}`,
+      task: at % 4 === 2 ? 'other' : 'resumed',
+    });
+    const rows = [
+      ...Array.from({ length: 1_600 }, (_, at) => row(11, at, at * 40)),
+      ...Array.from({ length: 400 }, (_, at) => row(12, at, 9_000_000 + at)),
+    ];
+    await api.clickhouse.insertRows('cairn.events', rows);
+    const wanted = rows.filter(({ org_id: org, task }) => org === ORG && task === 'resumed');
+
+    const client = openClient({ url: api.url, key: keys['viewer']! });
+    const seen: string[] = [];
+    let after = begin;
+    for (const until of [650, wanted.length])
+      for await (const { id, event } of client.tail('task:resumed', { after })) {
+        seen.push(`${event.partition}/${event.offset}`);
+        after = id;
+        if (seen.length === until) break;
+      }
+    expect(seen).toEqual(wanted.map(({ partition, offset }) => `${partition}/${offset}`));
+
+    const asked = (id: string, search = 'task:resumed') =>
+      api.ask(`/v1/tail?search=${search}`, { key: keys['viewer']!, headers: { 'last-event-id': id } });
+    const old = { ...JSON.parse(Buffer.from(after, 'base64url').toString()), at: 1_000 };
+    for (const [refused, status, code] of [
+      [await asked(Buffer.from(JSON.stringify(old)).toString('base64url')), 410, 'cursor.expired'],
+      [await asked(after, 'task:tailed'), 400, 'cursor.invalid'],
+      [await asked('audit.events.standard/8/1'), 400, 'cursor.invalid'],
+    ] as const)
+      expect(problemSchema.parse(await refused.json())).toMatchObject({ status, code });
+  }, 60_000);
 });
 
 describe('an answer', () => {
@@ -984,6 +1096,32 @@ describe('docs/api.md', () => {
         path.split('/{')[0]!.replace('/v1/saved-searches', 'saved-searches').replace('/v1/keys', 'keys'),
       );
     for (const code of Object.keys(PROBLEMS)) expect(page).toContain(`| \`${code}\``);
+  });
+});
+
+describe('cairn search --api', () => {
+  test('shows the page of the API, with what the options narrow it to, and leaves an event', async () => {
+    const search = 'decision:deny';
+    const { events } = await json<{ events: { event_id: string; agent_id: string }[] }>(
+      `/v1/events?search=${search}&limit=3`,
+    );
+    const agent = events[0]!.agent_id;
+    const args = ['--json', 'search', search, '--over', 'hot', '--agent', agent, '--limit', '3'];
+    const said = await cairn([...args, '--api', api.url], { env: { CAIRN_API_KEY: keys['viewer']! } });
+    expect(said).toMatchObject({ code: 0 });
+    const lines = said.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { event_id: string; agent_id: string; answer?: { search: string } });
+    expect(lines.at(-1)?.answer?.search).toBe(`decision:deny agent_id:${agent}`);
+    expect(lines[0]).toEqual(expect.objectContaining({ event_id: events[0]!.event_id, agent_id: agent }));
+    const recorded = await api.recordedOf(`"search":"decision:deny agent_id:${agent}"`);
+    expect(recorded).toMatchObject([{ method: 'events/search', result_status: 'success' }]);
+    // A mistake has its column, as the service tells it.
+    const wrong = await cairn(['search', 'agent:x tol:y', '--over', 'hot', '--api', api.url], {
+      env: { CAIRN_API_KEY: keys['viewer']! },
+    });
+    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('column 9 of the search') });
   });
 });
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -20,6 +20,7 @@ import { openAuthenticator } from './authenticate.ts';
 import type { QueryConfig } from './config.ts';
 import { openArchive } from './open-archive.ts';
 import { openSubjectKeys } from './open-subject-keys.ts';
+import { RequestsInFlight } from './requests-in-flight.ts';
 import { serveApi } from './serve-api.ts';
 import { claimsIn, claimsInMemory, countingAlone } from './shared-claims.ts';
 
@@ -27,6 +28,8 @@ import { claimsIn, claimsInMemory, countingAlone } from './shared-claims.ts';
 export interface QueryParts {
   readonly kafka?: Kafka;
   readonly clickhouse?: ClickHouse;
+  /** How long a stop waits for what is being answered; default `DRAIN_MS_MAX`. */
+  readonly drainMsMax?: number;
 }
 
 export interface Query extends AsyncDisposable {
@@ -120,6 +123,7 @@ async function startQuery(
           },
         );
   const stopping = new AbortController();
+  const inFlight = new RequestsInFlight();
   const app = serveApi({
     config,
     clickhouse,
@@ -132,6 +136,7 @@ async function startQuery(
     log,
     nowMs: Date.now,
     stopping: stopping.signal,
+    inFlight,
     onAnswered(route, status, tookMs) {
       requests.add(1, { route, status: String(status) });
       latency.observe(tookMs / 1_000, { route });
@@ -146,19 +151,6 @@ async function startQuery(
     },
     app,
   );
-  const port = await listen(server, config.port, config.host);
-  let draining = false;
-  own.defer(async () => {
-    draining = true;
-    stopping.abort();
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
-    const timer = new AbortController();
-    await Promise.race([closed, sleep(DRAIN_MS_MAX, undefined, { signal: timer.signal }).catch(() => {})]);
-    timer.abort();
-    server.closeAllConnections();
-    await closed;
-  });
   const health = own.use(
     await serveHealth({
       ...config.health,
@@ -170,14 +162,49 @@ async function startQuery(
         const checks = {
           clickhouse: answers ? 'ok' : 'unreachable',
           spool: full ? 'full' : 'ok',
-          ...(draining && { service: 'draining' }),
+          ...(stopping.signal.aborted && { service: 'draining' }),
         };
-        return { ok: answers && !full && !draining, checks };
+        return { ok: answers && !full && !stopping.signal.aborted, checks };
       },
     }),
   );
+  const port = await listen(server, config.port, config.host);
+  // Before anything that an answer needs, and the health above says so meanwhile.
+  own.defer(() => stop(server, stopping, inFlight, parts.drainMsMax ?? DRAIN_MS_MAX));
   log.info({ port, url: `http://${config.host}:${port}` }, 'the API answers');
   return { port, healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
+}
+
+/**
+ * The end of the API, within `msMax`:
+ *
+ * 1. Nothing new: no connection is taken, and what comes on one that stands is told 503.
+ * 2. Tails say that they end, and where they go on; exports and bundles are broken off, so that nobody takes them for whole.
+ * 3. Whatever else is being answered is answered, and the events of all of it are on disk.
+ * 4. What has not ended by then is broken off.
+ */
+async function stop(
+  server: Server,
+  stopping: AbortController,
+  inFlight: RequestsInFlight,
+  msMax: number,
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  stopping.abort();
+  // A connection whose request was answered stands open for the next one.
+  const idle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
+  const late = new AbortController();
+  try {
+    await Promise.race([
+      closed.then(() => inFlight.ended()),
+      sleep(msMax, undefined, { signal: late.signal }).catch(() => {}),
+    ]);
+  } finally {
+    late.abort();
+    clearInterval(idle);
+  }
+  server.closeAllConnections();
+  await closed;
 }
 
 /** The longest search takes 24,000 bytes in an address: twelve for a character outside the basic plane. */
@@ -186,6 +213,7 @@ const ADDRESS_BYTES_MAX = 64 * 1024;
 const REDIS_MS_MAX = 1_000;
 const TOLD_EVERY_MS = 60_000;
 const DRAIN_MS_MAX = 10_000;
+const CLOSE_IDLE_EVERY_MS = 50;
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /** 32 random bytes, mode 0600, made at the first start: under them a person's subject becomes a token. */

@@ -19,6 +19,8 @@ export interface Asked<Path, Search, Body> {
   readonly analyst: ClickHouse;
   /** The installation's own organisation, which its jobs are recorded in. */
   readonly installationOrg: string;
+  /** Name of the installation. */
+  readonly deployment: string;
   /** Undefined where none is configured. */
   readonly archive: ApiArchive | undefined;
   /** Keys of sealed values; undefined where none are configured. */
@@ -27,6 +29,8 @@ export interface Asked<Path, Search, Body> {
   readonly claims: SharedClaims;
   /** Versions that the caller names with `If-Match`, without quotes; undefined without the header. */
   readonly ifMatch: readonly string[] | undefined;
+  /** What the caller sent as `Last-Event-ID`, where the route goes on behind it. */
+  readonly lastEventId: string | undefined;
   /** Aborts when the caller has gone or the service stops. */
   readonly signal: AbortSignal;
 }
@@ -53,6 +57,10 @@ export interface Streamed {
   readonly start?: string;
   /** First day that the store holds which alone was asked; null while it holds none. */
   readonly hotFrom?: string | null;
+  /** Rows that there were when it began: what ends with fewer is not whole, whatever carried it says. */
+  readonly count?: number;
+  /** When the service stops, it says so itself and ends; anything else is broken off, so that nobody takes it for whole. */
+  readonly endsInOrder?: boolean;
   readonly facts: Facts;
   /** Facts once all of it was sent, or what of it was. */
   readonly ended: () => Facts;
@@ -89,6 +97,10 @@ export interface Route<
   readonly isHeavy?: boolean;
   /** Where pieces are sent: their content types. */
   readonly streams?: readonly string[];
+  /** What was cut off goes on behind its last whole row: the headers of its answer say how. */
+  readonly isResumable?: boolean;
+  /** `Last-Event-ID` says behind which server-sent event it goes on. */
+  readonly goesOn?: boolean;
   answer(
     asked: Asked<z.infer<Path>, z.infer<Search>, z.infer<Body>>,
   ): Promise<Answered<z.input<Response>> | Streamed>;

@@ -27,7 +27,11 @@ async function serving(parts: Partial<ApiParts>): Promise<string> {
     stream: async () => (async function* () {})(),
   } as unknown as ClickHouse;
   const app = serveApi({
-    config: { org: 'cairn', limits: { perKeyAMinute: 100, perAddressAMinute: 1_000, streamsMax: 1 } },
+    config: {
+      org: 'cairn',
+      deployment: 'test',
+      limits: { perKeyAMinute: 100, perAddressAMinute: 1_000, streamsMax: 1 },
+    },
     clickhouse,
     analyst: clickhouse,
     archive: undefined,
@@ -89,7 +93,11 @@ test('an answer waits until its event is on disk', async () => {
 test('a key that asks too often is told when to go on, and nothing of it is recorded', async () => {
   let recorded = 0;
   const url = await serving({
-    config: { org: 'cairn', limits: { perKeyAMinute: 3, perAddressAMinute: 1_000, streamsMax: 1 } },
+    config: {
+      org: 'cairn',
+      deployment: 'test',
+      limits: { perKeyAMinute: 3, perAddressAMinute: 1_000, streamsMax: 1 },
+    },
     recorder: { record: async () => void (recorded += 1) },
   });
   const statuses = [];
@@ -106,7 +114,11 @@ test('a key that asks too often is told when to go on, and nothing of it is reco
 
 test('processes that share their counts let a key through as often as one process would', async () => {
   const claims = claimsInMemory(Date.now);
-  const config = { org: 'cairn', limits: { perKeyAMinute: 3, perAddressAMinute: 1_000, streamsMax: 1 } };
+  const config = {
+    org: 'cairn',
+    deployment: 'test',
+    limits: { perKeyAMinute: 3, perAddressAMinute: 1_000, streamsMax: 1 },
+  };
   const one = await serving({ claims, config });
   const first = server!;
   const two = await serving({ claims, config });

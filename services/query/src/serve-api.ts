@@ -12,12 +12,13 @@ import type { QueryConfig } from './config.ts';
 import { openApiOf, referencePage } from './describe-api.ts';
 import { problemOf, Refusal } from './problem.ts';
 import { type AccessRecorder, accessEvent } from './record-access.ts';
+import { RequestsInFlight } from './requests-in-flight.ts';
 import { type Asked, type Facts, IF_MATCH_MAX, type Route, type Streamed } from './route.ts';
 import { ROUTES } from './routes.ts';
 import { claimsInMemory, type SharedClaims } from './shared-claims.ts';
 
 export interface ApiParts {
-  readonly config: Pick<QueryConfig, 'org' | 'limits'>;
+  readonly config: Pick<QueryConfig, 'org' | 'deployment' | 'limits'>;
   readonly clickhouse: ClickHouse;
   readonly analyst: ClickHouse;
   readonly archive: Asked<unknown, unknown, unknown>['archive'];
@@ -29,8 +30,10 @@ export interface ApiParts {
   readonly log: Logger;
   readonly nowMs: () => number;
   readonly onAnswered: (route: string, status: number, tookMs: number) => void;
-  /** Aborts when the service stops: streams end. */
+  /** Aborts when the service stops: streams end, and nothing new is answered. */
   readonly stopping: AbortSignal;
+  /** Where each request is kept while it is answered. Default nobody waits for them. */
+  readonly inFlight?: RequestsInFlight;
 }
 
 type Parts = Required<ApiParts>;
@@ -48,7 +51,11 @@ const MINUTE_MS = 60_000;
 
 /** The API: every route of the table, deny by default, each request recorded before it is answered. */
 export function serveApi(given: ApiParts): Express {
-  const parts: Parts = { ...given, claims: given.claims ?? claimsInMemory(given.nowMs) };
+  const parts: Parts = {
+    ...given,
+    claims: given.claims ?? claimsInMemory(given.nowMs),
+    inFlight: given.inFlight ?? new RequestsInFlight(),
+  };
   const { config } = parts;
   const app = express();
   app.set('trust proxy', false);
@@ -66,6 +73,12 @@ export function serveApi(given: ApiParts): Express {
   app.use(
     helmet({ contentSecurityPolicy: { directives: { 'default-src': ["'none'"], 'style-src': ["'self'"] } } }),
   );
+  app.use((_request, response, next) => {
+    if (!parts.stopping.aborted) return next();
+    // Another process answers, or this one when it is back; on this connection nothing more is.
+    response.setHeader('Connection', 'close');
+    throw new Refusal('unavailable', 'This service stops. Ask again.');
+  });
   app.use(limiter(parts.claims, 'address', config.limits.perAddressAMinute, (request) => request.ip ?? ''));
 
   app.get('/openapi.json', (_request, response) => void response.json(openApiOf()));
@@ -95,7 +108,9 @@ export function serveApi(given: ApiParts): Express {
   for (const [path, routes] of byPath) {
     const at = path.replace(/^\/v1/, '').replaceAll(/\{(\w+)\}/g, ':$1');
     for (const route of routes)
-      v1[route.method](at, (request, response) => answer(parts, places, route, request, response));
+      v1[route.method](at, (request, response) =>
+        parts.inFlight.track(answer(parts, places, route, request, response)),
+      );
     v1.all(at, (_request, response) => {
       response.setHeader('Allow', routes.map(({ method }) => method.toUpperCase()).join(', '));
       throw new Refusal('method.not-allowed', 'The Allow header says which are.');
@@ -106,7 +121,7 @@ export function serveApi(given: ApiParts): Express {
     throw new Refusal('not-found', 'The description of what there is: /openapi.json.');
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) =>
-    refuse(parts, error, request, response),
+    parts.inFlight.track(refuse(parts, error, request, response)),
   );
   return app;
 }
@@ -157,10 +172,13 @@ async function answerWith(parts: Parts, route: Route, request: Request, response
     clickhouse: parts.clickhouse,
     analyst: parts.analyst,
     installationOrg: parts.config.org,
+    deployment: parts.config.deployment,
     archive: parts.archive,
     subjectKeys: parts.subjectKeys,
     claims: parts.claims,
     ifMatch: versionsIn(route, request.get('if-match')),
+    // Empty is what a browser sends that has seen no id.
+    lastEventId: (route.goesOn === true && request.get('last-event-id')) || undefined,
     signal: AbortSignal.any([gone.signal, parts.stopping]),
   };
   const record = (facts: Facts) =>
@@ -233,10 +251,10 @@ function sendBody({ status, body, etag }: KeptAnswer, request: Request, response
   else response.json(body);
 }
 
-/** A stream that fails in the midst is broken off, so that nobody takes it for whole. */
+/** A stream that fails in the midst is broken off, so that nobody takes it for whole; so is an export when the service stops. */
 async function send(
   parts: Parts,
-  { stream, contentType, filename, start, hotFrom }: Streamed,
+  { stream, contentType, filename, start, hotFrom, count, endsInOrder = false }: Streamed,
   response: Response,
 ): Promise<void> {
   response.status(200).setHeader('Content-Type', contentType);
@@ -244,7 +262,11 @@ async function send(
   if (filename !== undefined) response.setHeader('Content-Disposition', `attachment; filename="${filename}"`);
   if (start !== undefined) response.setHeader('Cairn-Start', start);
   if (typeof hotFrom === 'string') response.setHeader('Cairn-Hot-From', hotFrom);
+  if (count !== undefined) response.setHeader('Cairn-Count', String(count));
   response.flushHeaders();
+  const breakOff = () => void response.destroy();
+  if (!endsInOrder) parts.stopping.addEventListener('abort', breakOff, { once: true });
+  if (!endsInOrder && parts.stopping.aborted) breakOff();
   const gone = closed(response);
   try {
     for await (const piece of stream) {
@@ -256,6 +278,8 @@ async function send(
     const { requestId } = response.locals as Locals;
     if (!response.destroyed) parts.log.error({ reason: messageOf(error), requestId }, 'a stream broke off');
     response.destroy();
+  } finally {
+    parts.stopping.removeEventListener('abort', breakOff);
   }
 }
 

@@ -1,82 +1,183 @@
+// Server-sent events (WHATWG HTML, 9.2), a block each:
+//
+//   retry: 2000          once: whoever is cut off asks again after so many milliseconds
+//   id: <cursor>         once: where the tail begins
+//
+//   id: <cursor>         then each event, and how far the tail has come with it
+//   event: event
+//   data: {…}
+//
+//   id: <cursor>         every ten seconds in which nothing came. A block without data is no event, and its id counts all the same
+//
+//   : …                  before the service ends it, in order
+//
+// Who sends the last id as Last-Event-ID gets what came behind it, each event once. It is read slice by slice, so that of a long time
+// away no more is held at once than of a short one.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventsIn, type FoundEvent, HOT, ROW_SETTINGS } from '@cairn/query';
+import { eventsIn, type FoundEvent, HOT, ROW_SETTINGS, readHotDays } from '@cairn/query';
 import { z } from 'zod';
-import { boundSearch, searchParameter } from './bound-search.ts';
+import { type BoundSearch, boundSearch, searchParameter } from './bound-search.ts';
+import { digestOf } from './cursor.ts';
 import { shownEvent } from './event-schema.ts';
-import { route } from './route.ts';
+import { type Asked, route, type Streamed } from './route.ts';
+import { checkTailCursor, type Head, readTailCursor, writeTailCursor } from './tail-cursor.ts';
 
-const EVERY_MS = 1_000;
+/** Milliseconds. */
+const PACES = {
+  /** Between two looks at the table. */
+  every: 1_000,
+  heartbeat: 10_000,
+  /** Then it ends in order, and whoever goes on is looked at again: whether the key still counts. */
+  most: 600_000,
+};
+const RETRY_MS = 2_000;
+/** Events of one reading. */
 const AT_ONCE_MAX = 500;
+/** Offsets of one partition that one statement looks through at first; four times as many where it found nothing. */
+const SPAN = 20_000;
+
+const tailQuery = z.strictObject({ search: searchParameter });
+export type TailAsked = Asked<unknown, z.infer<typeof tailQuery>, unknown>;
 
 export const tailEventsRoute = route({
   id: 'tailEvents',
   method: 'get',
   path: '/v1/tail',
   summary:
-    'Events as they become queryable, as server-sent events: each `event: event` has the event as its data.',
+    'Events as they become queryable, as server-sent events: each `event: event` has the event as its data and, as its id, where the tail goes on.',
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'events/tail'],
-  query: z.strictObject({ search: searchParameter }),
+  query: tailQuery,
   response: z.string(),
   streams: ['text/event-stream'],
-  async answer({ caller, query, now, clickhouse, signal }) {
-    const { text, condition } = boundSearch(query.search, caller, now);
-    let heads = await clickhouse.query<Head>(HEADS, {}, ROW_SETTINGS);
-    let sent = 0;
-
-    /** What came behind the heads in each partition of the log, in the order of the log. */
-    async function* events(): AsyncGenerator<string> {
-      yield ': the trail from now on\n\n';
-      while (!signal.aborted) {
-        const now = await clickhouse.query<Head>(HEADS, {}, ROW_SETTINGS);
-        for (const { topic, partition, offset } of now) {
-          const from =
-            heads.find((head) => head.topic === topic && head.partition === partition)?.offset ?? -1;
-          if (offset <= from) continue;
-          const behind = `topic = {tail_topic:String} AND partition = {tail_partition:Int32} AND offset > {tail_from:Int64} AND offset <= {tail_to:Int64}`;
-          const { sql, parameters } = eventsIn(HOT, {
-            over: 'hot',
-            filters: {},
-            order: 'newest',
-            limit: AT_ONCE_MAX,
-            condition: {
-              sql: `${condition.sql} AND ${behind}`,
-              parameters: {
-                ...condition.parameters,
-                tail_topic: topic,
-                tail_partition: partition,
-                tail_from: from,
-                tail_to: offset,
-              },
-            },
-          });
-          const found = await clickhouse.query<FoundEvent>(sql, parameters, ROW_SETTINGS);
-          for (const event of found.toReversed()) {
-            sent += 1;
-            yield `id: ${topic}/${partition}/${event.offset}\nevent: event\ndata: ${JSON.stringify(shownEvent(event, caller))}\n\n`;
-          }
-          if (found.length === AT_ONCE_MAX) yield `event: skipped\ndata: {"at_most":${AT_ONCE_MAX}}\n\n`;
-        }
-        heads = now;
-        yield ': \n\n';
-        await sleep(EVERY_MS, undefined, { signal }).catch(() => {});
-      }
-    }
-    return {
-      stream: events(),
-      contentType: 'text/event-stream',
-      facts: { search: text },
-      ended: () => ({ rows: sent }),
-    };
-  },
+  goesOn: true,
+  answer: (asked) => openTail(asked),
 });
 
-interface Head {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
+export async function openTail(asked: TailAsked, paces = PACES): Promise<Streamed> {
+  const { caller, query, now, clickhouse, deployment, lastEventId, signal } = asked;
+  const search = boundSearch(query.search, caller, now);
+  const of = digestOf(deployment, caller.orgId, query.search, 'tail');
+  const began = performance.now();
+  const clockMs = () => Math.floor(now / 1_000 + performance.now() - began);
+
+  const heads = await readHeads(asked);
+  const from = lastEventId === undefined ? undefined : readTailCursor(lastEventId, of);
+  if (from !== undefined) checkTailCursor(from, (await readHotDays(clickhouse)).held, heads);
+  // Of each partition the last offset up to which all was sent, and when that was so of all of them.
+  const sent = new Map((from?.heads ?? heads).map((head) => [keyOf(head), head]));
+  let wholeMs = from?.at ?? clockMs();
+  const cursor = () => writeTailCursor({ of, at: wholeMs, heads: [...sent.values()] });
+  let rows = 0;
+
+  async function* events(): AsyncGenerator<string> {
+    yield `retry: ${RETRY_MS}\nid: ${cursor()}\n\n`;
+    let saidMs = performance.now();
+    while (!signal.aborted && performance.now() - began < paces.most) {
+      const roundMs = clockMs();
+      for (const head of await readHeads(asked)) {
+        const key = keyOf(head);
+        for await (const { offset, event } of eventsUpTo(
+          asked,
+          search,
+          head,
+          sent.get(key)?.offset ?? NOTHING,
+        )) {
+          sent.set(key, { ...head, offset });
+          if (event === undefined) continue;
+          rows += 1;
+          saidMs = performance.now();
+          yield `id: ${cursor()}\nevent: event\ndata: ${JSON.stringify(shownEvent(event, caller))}\n\n`;
+        }
+      }
+      if (signal.aborted) break;
+      wholeMs = roundMs;
+      if (performance.now() - saidMs >= paces.heartbeat) {
+        saidMs = performance.now();
+        yield `id: ${cursor()}\n\n`;
+      }
+      await sleep(paces.every, undefined, { signal }).catch(() => {});
+    }
+    yield `: it ends here, and goes on with Last-Event-ID\nid: ${cursor()}\n\n`;
+  }
+  return {
+    stream: events(),
+    contentType: 'text/event-stream',
+    endsInOrder: true,
+    facts: { search: search.text, resumed: from !== undefined },
+    ended: () => ({ rows }),
+  };
 }
 
-/** From the projection of heads: whatever the table holds, it reads few rows. */
-const HEADS = `SELECT toString(topic) AS topic, partition, max(offset) AS offset FROM cairn.events GROUP BY topic, partition`;
+/** Before the first offset. */
+const NOTHING = -1;
+
+const keyOf = ({ topic, partition }: Head): string => `${topic}/${partition}`;
+
+/** From the projection of heads: whatever the table holds, it reads few rows. It tells nothing of other organisations. */
+const readHeads = ({ clickhouse, caller }: TailAsked): Promise<Head[]> =>
+  clickhouse.query<Head>(
+    `SELECT toString(topic) AS topic, partition, max(offset) AS offset FROM cairn.events
+     WHERE org_id = {tail_org:String} GROUP BY topic, partition ORDER BY topic, partition`,
+    { tail_org: caller.orgId },
+    ROW_SETTINGS,
+  );
+
+/**
+ * What a search finds of one partition behind an offset and up to its head, in the order of the log; between the events how far it
+ * was looked, where there are none.
+ *
+ * @throws Error when a day was dropped while it was read: the stream breaks off, and going on says that it is too late.
+ */
+async function* eventsUpTo(
+  { clickhouse, signal }: TailAsked,
+  { condition }: Pick<BoundSearch, 'condition'>,
+  { topic, partition, offset: head }: Head,
+  from: number,
+): AsyncGenerator<{ readonly offset: number; readonly event?: FoundEvent }> {
+  let [at, span] = [from, SPAN];
+  const within = (to: number) => ({
+    sql: `${condition.sql} AND topic = {tail_topic:String} AND partition = {tail_partition:Int32} AND offset > {tail_from:Int64} AND offset <= {tail_to:Int64}`,
+    parameters: {
+      ...condition.parameters,
+      tail_topic: topic,
+      tail_partition: partition,
+      tail_from: at,
+      tail_to: to,
+    },
+  });
+  while (at < head && !signal.aborted) {
+    let to = Math.min(head, at + span);
+    let wanted: number | undefined;
+    // So few offsets hold no more events than are read at once; of more it is looked first how far the first of them go.
+    if (to - at > AT_ONCE_MAX) {
+      const { sql, parameters } = within(to);
+      const [edge] = await clickhouse.query<{ events: number; last: number }>(
+        `SELECT toUInt32(count()) AS events, max(offset) AS last FROM (
+           SELECT offset FROM cairn.events WHERE ${sql} ORDER BY offset LIMIT ${AT_ONCE_MAX})`,
+        parameters,
+        ROW_SETTINGS,
+      );
+      wanted = edge?.events ?? 0;
+      if (wanted === AT_ONCE_MAX) to = edge!.last;
+    }
+    if (wanted !== 0) {
+      const { sql, parameters } = eventsIn(HOT, {
+        over: 'hot',
+        filters: {},
+        order: 'oldest',
+        limit: AT_ONCE_MAX,
+        condition: within(to),
+      });
+      const found = await clickhouse.query<FoundEvent>(sql, parameters, ROW_SETTINGS);
+      if (wanted !== undefined && found.length < wanted)
+        throw new Error('a day left ClickHouse while the tail read it');
+      for (const event of found.toSorted((one, other) => one.offset - other.offset))
+        yield { offset: event.offset, event };
+    }
+    span = wanted === 0 ? span * 4 : SPAN;
+    at = to;
+    yield { offset: at };
+  }
+}

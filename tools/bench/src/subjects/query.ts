@@ -226,7 +226,11 @@ async function serve(clickhouse: ClickHouse, nowMs: number) {
       )
     ).text;
   const app = serveApi({
-    config: { org: 'cairn', limits: { perKeyAMinute: 1e6, perAddressAMinute: 1e6, streamsMax: 8 } },
+    config: {
+      org: 'cairn',
+      deployment: 'bench',
+      limits: { perKeyAMinute: 1e6, perAddressAMinute: 1e6, streamsMax: 8 },
+    },
     clickhouse,
     analyst: clickhouse,
     authenticator: openAuthenticator(clickhouse, { oidc: undefined, keyAgeMsMax: 60_000 }, randomBytes(32)),
