@@ -23,6 +23,11 @@ export type AnchoredNote =
   | { readonly kind: 'checkpoint'; readonly origin: string; readonly size: number }
   | { readonly kind: 'tombstone'; readonly origin: string; readonly first: number; readonly end: number };
 
+interface AnchorLeaf {
+  readonly hash: HashText;
+  readonly note: AnchoredNote;
+}
+
 /** What an entry of the anchor log is. @throws Failure when it is neither a checkpoint nor a tombstone. */
 export function anchoredNote(origin: string, note: Uint8Array): AnchoredNote {
   const { text } = splitNote(note);
@@ -76,15 +81,25 @@ export class AnchorLog {
 
   /** The root with more entries, which are not appended. */
   rootWith(entries: readonly Uint8Array[]): HashText {
-    const tree = CompactRange.of(this.#tree.end, this.#tree.nodes());
-    for (const entry of entries) tree.append(noteLeafHash(entry));
-    return tree.root();
+    return this.#rootWith(entries.map(noteLeafHash));
   }
 
   append(entries: readonly Uint8Array[]): void {
-    const notes = entries.map((entry) => anchoredNote(this.origin, entry));
-    for (const [at, note] of notes.entries()) {
-      const hash = noteLeafHash(entries[at]!);
+    this.#append(entries.map((entry) => this.#leafOf(entry)));
+  }
+
+  #leafOf(entry: Uint8Array): AnchorLeaf {
+    return { hash: noteLeafHash(entry), note: anchoredNote(this.origin, entry) };
+  }
+
+  #rootWith(hashes: readonly HashText[]): HashText {
+    const tree = CompactRange.of(this.#tree.end, this.#tree.nodes());
+    for (const hash of hashes) tree.append(hash);
+    return tree.root();
+  }
+
+  #append(leaves: readonly AnchorLeaf[]): void {
+    for (const { hash, note } of leaves) {
       this.#tree.append(hash);
       this.#leaves.push(hash);
       if (note.kind === 'tombstone') this.#tombstones.add(`${note.origin} ${note.first}`);
@@ -121,20 +136,30 @@ export class AnchorLog {
     if (latest === undefined) return;
     const { size, note } = latest;
     const root = this.#opened(note, keys, size);
-    const entries: Uint8Array[] = [];
+    // Of each entry what is kept of it in any case, and not its bytes: the first read is of all there are.
+    const leaves: AnchorLeaf[] = [];
     const firstIn = (key: string): number => {
       const name = parseObjectName(key);
       return name?.kind === 'anchor-entries' ? name.first : -1;
     };
     const isMissing = (key: string): boolean => firstIn(key) >= this.size && firstIn(key) < size;
     for await (const { object, bytes } of readObjects(store, 'anchor/entries/', ROUND_BYTES_MAX, isMissing)) {
-      if (firstIn(object.key) !== this.size + entries.length)
-        throw archiveBroken(this.origin, `entry ${this.size + entries.length} is missing`);
-      for (const entry of notesOfRound(bytes)) entries.push(entry);
+      if (firstIn(object.key) !== this.size + leaves.length)
+        throw archiveBroken(this.origin, `entry ${this.size + leaves.length} is missing`);
+      for (const entry of notesOfRound(bytes)) leaves.push(this.#read(entry, this.size + leaves.length));
     }
-    if (this.size + entries.length !== size || this.rootWith(entries) !== root)
+    if (this.size + leaves.length !== size || this.#rootWith(leaves.map(({ hash }) => hash)) !== root)
       throw archiveBroken(this.origin, 'its entries do not lead to its checkpoint');
-    this.append(entries);
+    this.#append(leaves);
+  }
+
+  #read(entry: Uint8Array, index: number): AnchorLeaf {
+    try {
+      return this.#leafOf(entry);
+    } catch (error) {
+      if (isFailure(error, 'archive.broken')) throw error;
+      throw archiveBroken(this.origin, `its entry ${index} cannot be read: ${messageOf(error)}`, error);
+    }
   }
 
   #opened(note: Uint8Array, keys: KnownKeys, size: number): HashText {

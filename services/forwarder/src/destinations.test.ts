@@ -222,6 +222,37 @@ describe('Elastic', () => {
     expect(receiver.requests.at(-1)?.body.trimEnd().split('\n')).toHaveLength(2);
   });
 
+  test.each([403, 404])(
+    'an index that cannot be written (%i) is waited for, and nothing is parked',
+    async (status) => {
+      await using receiver = await elasticReceiver();
+      await using lane = laneTo(elastic(receiver.url));
+      let blocked = 4;
+      receiver.itemTrouble = () => (blocked-- > 0 ? status : undefined);
+      expect(await lane.send(frames(3))).toEqual([]);
+      expect(receiver.taken.toSorted()).toEqual(idsOf(lane.items(frames(3))).toSorted());
+    },
+  );
+
+  test('an index that is closed is waited for, although it answers as if the content were wrong', async () => {
+    await using receiver = await elasticReceiver();
+    await using lane = laneTo(elastic(receiver.url));
+    let troubles = 1;
+    receiver.trouble = () =>
+      troubles-- > 0
+        ? {
+            status: 200,
+            body: {
+              items: [
+                { create: { status: 400, error: { type: 'index_closed_exception', reason: 'closed' } } },
+              ],
+            },
+          }
+        : undefined;
+    expect(await lane.send(frames(1))).toEqual([]);
+    expect(receiver.taken).toHaveLength(1);
+  });
+
   test('an answer that does not speak of every item is no acknowledgement', async () => {
     await using receiver = await elasticReceiver();
     let troubles = 1;

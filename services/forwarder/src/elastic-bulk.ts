@@ -1,5 +1,5 @@
 import type { Destination, DestinationHttp, Item, Verdict } from './destination.ts';
-import { below, posted, saidBy, verdictOf } from './http-verdict.ts';
+import { below, posted, REFUSALS, saidBy, verdictOf } from './http-verdict.ts';
 
 export interface ElasticOptions {
   readonly http: DestinationHttp;
@@ -48,6 +48,12 @@ interface BulkItem {
   };
 }
 
+/**
+ * Errors that come with 400 and say something about the index or the cluster, not about the document: it is closed, or may have no more
+ * shards. To set every document aside for that would empty the log into the parking.
+ */
+const ABOUT_THE_INDEX: ReadonlySet<string> = new Set(['index_closed_exception', 'validation_exception']);
+
 /** An answer that does not speak of every item speaks of none: the batch goes again, which creates nothing twice. */
 function sorted(text: string, items: readonly Item[]): Verdict {
   const answers = itemsOf(text);
@@ -63,7 +69,9 @@ function sorted(text: string, items: readonly Item[]): Verdict {
     );
     // 409: a document of this id is there.
     if ((status >= 200 && status <= 299) || status === 409) continue;
-    if (status >= 400 && status <= 499 && status !== 429) refused.push({ index, reason: said });
+    const type = create?.error?.type;
+    if (REFUSALS.has(status) && !(typeof type === 'string' && ABOUT_THE_INDEX.has(type)))
+      refused.push({ index, reason: said });
     else {
       again.push(index);
       reason = said;

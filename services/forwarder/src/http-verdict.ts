@@ -44,7 +44,7 @@ export async function posted(
 }
 
 /** Statuses that say something about the content; 413 says that there is too much of it. */
-const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
+export const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
 /** Statuses that mean: the same again, later. */
 const BUSY: ReadonlySet<number> = new Set([408, 425, 429]);
 

@@ -55,8 +55,14 @@ async function replayDue(options: ReplayOptions, over: AbortSignal): Promise<voi
           filter: EVERY_KIND,
         },
       );
+      if (items.length === 0) {
+        // What a later release parked, and this one does not know.
+        store.park([{ ...record, reason: 'it is no event that this release can read' }], nowMs());
+        parked += 1;
+        continue;
+      }
       // 1. Acknowledged, or refused once more.
-      const refusals = items.length === 0 ? [] : await lane.deliver(items, over);
+      const refusals = await lane.deliver(items, over);
       // 2. COMMIT POINT: it is forgotten or parked again; a crash before has it sent once more.
       if (refusals.length > 0)
         store.park(

@@ -28,13 +28,14 @@ export interface OpenCall {
   readonly id: string | number;
   readonly method: string;
   readonly timeoutMs: number;
-  /** True once its end is recorded or being recorded. */
-  readonly closed: boolean;
+  /** How it ended, once that is recorded or being recorded. */
+  readonly end: Outcome['kind'] | undefined;
   /**
-   * Records how the call ended; the answer may go to the client when this has resolved. Only the first call counts.
-   * Rejects when the event could not be recorded: then the answer must be withheld.
+   * Records how the call ended. Only the first call counts. Resolves true when that is on disk: what ended the call may then go
+   * to the client. False when the trail tells of another end: what came with this one must not go on. Rejects when the event
+   * could not be recorded: then the answer must be withheld.
    */
-  close(outcome: Outcome): Promise<void>;
+  close(outcome: Outcome): Promise<boolean>;
   /** Id of the event that a message to the client may name. */
   readonly eventId: string;
 }
@@ -47,3 +48,14 @@ export type Outcome = { readonly upstreamMs: number } & (
   /** No answer came and none will: the upstream refused, ended or broke off. */
   | { readonly kind: 'lost'; readonly code: string; readonly why: string }
 );
+
+/** What may become of what ended a call: it goes on, nobody waits for it any more, or it is withheld. */
+export type Ending = 'recorded' | 'ended-before' | 'unrecorded';
+
+/** Records an end and never rejects. */
+export function endCall(call: OpenCall, outcome: Outcome): Promise<Ending> {
+  return call.close(outcome).then(
+    (isFirst) => (isFirst ? 'recorded' : 'ended-before'),
+    () => 'unrecorded',
+  );
+}

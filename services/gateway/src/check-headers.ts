@@ -1,4 +1,4 @@
-import { isObject, type Message } from './read-message.ts';
+import { isObject, type Message, textOf } from './read-message.ts';
 
 /** First protocol version without sessions; versions are dates and compare as texts. */
 export const MODERN_ERA = '2026-07-28';
@@ -14,7 +14,7 @@ export function versionOf(message: Message, headers: ProtocolHeaders): string {
   const meta = isObject(message.params['_meta']) ? message.params['_meta'] : {};
   const stated = meta['io.modelcontextprotocol/protocolVersion'];
   if (typeof stated === 'string') return stated.slice(0, 32);
-  if (message.method === 'initialize') return String(message.params['protocolVersion'] ?? '').slice(0, 32);
+  if (message.method === 'initialize') return textOf(message.params['protocolVersion']).slice(0, 32);
   return (headers.version ?? '').slice(0, 32);
 }
 

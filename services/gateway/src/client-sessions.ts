@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Caller } from './identity.ts';
-import { isObject } from './read-message.ts';
+import { isObject, textOf } from './read-message.ts';
 
 export interface ClientClaims {
   readonly name: string;
@@ -23,7 +23,7 @@ export class ClientSessions {
 
   begin(service: string, sessionId: string, caller: Caller, clientInfo: unknown): void {
     const client = isObject(clientInfo)
-      ? { name: String(clientInfo['name'] ?? ''), version: String(clientInfo['version'] ?? '') }
+      ? { name: textOf(clientInfo['name']), version: textOf(clientInfo['version']) }
       : undefined;
     this.sessions.set(`${service} ${sessionId}`, { callerKey: caller.key, client });
   }

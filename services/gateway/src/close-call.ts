@@ -26,11 +26,11 @@ export async function closeCall(
   outcome: Outcome,
 ): Promise<void> {
   const { facts, parameters, phase, seal, isSealed } = opened;
-  const ended = endOf(core, inbound, opened, outcome);
+  const { ended, unreadable } = endOrUnreadable(core, inbound, opened, outcome);
   const latency_ms = sinceMs(inbound);
   const upstream_ms = Math.round(outcome.upstreamMs);
   try {
-    const sealed = seal && (await sealedOf(seal, outcome));
+    const sealed = seal && unreadable === undefined ? await sealedOf(seal, outcome) : undefined;
     await core.recorder.record({
       ...facts,
       ...parameters,
@@ -53,6 +53,25 @@ export async function closeCall(
     throw error;
   }
   core.count.ended(inbound.service, ended.result_status, latency_ms, upstream_ms);
+  // The event says that it was not understood, so it does not go on.
+  if (unreadable !== undefined) throw unreadable;
+}
+
+/** An answer that cannot be looked through, such as one that is nested beyond all measure, is a failure of the upstream. */
+function endOrUnreadable(
+  core: Core,
+  inbound: Inbound,
+  opened: Opened,
+  outcome: Outcome,
+): { ended: End; unreadable?: Error } {
+  try {
+    return { ended: endOf(core, inbound, opened, outcome) };
+  } catch (error) {
+    core.count.withheld();
+    core.log.error({ reason: messageOf(error) }, 'an answer was withheld: it cannot be looked through');
+    const ended: End = { result_status: 'failure', error_code: 'upstream.unreadable', redactions: [] };
+    return { ended, unreadable: error instanceof Error ? error : new Error(messageOf(error)) };
+  }
 }
 
 /** The response of an answered call, sealed for the event that will hold it. */

@@ -1,6 +1,7 @@
 import type { PrivacyGuard, Sealer } from '@cairn/privacy';
 import type { Recorder } from '@cairn/recorder';
 import type { Logger, Metrics } from '@cairn/runtime';
+import type { OpenCall } from './call.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { GatewayConfig } from './config.ts';
 import type { createSessions } from './derive-session.ts';
@@ -21,6 +22,8 @@ export interface Core {
   readonly sealer: Sealer | undefined;
   readonly recorder: Recorder;
   readonly catalogue: ToolCatalogue;
+  /** Calls whose end is not recorded yet. */
+  readonly open: Set<OpenCall>;
   readonly pending: PendingCalls;
   readonly sessions: ClientSessions;
   readonly count: ReturnType<typeof createGatewayMetrics>;

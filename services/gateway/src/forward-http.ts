@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import { type HttpAnswer, type HttpClient, openHttpClient } from '@cairn/adapters';
 import { messageOf } from '@cairn/failure';
-import type { OpenCall } from './call.ts';
+import { endCall, type OpenCall, type Outcome } from './call.ts';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { type Exchange, headerOf, sendJson, type Upstream, write } from './exchange.ts';
 import { auditUnavailable, errorAnswer, TIMED_OUT, UPSTREAM_LOST } from './open-call.ts';
-import { readServerMessage } from './read-message.ts';
+import { isBatch, readServerMessage } from './read-message.ts';
 import { dataOf, EventCutter, eventOf } from './sse.ts';
 
 /** Headers that belong to one connection (RFC 9110, 7.6.1), and those that the gateway answers for itself. */
@@ -42,7 +42,10 @@ export function httpUpstream(core: Core, service: string, config: UpstreamConfig
       const timer = call && setTimeout(() => abort.abort(TIMEOUT), call.timeoutMs);
       const leave = () => abort.abort(GONE);
       // In the first era a client that goes may come back for the answer; a stream without a call ends with its client.
-      if (modern || !call) gone.addEventListener('abort', leave, { once: true });
+      if (modern || !call) {
+        if (gone.aborted) leave();
+        else gone.addEventListener('abort', leave, { once: true });
+      }
       const scope = headerOf(exchange.request, 'mcp-session-id') ?? '';
       const forget = call && scope ? core.pending.add(service, scope, call.id, call) : () => {};
       let resumable = false;
@@ -54,32 +57,26 @@ export function httpUpstream(core: Core, service: string, config: UpstreamConfig
           signal: abort.signal,
         });
         resumable = await passAnswer(core, service, scope, exchange, answer, upstreamMs);
-        if (!resumable) {
-          await call?.close({
-            kind: 'lost',
-            code: 'upstream.no-answer',
-            why: 'the upstream ended without an answer',
-            upstreamMs: upstreamMs(),
-          });
-        }
+        if (!resumable) await call?.close(noAnswer(upstreamMs()));
         noticeCancellation(core, service, scope, exchange);
       } catch (error) {
-        if (abort.signal.reason === TIMEOUT && call) tellUpstream(client, exchange, config, call);
+        if (abort.signal.reason === TIMEOUT && call && !call.end)
+          tellUpstream(client, exchange, config, call);
         await failed(exchange, abort.signal.reason, error, upstreamMs());
       } finally {
         clearTimeout(timer);
         gone.removeEventListener('abort', leave);
-        if (resumable && call && !call.closed) {
+        if (resumable && call && !call.end) {
           // The client may fetch the answer on another stream until its time is over.
           const left = Math.max(0, call.timeoutMs - upstreamMs());
           setTimeout(() => {
+            void endCall(call, { kind: 'timeout', upstreamMs: upstreamMs() });
             forget();
-            void call.close({ kind: 'timeout', upstreamMs: upstreamMs() }).catch(() => {});
           }, left).unref();
         } else {
           forget();
         }
-        response.end();
+        endWithout(response);
       }
     },
     [Symbol.asyncDispose]: () => client.destroy(),
@@ -116,18 +113,23 @@ async function passAnswer(
   }
   if (!type.startsWith('text/event-stream')) {
     const bytes = await answer.whole(core.config.limits.response_bytes_max);
-    const said = readServerMessage(bytes.toString('utf8'));
-    if (call && said?.kind === 'response' && (said.id === call.id || said.error)) {
-      const outcome = {
-        kind: 'answered',
-        message: said,
-        sizeBytes: bytes.length,
-        upstreamMs: upstreamMs(),
-      } as const;
-      if (!(await recorded(call, outcome))) return refuseAnswer(response, call);
-    } else if (call && answer.status >= 400) {
-      const why = `the upstream answered with status ${answer.status}`;
-      await call.close({ kind: 'lost', code: `http.${answer.status}`, why, upstreamMs: upstreamMs() });
+    if (call) {
+      const said = readServerMessage(bytes.toString('utf8'));
+      const isAnswer = said?.kind === 'response' && (said.id === call.id || said.error !== undefined);
+      const outcome: Outcome = isAnswer
+        ? { kind: 'answered', message: said, sizeBytes: bytes.length, upstreamMs: upstreamMs() }
+        : answer.status >= 400
+          ? refusedWith(answer.status, upstreamMs())
+          : noAnswer(upstreamMs());
+      const ending = await endCall(call, outcome);
+      if (ending === 'unrecorded') sendJson(response, 200, auditUnavailable(call.id));
+      // Nobody waits for it any more.
+      if (ending !== 'recorded') return false;
+      if (!isAnswer && answer.status < 400 && bytes.length > 0) {
+        // What it says answers something else, and no event knows of it.
+        sendJson(response, 200, failureAnswer(call.id, false, call));
+        return false;
+      }
     }
     sendWhole(response, answer, bytes);
     return false;
@@ -139,34 +141,49 @@ async function passAnswer(
   for await (const chunk of answer.body) {
     for (const event of cutter.push(chunk)) {
       const data = dataOf(event);
+      if (data !== undefined && isBatch(data)) continue;
       const said = data === undefined ? undefined : readServerMessage(data);
       if (said?.kind === 'response' && said.id !== undefined) {
-        const asked = call && said.id === call.id ? call : core.pending.find(service, scope, said.id);
-        seen ||= asked === call;
-        const sizeBytes = Buffer.byteLength(data ?? '');
-        const outcome = { kind: 'answered', message: said, sizeBytes, upstreamMs: upstreamMs() } as const;
-        if (asked && !(await recorded(asked, outcome))) {
-          await write(response, eventOf(JSON.stringify(auditUnavailable(asked.id))));
-          continue;
+        const isOwn = call !== undefined && said.id === call.id;
+        const asked = isOwn ? call : core.pending.find(service, scope, said.id);
+        seen ||= isOwn;
+        // On the stream of a call nothing is answered that was not asked.
+        if (!asked && call) continue;
+        // On another stream an answer may come a second time: the client lost the stream on which it came first.
+        if (asked && (isOwn || asked.end !== 'answered')) {
+          const sizeBytes = Buffer.byteLength(data ?? '');
+          const outcome = { kind: 'answered', message: said, sizeBytes, upstreamMs: upstreamMs() } as const;
+          const ending = await endCall(asked, outcome);
+          if (ending === 'unrecorded')
+            await write(response, eventOf(JSON.stringify(auditUnavailable(asked.id))));
+          if (ending !== 'recorded') continue;
         }
       }
       await write(response, event);
     }
   }
-  await write(response, cutter.end());
+  // What no empty line ends is no event, and is left out as its reader would.
   return call !== undefined && !seen && !modern && scope !== '';
 }
 
-async function recorded(call: OpenCall, outcome: Parameters<OpenCall['close']>[0]): Promise<boolean> {
-  return call.close(outcome).then(
-    () => true,
-    () => false,
-  );
-}
+const noAnswer = (upstreamMs: number): Outcome => ({
+  kind: 'lost',
+  code: 'upstream.no-answer',
+  why: 'the upstream ended without an answer',
+  upstreamMs,
+});
 
-function refuseAnswer(response: ServerResponse, call: OpenCall): false {
-  sendJson(response, 200, auditUnavailable(call.id));
-  return false;
+const refusedWith = (status: number, upstreamMs: number): Outcome => ({
+  kind: 'lost',
+  code: `http.${status}`,
+  why: `the upstream answered with status ${status}`,
+  upstreamMs,
+});
+
+/** Ends what was begun; where nothing was, the request was taken and has no answer. */
+function endWithout(response: ServerResponse): void {
+  if (!response.headersSent && !response.destroyed) response.writeHead(202);
+  response.end();
 }
 
 /** Head and body in one piece, which is one packet to send and to receive. */
@@ -197,34 +214,34 @@ function noticeCancellation(core: Core, service: string, scope: string, { messag
   if (message?.method !== 'notifications/cancelled') return;
   const id = message.params['requestId'];
   if (typeof id !== 'string' && typeof id !== 'number') return;
-  void core.pending
-    .find(service, scope, id)
-    ?.close({ kind: 'cancelled', upstreamMs: 0 })
-    .catch(() => {});
+  const call = core.pending.find(service, scope, id);
+  if (call) void endCall(call, { kind: 'cancelled', upstreamMs: 0 });
 }
 
 async function failed(
-  { call, response, message, gone }: Exchange,
+  { call, response, message }: Exchange,
   reason: unknown,
   error: unknown,
   upstreamMs: number,
 ): Promise<void> {
   const id = message?.id ?? null;
-  if (reason === GONE || (gone.aborted && reason !== TIMEOUT)) {
-    await call?.close({ kind: 'cancelled', upstreamMs }).catch(() => {});
+  if (reason === GONE) {
+    if (call) await endCall(call, { kind: 'cancelled', upstreamMs });
     return;
   }
   const late = reason === TIMEOUT;
   const why = late
     ? `no answer within ${call?.timeoutMs} ms`
     : `the upstream cannot be reached: ${messageOf(error)}`;
-  const ended = call
-    ? await recorded(
+  const ending = call
+    ? await endCall(
         call,
         late ? { kind: 'timeout', upstreamMs } : { kind: 'lost', code: 'upstream.lost', why, upstreamMs },
       )
-    : true;
-  const answer = !ended && call ? auditUnavailable(call.id) : failureAnswer(id, late, call);
+    : 'recorded';
+  // It was answered, or nobody waits any more: only its stream ended badly.
+  if (ending === 'ended-before') return;
+  const answer = ending === 'unrecorded' && call ? auditUnavailable(call.id) : failureAnswer(id, late, call);
   if (response.headersSent) await write(response, eventOf(JSON.stringify(answer)));
   else sendJson(response, id === null ? 502 : 200, answer);
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import type { OpenCall } from './call.ts';
+import { endCall } from './call.ts';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { type Exchange, headerOf, sendJson, type Upstream, write } from './exchange.ts';
 import { failureAnswer } from './forward-http.ts';
 import { auditUnavailable, errorAnswer } from './open-call.ts';
-import { isObject, type Message, readServerMessage } from './read-message.ts';
+import { isBatch, isObject, type Message, readServerMessage } from './read-message.ts';
 import { eventOf } from './sse.ts';
 import { StdioChild } from './stdio-child.ts';
 
@@ -175,7 +175,8 @@ class ServerProcess {
     const id = message.id;
     const key = JSON.stringify(id);
     if (this.asking.has(key)) {
-      return sendJson(response, 400, errorAnswer(id, -32_600, 'a request with this id is under way'));
+      if (call) await endCall(call, { kind: 'lost', ...ID_UNDER_WAY, upstreamMs: 0 });
+      return sendJson(response, 400, errorAnswer(id, -32_600, ID_UNDER_WAY.why));
     }
     const meta = isObject(message.params['_meta']) ? message.params['_meta'] : {};
     const answered = Promise.withResolvers<void>();
@@ -203,7 +204,9 @@ class ServerProcess {
     response.end();
   }
 
+  /** Must not reject: nobody waits for it. */
   private async receive(line: string): Promise<void> {
+    if (isBatch(line)) return;
     const message = readServerMessage(line);
     if (message?.kind === 'response' && message.id !== undefined) {
       const asking = this.asking.get(JSON.stringify(message.id));
@@ -215,8 +218,11 @@ class ServerProcess {
         sizeBytes: Buffer.byteLength(line),
         upstreamMs: performance.now() - asking.startedAtMs,
       } as const;
-      const kept = call ? await ended(call, outcome) : true;
-      await write(response, eventOf(kept ? line : JSON.stringify(auditUnavailable(message.id))));
+      const ending = call ? await endCall(call, outcome) : 'recorded';
+      // Whoever ended it before has answered.
+      if (ending === 'ended-before') return;
+      const answer = ending === 'recorded' ? line : JSON.stringify(auditUnavailable(message.id));
+      await write(response, eventOf(answer));
       return asking.done();
     }
     const stream = this.streamFor(message);
@@ -242,9 +248,8 @@ class ServerProcess {
     if (message?.method !== 'notifications/cancelled') return;
     const asking = this.asking.get(JSON.stringify(message.params['requestId']));
     if (!asking) return;
-    void asking.exchange.call
-      ?.close({ kind: 'cancelled', upstreamMs: performance.now() - asking.startedAtMs })
-      .catch(() => {});
+    const { call } = asking.exchange;
+    if (call) void endCall(call, { kind: 'cancelled', upstreamMs: performance.now() - asking.startedAtMs });
     // The server need not answer any more; when it does, nobody waits.
     asking.done();
   }
@@ -253,16 +258,19 @@ class ServerProcess {
   private async leave(asking: Asking): Promise<void> {
     const { call } = asking.exchange;
     this.cancelUpstream(asking, 'the client has gone');
-    if (call) await ended(call, { kind: 'cancelled', upstreamMs: performance.now() - asking.startedAtMs });
+    if (call) await endCall(call, { kind: 'cancelled', upstreamMs: performance.now() - asking.startedAtMs });
     asking.done();
   }
 
   private async expire(asking: Asking): Promise<void> {
     const { call, response } = asking.exchange;
-    if (!call || call.closed) return;
+    if (!call || call.end) return;
     this.cancelUpstream(asking, 'timeout');
-    const kept = await ended(call, { kind: 'timeout', upstreamMs: performance.now() - asking.startedAtMs });
-    const answer = kept ? failureAnswer(call.id, true, call) : auditUnavailable(call.id);
+    const ending = await endCall(call, {
+      kind: 'timeout',
+      upstreamMs: performance.now() - asking.startedAtMs,
+    });
+    const answer = ending === 'recorded' ? failureAnswer(call.id, true, call) : auditUnavailable(call.id);
     await write(response, eventOf(JSON.stringify(answer)));
     asking.done();
   }
@@ -270,8 +278,15 @@ class ServerProcess {
   private async lose(asking: Asking, why: string): Promise<void> {
     const { call, response, message } = asking.exchange;
     const upstreamMs = performance.now() - asking.startedAtMs;
-    const kept = call ? await ended(call, { kind: 'lost', code: 'upstream.lost', why, upstreamMs }) : true;
-    const answer = kept ? failureAnswer(message?.id ?? null, false, call) : auditUnavailable(call?.id ?? 0);
+    const ending = call
+      ? await endCall(call, { kind: 'lost', code: 'upstream.lost', why, upstreamMs })
+      : 'recorded';
+    // Its answer is being recorded, or it was ended by its client.
+    if (ending === 'ended-before') return;
+    const answer =
+      ending === 'recorded'
+        ? failureAnswer(message?.id ?? null, false, call)
+        : auditUnavailable(call?.id ?? 0);
     await write(response, eventOf(JSON.stringify(answer)));
     asking.done();
   }
@@ -288,9 +303,5 @@ const EVENT_STREAM = {
   'x-accel-buffering': 'no',
 };
 
-async function ended(call: OpenCall, outcome: Parameters<OpenCall['close']>[0]): Promise<boolean> {
-  return call.close(outcome).then(
-    () => true,
-    () => false,
-  );
-}
+/** A second request under an id that is not answered yet: which of them an answer is for, nobody could say. */
+export const ID_UNDER_WAY = { code: 'gateway.id-under-way', why: 'a request with this id is under way' };

@@ -6,6 +6,7 @@ import { Failure, messageOf } from '@cairn/failure';
 import { createPrivacyGuard, openKeyRing } from '@cairn/privacy';
 import { type EventLog, openRecorder, type RecorderEvent } from '@cairn/recorder';
 import { ensureTopicsSoon, type ServiceContext, serveHealth, VERSION } from '@cairn/runtime';
+import { endCall, type OpenCall, type Outcome } from './call.ts';
 import { ClientSessions } from './client-sessions.ts';
 import type { GatewayConfig } from './config.ts';
 import type { Core } from './core.ts';
@@ -118,6 +119,13 @@ function noCaller(): Failure {
   });
 }
 
+const STOPPED: Outcome = {
+  kind: 'lost',
+  code: 'gateway.stopped',
+  why: 'the gateway was stopped before an answer came',
+  upstreamMs: 0,
+};
+
 /** Where commands of stdio servers are looked for. */
 const PATH = '/usr/local/bin:/usr/bin:/bin';
 
@@ -162,6 +170,11 @@ export async function openCore(
     onEvent: (event) => report(log, event),
   });
   own.use(recorder);
+  const open = new Set<OpenCall>();
+  // Whoever stops the gateway stops waiting for their answers; the trail says so while it can still be written.
+  own.defer(async () => {
+    await Promise.all([...open].map((call) => endCall(call, STOPPED)));
+  });
   const count = createGatewayMetrics(metrics);
   count.recorder(() => recorder.stats());
   return {
@@ -173,6 +186,7 @@ export async function openCore(
     sealer: await openSealer(config, guard, recorder),
     recorder,
     catalogue: createToolCatalogue(config.upstreams),
+    open,
     pending: new PendingCalls(),
     sessions: new ClientSessions(),
     count,

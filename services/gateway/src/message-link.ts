@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpClient, openHttpClient } from '@cairn/adapters';
 import { isModern, versionOf } from './check-headers.ts';
 import type { UpstreamConfig } from './config.ts';
-import { isObject, type Message, readServerMessage } from './read-message.ts';
+import { isObject, type Message, readServerMessage, textOf } from './read-message.ts';
 import { dataOf, EventCutter } from './sse.ts';
 import { StdioChild } from './stdio-child.ts';
 
@@ -30,12 +31,16 @@ export function openLink(
   return { send: (line) => child.send(line), close: () => child.close() };
 }
 
+/** Longest that what follows waits for a message that the server should take at once. */
+const TAKEN_MS_MAX = 5_000;
+
 /** Speaks streamable HTTP for a client that speaks stdio. */
 function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents): MessageLink {
   const client = openHttpClient(config.url ?? '');
   let sessionId: string | undefined;
   let version: string | undefined;
-  // Messages of one client arrive in its order: a request is sent when the one before has reached the server.
+  // Messages of one client arrive in its order, as far as that can be known: what the server takes at once is waited for. A request
+  // may take long to answer and holds up nothing.
   let before: Promise<void> = Promise.resolve();
 
   const headersOf = (message: Message | undefined): Record<string, string> => {
@@ -79,7 +84,7 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
       if (said?.kind === 'response' && said.id === message?.id) {
         answered = true;
         const result = isObject(said.result) ? said.result : {};
-        if (message?.method === 'initialize') version = String(result['protocolVersion'] ?? '');
+        if (message?.method === 'initialize') version = textOf(result['protocolVersion']);
       }
       events.onLine(line.replaceAll(/[\r\n]+/g, ' '));
     };
@@ -94,7 +99,12 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
         }
       } else {
         const chunks: Uint8Array[] = [];
-        for await (const chunk of body) chunks.push(chunk);
+        let bytes = 0;
+        for await (const chunk of body) {
+          bytes += chunk.length;
+          if (bytes > bytesMax) throw new RangeError('the answer is larger than allowed');
+          chunks.push(chunk);
+        }
         const text = Buffer.concat(chunks).toString('utf8').trim();
         if (message && type.startsWith('application/json') && text !== '') pass(text);
       }
@@ -115,12 +125,14 @@ function httpLink(config: UpstreamConfig, bytesMax: number, events: LinkEvents):
 
   return {
     send(line, message) {
-      before = before.then(() =>
+      const delivered = before.then(() =>
         deliver(line, message).catch((error: Error) => {
           if (message.kind === 'request')
             events.onLost(message, `the upstream cannot be reached: ${error.message}`);
         }),
       );
+      if (message.kind !== 'request' || message.method === 'initialize')
+        before = Promise.race([delivered, sleep(TAKEN_MS_MAX, undefined, { ref: false })]);
     },
     close() {
       const ended = sessionId === undefined ? Promise.resolve() : endSession(client, headersOf(undefined));

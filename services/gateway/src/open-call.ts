@@ -3,14 +3,14 @@ import { type Enforcement, formatUuid, type Kind, type Phase, parseUuid } from '
 import { isFailure, messageOf } from '@cairn/failure';
 import type { SealableCall } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
-import { type Inbound, type OpenCall, sinceMs } from './call.ts';
+import { type Inbound, type OpenCall, type Outcome, sinceMs } from './call.ts';
 import { versionOf } from './check-headers.ts';
 import { closeCall } from './close-call.ts';
 import type { Core } from './core.ts';
-import type { Caller } from './identity.ts';
 import { attemptOf } from './interrupted-calls.ts';
 import type { PolicyAnswer, PolicyQuestion } from './policy.ts';
 import { isObject, type Message } from './read-message.ts';
+import { recordRefusal } from './record-refusal.ts';
 
 export type Opening =
   | { readonly kind: 'pass' }
@@ -31,6 +31,10 @@ const CALLS: Readonly<
   'prompts/get': { kind: 'prompt_get', action: 'get_prompt', name: 'name', input: 'arguments' },
 };
 
+/** Longest name or address that is asked about: the policy sees the whole of what the server sees, or nothing is asked. */
+const NAME_CHARACTERS_MAX = 4_096;
+const INVALID_PARAMS = -32_602;
+
 /** Requests that say nothing of what an agent does. */
 const UNRECORDED = new Set(['ping']);
 /** Requests that are answered as long as the client listens; recorded when they begin. */
@@ -45,8 +49,15 @@ export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
   if (message.kind !== 'request' || message.id === undefined || UNRECORDED.has(message.method)) {
     return { kind: 'pass' };
   }
-  const call = CALLS[message.method];
-  const name = call ? String(message.params[call.name] ?? '').slice(0, 1_024) : '';
+  const call = Object.hasOwn(CALLS, message.method) ? CALLS[message.method] : undefined;
+  const name = call ? message.params[call.name] : '';
+  if (typeof name !== 'string' || name.length > NAME_CHARACTERS_MAX) {
+    const { sourceIp } = inbound;
+    await recordRefusal(core, { service, reason: 'name', sourceIp, caller, method: message.method });
+    core.count.refused('name');
+    const why = `${call?.name ?? 'name'} is a text of at most ${NAME_CHARACTERS_MAX} characters`;
+    return { kind: 'refused', answer: errorAnswer(message.id, INVALID_PARAMS, why) };
+  }
   const session = core.sessionOf(caller, {
     meta: message.params['_meta'],
     baggage: inbound.baggage,
@@ -73,11 +84,13 @@ export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
     ...clientOf(core, inbound),
     ...session,
     protocol: 'mcp',
-    protocol_version: versionOf(message, { version: inbound.version, method: undefined, name: undefined }),
-    method: message.method,
+    protocol_version: core.guard.scrub(
+      versionOf(message, { version: inbound.version, method: undefined, name: undefined }),
+      32,
+    ).text,
+    method: call ? message.method : core.guard.scrub(message.method, 128).text,
     service,
-    tool_name:
-      call?.kind === 'resource_read' ? safeUri(core, caller, name) : core.guard.scrub(name, 256).text,
+    tool_name: call?.kind === 'resource_read' ? safeUri(core, name) : core.guard.scrub(name, 256).text,
     ...toolFacts,
     ...(call ? {} : { action: 'read' as const, sensitivity: 'unknown' as const }),
     ...policyFacts(answer),
@@ -140,28 +153,31 @@ export async function openCall(core: Core, inbound: Inbound): Promise<Opening> {
   if (ENDLESS.has(message.method)) return { kind: 'pass' };
 
   const seal = sealable && core.sealer?.response(sealable);
+  let end: Outcome['kind'] | undefined;
   let closing: Promise<void> | undefined;
-  return {
-    kind: 'open',
-    call: {
-      id: message.id,
-      method: message.method,
-      timeoutMs,
-      eventId: formatUuid(eventId),
-      get closed() {
-        return closing !== undefined;
-      },
-      close(outcome) {
-        closing ??= closeCall(
-          core,
-          inbound,
-          { facts, parameters, phase: call ? 'outcome' : 'single', seal, isSealed: sealing !== undefined },
-          outcome,
-        );
-        return closing;
-      },
+  const open: OpenCall = {
+    id: message.id,
+    method: message.method,
+    timeoutMs,
+    eventId: formatUuid(eventId),
+    get end() {
+      return end;
+    },
+    async close(outcome) {
+      const isFirst = closing === undefined;
+      end ??= outcome.kind;
+      closing ??= closeCall(
+        core,
+        inbound,
+        { facts, parameters, phase: call ? 'outcome' : 'single', seal, isSealed: sealing !== undefined },
+        outcome,
+      ).finally(() => core.open.delete(open));
+      await closing;
+      return isFirst;
     },
   };
+  core.open.add(open);
+  return { kind: 'open', call: open };
 }
 
 function questionOf(
@@ -211,7 +227,7 @@ function clientOf(core: Core, { message, client }: Inbound): { client_name: stri
 }
 
 /** A resource's address without what may be a secret in it: its query, and whatever the detectors know. */
-function safeUri(core: Core, _caller: Caller, uri: string): string {
+function safeUri(core: Core, uri: string): string {
   return core.guard.scrub(uri.replace(/[?#].*$/s, ''), 256).text;
 }
 

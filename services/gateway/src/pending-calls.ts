@@ -1,4 +1,8 @@
+import { LRUCache } from 'lru-cache';
 import type { OpenCall } from './call.ts';
+
+/** Calls that ended without an answer and are known on, for an answer that comes all the same. */
+const ENDED_REMEMBERED = 10_000;
 
 /**
  * Calls whose answer may come on another stream than they were asked on: a client of the first era may resume a stream
@@ -6,17 +10,24 @@ import type { OpenCall } from './call.ts';
  */
 export class PendingCalls {
   private readonly calls = new Map<string, OpenCall>();
+  private readonly ended = new LRUCache<string, OpenCall>({ max: ENDED_REMEMBERED });
 
+  /** @returns what ends the wait for this call. */
   add(service: string, scope: string, id: string | number, call: OpenCall): () => void {
     const key = keyOf(service, scope, id);
     this.calls.set(key, call);
+    this.ended.delete(key);
     return () => {
-      if (this.calls.get(key) === call) this.calls.delete(key);
+      if (this.calls.get(key) !== call) return;
+      this.calls.delete(key);
+      // An answered one may be shown again by a server whose client resumes.
+      if (call.end !== 'answered') this.ended.set(key, call);
     };
   }
 
   find(service: string, scope: string, id: string | number): OpenCall | undefined {
-    return this.calls.get(keyOf(service, scope, id));
+    const key = keyOf(service, scope, id);
+    return this.calls.get(key) ?? this.ended.get(key);
   }
 
   get size(): number {

@@ -17,7 +17,8 @@ const DEPTH_MAX = 64;
 
 /**
  * Reads one message, strictly: what two parsers could read differently is refused, because the policy would decide on one
- * reading and the server act on the other. So no name twice in an object, no batches, no unpaired surrogates in names.
+ * reading and the server act on the other. So no name twice in an object, no batches, no unpaired surrogates in names, and no
+ * name that is one of the protocol's but for the case of its letters.
  */
 export function readMessage(text: string): ReadMessage {
   let value: unknown;
@@ -31,6 +32,8 @@ export function readMessage(text: string): ReadMessage {
   if (Array.isArray(value)) return { ok: false, why: 'batches are not part of MCP: send one message' };
   if (!isObject(value) || value['jsonrpc'] !== '2.0') return { ok: false, why: 'not a JSON-RPC 2.0 message' };
   const { id, method, params, result, error } = value;
+  if (hasNearly(value, MESSAGE_NAMES) || (isObject(params) && hasNearly(params, PARAMS_NAMES)))
+    return { ok: false, why: 'a name differs from one of the protocol in case alone' };
   if (id !== undefined && typeof id !== 'string' && typeof id !== 'number') {
     return { ok: false, why: 'an id is a string or a number' };
   }
@@ -48,6 +51,9 @@ export function readMessage(text: string): ReadMessage {
     return { ok: false, why: 'method is a string of 1 to 128 characters' };
   }
   const kind = id === undefined ? 'notification' : 'request';
+  // Servers that look at the method alone would act on a request whose answer nobody wants, and nothing would be recorded.
+  if (kind === 'notification' && !method.startsWith('notifications/'))
+    return { ok: false, why: 'a request has an id' };
   return {
     ok: true,
     message: { kind, id, method, params: params ?? {}, result: undefined, error: undefined },
@@ -75,13 +81,37 @@ export function readServerMessage(text: string): Message | undefined {
   };
 }
 
+/** Several messages as one, which MCP does not know: what reads single messages would take no notice of any of them. */
+export const isBatch = (text: string): boolean => /^\s*\[/.test(text);
+
+/** A text that a peer sent, or nothing: what is no text may not even be made one (`{"toString":1}`). */
+export const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function errorOf(error: unknown): Message['error'] {
   if (!isObject(error)) return undefined;
-  return { code: Number(error['code'] ?? 0), message: String(error['message'] ?? '') };
+  const { code, message } = error;
+  return { code: typeof code === 'number' ? code : 0, message: textOf(message) };
+}
+
+/** Names by which a server is told what to do, or by which we say what it was told; by their folded form. */
+const MESSAGE_NAMES = foldedNames('jsonrpc', 'id', 'method', 'params', 'result', 'error');
+const PARAMS_NAMES = foldedNames('name', 'arguments', 'uri', '_meta', 'requestId', 'requestState');
+
+function foldedNames(...names: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(names.map((name) => [folded(name), name]));
+}
+
+/** Go's encoding/json reads names so when it finds no exact one: `METHOD` and `param\u017f` are `method` and `params` to it. */
+function folded(name: string): string {
+  return name.toUpperCase().toLowerCase();
+}
+
+function hasNearly(value: object, names: ReadonlyMap<string, string>): boolean {
+  return Object.keys(value).some((name) => (names.get(folded(name)) ?? name) !== name);
 }
 
 const QUOTE = 0x22;

@@ -4,7 +4,7 @@ import type { Caller } from './identity.ts';
 
 export interface Refusal {
   readonly service: string;
-  /** `unauthenticated`, `header-mismatch`, `session-of-another`. */
+  /** `unauthenticated`, `header-mismatch`, `session-of-another`, `name`. */
   readonly reason: string;
   readonly sourceIp: string;
   /** Absent when nobody knows who it was: the event then belongs to the organisation that runs the gateway. */
@@ -34,7 +34,7 @@ export async function recordRefusal(core: Core, refusal: Refusal): Promise<void>
       auth_method: refusal.caller?.auth_method ?? 'none',
       source_ip: core.guard.token(org_id, 'ip', refusal.sourceIp),
       protocol: 'mcp',
-      method: refusal.method ?? '',
+      method: core.guard.scrub(refusal.method ?? '', 128).text,
       service: refusal.service,
       decision: 'deny',
       enforcement: 'enforce',

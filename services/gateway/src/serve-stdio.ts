@@ -1,14 +1,15 @@
 import type { Readable, Writable } from 'node:stream';
-import type { OpenCall } from './call.ts';
+import { endCall, type OpenCall, type Outcome } from './call.ts';
 import type { ClientClaims } from './client-sessions.ts';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
 import { failureAnswer } from './forward-http.ts';
+import { ID_UNDER_WAY } from './forward-stdio.ts';
 import type { Caller } from './identity.ts';
 import { LineCutter } from './line-cutter.ts';
 import { type MessageLink, openLink } from './message-link.ts';
 import { auditUnavailable, errorAnswer, openCall } from './open-call.ts';
-import { isObject, type Message, readMessage, readServerMessage } from './read-message.ts';
+import { isBatch, isObject, type Message, readMessage, readServerMessage, textOf } from './read-message.ts';
 
 export interface StdioFront {
   readonly service: string;
@@ -33,27 +34,23 @@ interface Asked {
 export async function serveStdio(core: Core, front: StdioFront): Promise<void> {
   const { service, upstream, caller, input, output } = front;
   const asked = new Map<string, Asked>();
+  /** Requests under way of which nothing is recorded. */
+  const passed = new Set<string>();
   let client: ClientClaims | undefined;
   const ended = Promise.withResolvers<void>();
   const write = (line: string): void => void output.write(`${line}\n`);
   const say = (answer: object): void => write(JSON.stringify(answer));
 
   /** Records the end of a call, then answers; an answer that cannot be recorded is withheld. */
-  const finish = async (
-    id: string | number,
-    outcome: Parameters<OpenCall['close']>[0],
-    answer: string,
-  ): Promise<void> => {
+  const finish = async (id: string | number, outcome: Outcome, answer: string): Promise<void> => {
     const key = JSON.stringify(id);
     const waiting = asked.get(key);
     if (!waiting) return;
     asked.delete(key);
     clearTimeout(waiting.timer);
-    const kept = await waiting.call.close(outcome).then(
-      () => true,
-      () => false,
-    );
-    write(kept ? answer : JSON.stringify(auditUnavailable(id)));
+    const ending = await endCall(waiting.call, outcome);
+    if (ending === 'ended-before') return;
+    write(ending === 'recorded' ? answer : JSON.stringify(auditUnavailable(id)));
   };
 
   const lose = (message: Message, why: string): void => {
@@ -70,10 +67,16 @@ export async function serveStdio(core: Core, front: StdioFront): Promise<void> {
 
   const link: MessageLink = openLink(upstream, front.path, core.config.limits.response_bytes_max, {
     onLine(line) {
+      if (isBatch(line)) return;
       const said = readServerMessage(line);
-      const waiting =
-        said?.kind === 'response' && said.id !== undefined ? asked.get(JSON.stringify(said.id)) : undefined;
-      if (!said || !waiting || said.id === undefined) return write(line);
+      if (said?.kind !== 'response' || said.id === undefined) return write(line);
+      const key = JSON.stringify(said.id);
+      const waiting = asked.get(key);
+      if (!waiting) {
+        // Nobody waits: it was never asked, or has ended without this, and no event would know of it.
+        if (passed.delete(key)) write(line);
+        return;
+      }
       const upstreamMs = performance.now() - waiting.startedAtMs;
       void finish(
         said.id,
@@ -95,7 +98,7 @@ export async function serveStdio(core: Core, front: StdioFront): Promise<void> {
     const { message } = read;
     if (message.method === 'initialize' && isObject(message.params['clientInfo'])) {
       const { name, version } = message.params['clientInfo'];
-      client = { name: String(name ?? ''), version: String(version ?? '') };
+      client = { name: textOf(name), version: textOf(version) };
     }
     if (message.method === 'notifications/cancelled') {
       const id = message.params['requestId'] as string | number;
@@ -103,9 +106,8 @@ export async function serveStdio(core: Core, front: StdioFront): Promise<void> {
       if (waiting) {
         asked.delete(JSON.stringify(id));
         clearTimeout(waiting.timer);
-        void waiting.call
-          .close({ kind: 'cancelled', upstreamMs: performance.now() - waiting.startedAtMs })
-          .catch(() => {});
+        const upstreamMs = performance.now() - waiting.startedAtMs;
+        void endCall(waiting.call, { kind: 'cancelled', upstreamMs });
       }
     }
     const opening = await openCall(core, {
@@ -122,8 +124,13 @@ export async function serveStdio(core: Core, front: StdioFront): Promise<void> {
       client,
     });
     if (opening.kind === 'refused') return say(opening.answer);
+    if (opening.kind === 'pass' && message.kind === 'request') passed.add(JSON.stringify(message.id));
     if (opening.kind === 'open') {
       const { call } = opening;
+      if (asked.has(JSON.stringify(call.id))) {
+        await endCall(call, { kind: 'lost', ...ID_UNDER_WAY, upstreamMs: 0 });
+        return say(errorAnswer(call.id, -32_600, ID_UNDER_WAY.why));
+      }
       const timer = setTimeout(() => {
         const upstreamMs = performance.now() - startedAtMs;
         const params = { requestId: call.id, reason: 'timeout' };
@@ -156,7 +163,7 @@ export async function serveStdio(core: Core, front: StdioFront): Promise<void> {
   input.off('data', take);
   for (const { call, timer, startedAtMs } of asked.values()) {
     clearTimeout(timer);
-    await call.close({ kind: 'cancelled', upstreamMs: performance.now() - startedAtMs }).catch(() => {});
+    await endCall(call, { kind: 'cancelled', upstreamMs: performance.now() - startedAtMs });
   }
   link.close();
 }

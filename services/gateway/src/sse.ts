@@ -5,7 +5,10 @@ import { createParser } from 'eventsource-parser';
  * piece ends with the empty line that ends the event.
  */
 export class EventCutter {
-  private rest: Uint8Array = new Uint8Array();
+  /** What came of the event that has not ended, without its last bytes, which may be the beginning of its end. */
+  private held: Uint8Array[] = [];
+  private heldBytes = 0;
+  private tail: Uint8Array = new Uint8Array();
   private readonly bytesMax: number;
 
   constructor(bytesMax: number) {
@@ -14,24 +17,34 @@ export class EventCutter {
 
   /** Whole events that this chunk completes. @throws RangeError when one event is larger than allowed. */
   push(chunk: Uint8Array): Uint8Array[] {
-    const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+    // Each byte is looked at once and a few twice, however many pieces an event comes in.
+    const bytes = this.tail.length === 0 ? chunk : Buffer.concat([this.tail, chunk]);
     const events: Uint8Array[] = [];
     let start = 0;
     for (let end = endOfEvent(bytes, start); end > 0; end = endOfEvent(bytes, start)) {
-      events.push(bytes.subarray(start, end));
+      const piece = bytes.subarray(start, end);
+      events.push(this.held.length === 0 ? piece : Buffer.concat([...this.held, piece]));
+      this.held = [];
+      this.heldBytes = 0;
       start = end;
     }
-    this.rest = bytes.subarray(start);
-    if (this.rest.length > this.bytesMax) throw new RangeError('an event is larger than allowed');
+    const kept = Math.max(start, bytes.length - END_BYTES_MAX);
+    if (kept > start) this.held.push(bytes.subarray(start, kept));
+    this.heldBytes += kept - start;
+    this.tail = bytes.subarray(kept);
+    if (this.heldBytes + this.tail.length > this.bytesMax)
+      throw new RangeError('an event is larger than allowed');
     return events;
   }
 
   /** What came after the last whole event. */
   end(): Uint8Array {
-    return this.rest;
+    return Buffer.concat([...this.held, this.tail]);
   }
 }
 
+/** Two line ends of two bytes, without the last byte. */
+const END_BYTES_MAX = 3;
 const LF = 10;
 const CR = 13;
 

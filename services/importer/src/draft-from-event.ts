@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { ImportKey } from './config.ts';
 import type { Drafted } from './draft-from-telemetry.ts';
 import { digestOf, eventIdAt } from './import-ids.ts';
+import { isWithin } from './nesting.ts';
 
 const name = z.string().max(256);
 const uuid = z.string().regex(/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i, 'must be a UUID');
@@ -57,9 +58,13 @@ export const importedEventSchema = z.strictObject({
 });
 
 const NAME_BYTES_MAX = 256;
+/** Deepest event, its parameters and response included. */
+const LEVELS_MAX = 64;
 
 /** An event of another gateway as one of the trail. `capture` says that it was imported. */
 export function draftFromEvent(value: unknown, key: ImportKey, guard: PrivacyGuard): Drafted {
+  if (!isWithin(value, LEVELS_MAX))
+    return { kind: 'rejected', reason: `it is nested deeper than ${LEVELS_MAX} levels` };
   const parsed = importedEventSchema.safeParse(value);
   if (!parsed.success) {
     const mistakes = parsed.error.issues

@@ -3,6 +3,7 @@ import type { PrivacyGuard } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
 import type { ImportKey } from './config.ts';
 import { digestOf, eventIdAt } from './import-ids.ts';
+import { isWithin } from './nesting.ts';
 import type { Telemetry, Value } from './read-otlp.ts';
 
 /** What becomes of one span or log record. */
@@ -153,6 +154,9 @@ function firstText(fields: { readonly [name: string]: Value }, names: readonly s
   return '';
 }
 
+/** Deepest JSON in a text that is taken apart. An agent chooses its arguments: deeper ones are a text and no reason to miss its call. */
+const LEVELS_MAX = 64;
+
 /** Arguments and results come as structures or as JSON in a text. */
 function contentOf(
   value: Value | undefined,
@@ -161,7 +165,8 @@ function contentOf(
   if (typeof value !== 'string') return { value, bytes: Buffer.byteLength(JSON.stringify(value)) };
   const bytes = Buffer.byteLength(value);
   try {
-    return { value: JSON.parse(value), bytes };
+    const content: unknown = JSON.parse(value);
+    return { value: isWithin(content, LEVELS_MAX) ? content : value, bytes };
   } catch {
     return { value, bytes };
   }

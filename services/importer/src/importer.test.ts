@@ -294,12 +294,30 @@ describe('what is refused', () => {
     expect((await post('/v1/traces', JSON.stringify(tracesRequest(Array(501).fill({}))))).status).toBe(413);
   });
 
-  test('a value that is nested without end is malformed, in both forms', async () => {
+  test('arguments that are nested without end keep neither their call nor its neighbours out of the trail', async () => {
     let value: object = { stringValue: 'x' };
-    for (let depth = 0; depth < 2_000; depth += 1) value = { arrayValue: { values: [value] } };
-    const span = spanJson({ attributes: [{ key: 'k', value }] });
-    expect((await post('/v1/traces', JSON.stringify(tracesRequest([span])))).status).toBe(400);
-    expect((await post('/v1/events', `${'['.repeat(60_000)}${']'.repeat(60_000)}`)).status).not.toBe(500);
+    for (let depth = 0; depth < 500; depth += 1) value = { arrayValue: { values: [value] } };
+    const withArguments = (id: string, args: object) =>
+      spanJson({
+        spanId: id.repeat(16),
+        attributes: [...spanJson().attributes, { key: 'gen_ai.tool.call.arguments', value: args }],
+      });
+    const request = tracesRequest([
+      withArguments('a', value),
+      withArguments('b', { stringValue: `${'['.repeat(50_000)}${']'.repeat(50_000)}` }),
+      spanJson(),
+    ]);
+    expect(await post('/v1/traces', JSON.stringify(request))).toMatchObject({ status: 200, json: {} });
+    expect(await imported(3)).toHaveLength(3);
+  });
+
+  test('an event that is nested without end has its reason, and its neighbours are taken', async () => {
+    const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
+    const body = `${JSON.stringify(eventJson())}\n${deep}\n${JSON.stringify(eventJson({ id: 'e-2' })).replace('{', `{"response":${deep},`)}`;
+    const { status, json } = await post('/v1/events', body, { 'content-type': 'application/x-ndjson' });
+    expect(status).toBe(200);
+    expect(json.recorded).toBe(1);
+    expect(json.rejected.map(({ index }: { index: number }) => index)).toEqual([1, 2]);
   });
 
   test('a span without a time is rejected by the count that OTLP has for it, and its neighbours are taken', async () => {

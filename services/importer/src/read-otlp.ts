@@ -34,7 +34,7 @@ const REQUESTS = { traces: types.lookupType('TracesRequest'), logs: types.lookup
 const RESPONSE = types.lookupType('Response');
 const STATUS = types.lookupType('RpcStatus');
 
-/** Deepest value of an attribute. */
+/** Deepest value of an attribute; what lies deeper is `…`. */
 const DEPTH_MAX = 16;
 
 /**
@@ -185,7 +185,7 @@ function attributesOf(list: unknown, depth = 0): { readonly [name: string]: Valu
 
 function anyValueOf(any: unknown, depth: number): Value {
   const value = fieldsOf(any);
-  if (depth > DEPTH_MAX) throw new RangeError(`an attribute is deeper than ${DEPTH_MAX}`);
+  if (depth > DEPTH_MAX) return '…';
   if (typeof value['stringValue'] === 'string') return value['stringValue'].toWellFormed();
   if (typeof value['boolValue'] === 'boolean') return value['boolValue'];
   if (value['intValue'] !== undefined) return Number(value['intValue']);
