@@ -4,27 +4,11 @@ import { events } from '../test/events.ts';
 import { AUDIT_EVENT_SCHEMA_ID, type AuditEvent, encodeDatum } from './index.ts';
 import { NOTING_SKIMS, SKIMS, WALKS } from './walk.gen.ts';
 import { FIELDS_MAX } from './walk.ts';
-import type { Cursor, WalkNotes } from './walk-steps.ts';
+import { type Cursor, emptyNotes, type WalkNotes } from './walk-steps.ts';
 
 const plainly = SKIMS[AUDIT_EVENT_SCHEMA_ID]!;
 const skim = NOTING_SKIMS[AUDIT_EVENT_SCHEMA_ID]!;
 const walk = WALKS[AUDIT_EVENT_SCHEMA_ID]!;
-
-const emptyNotes = (): WalkNotes => ({
-  field: '',
-  orgStart: 0,
-  orgEnd: 0,
-  gatewayStart: 0,
-  gatewayEnd: 0,
-  kind: 0,
-  timestamp: 0,
-  epoch: 0,
-  seq: 0,
-  prevHashAt: 0,
-  keyIdStart: 0,
-  keyIdEnd: 0,
-  signed: false,
-});
 
 /** The same event in ASCII, with numbers that count something. */
 function plain(event: AuditEvent): AuditEvent {

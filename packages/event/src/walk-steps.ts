@@ -51,6 +51,25 @@ export interface WalkNotes {
   signed: boolean;
 }
 
+/** Before the first event. */
+export function emptyNotes(): WalkNotes {
+  return {
+    field: '',
+    orgStart: 0,
+    orgEnd: 0,
+    gatewayStart: 0,
+    gatewayEnd: 0,
+    kind: 0,
+    timestamp: 0,
+    epoch: 0,
+    seq: 0,
+    prevHashAt: 0,
+    keyIdStart: 0,
+    keyIdEnd: 0,
+    signed: false,
+  };
+}
+
 export const STRING_BYTES_MAX = 32_768;
 export const ITEMS_MAX = 4_096;
 

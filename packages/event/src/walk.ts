@@ -3,7 +3,7 @@ import { DATUM_BYTES_MAX } from './entry.ts';
 import { SCHEMAS } from './event.gen.ts';
 import { viewOf } from './view-of.ts';
 import { NOTING_SKIMS, SKIMS, WALKS } from './walk.gen.ts';
-import type { Cursor, WalkNotes, WalkReason } from './walk-steps.ts';
+import { type Cursor, emptyNotes, type WalkReason } from './walk-steps.ts';
 
 export type { WalkReason } from './walk-steps.ts';
 
@@ -39,21 +39,7 @@ export const FIELDS_MAX = Math.max(...SCHEMAS.map(({ schema }) => schema.fields.
 
 const nowhere = new Uint16Array(FIELDS_MAX);
 const cursor: Cursor = { at: 0, end: 0, value: 0, reason: 'datum.truncated', items: 0 };
-const notes: WalkNotes = {
-  field: '',
-  orgStart: 0,
-  orgEnd: 0,
-  gatewayStart: 0,
-  gatewayEnd: 0,
-  kind: 0,
-  timestamp: 0,
-  epoch: 0,
-  seq: 0,
-  prevHashAt: 0,
-  keyIdStart: 0,
-  keyIdEnd: 0,
-  signed: false,
-};
+const notes = emptyNotes();
 
 /**
  * Passes over a datum and demands that it is one event in canonical form, exactly as long as it says. Builds nothing but

@@ -6,22 +6,16 @@ import { dirname, join } from 'node:path';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Archive, type Bucket, DEPLOYMENT, Gateway, Keys, ORIGIN, recordOf } from '../test/deployment.ts';
+import { Archive, auditAll, type Bucket, Gateway, Keys, ORIGIN, recordOf } from '../test/deployment.ts';
 import {
   Acceptance,
   type AnchorsReport,
-  AnchorsVerifier,
   bundleOf,
   checkpointName,
-  KeyHistory,
   type LogReport,
-  LogVerifier,
-  parseObjectName,
   REASONS,
-  sha256Hex,
   sha256Text,
   signCheckpoint,
-  tombstoneName,
 } from './index.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
@@ -111,38 +105,8 @@ function judgeInGo(
 }
 
 function judgeInTypeScript(bucket: Bucket, { root }: Keys): Judgement {
-  const of = (kind: string): { number: number; bytes: Uint8Array }[] =>
-    [...bucket]
-      .flatMap(([text, bytes]) => {
-        const name = parseObjectName(text);
-        if (name?.kind !== kind) return [];
-        return [{ number: 'first' in name ? name.first : 'size' in name ? name.size : name.number, bytes }];
-      })
-      .sort((one, other) => one.number - other.number);
-  const keys = KeyHistory.of(
-    DEPLOYMENT,
-    of('key').map(({ bytes }) => bytes),
-    root.key,
-  );
-  const anchorsVerifier = new AnchorsVerifier(keys);
-  for (const { number, bytes } of of('anchor-checkpoint')) anchorsVerifier.addCheckpoint(number, bytes);
-  for (const { number, bytes } of of('anchor-entries')) anchorsVerifier.addEntries(number, bytes);
-  const anchors = anchorsVerifier.end();
-  const log = new LogVerifier({ origin: ORIGIN, keys });
-  for (const { number, bytes } of of('checkpoint')) log.addCheckpoint(number, bytes);
-  for (const { number, bytes } of of('manifest')) {
-    const manifest = log.openManifest(number, bytes);
-    if (manifest === undefined) continue;
-    const tombstone = bucket.get(tombstoneName(ORIGIN, manifest.first));
-    log.addSegment({
-      objects: manifest.objects.map(({ key }) => bucket.get(key)),
-      tombstone,
-      isTombstoneAnchored: tombstone !== undefined && anchors.tombstones.has(sha256Hex(tombstone)),
-    });
-  }
-  for (const checkpoint of anchors.checkpoints.get(ORIGIN) ?? [])
-    log.addWitnessed(checkpoint, 'the anchor log');
-  return judgementOf(anchors, log.end());
+  const { anchors, log } = auditAll(bucket, root.key);
+  return judgementOf(anchors, log);
 }
 
 function judgementOf(anchors: AnchorsReport, report: LogReport): Judgement {

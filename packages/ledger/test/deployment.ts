@@ -4,6 +4,7 @@ import { createPrivateKey } from 'node:crypto';
 import { AUDIT_EVENT_SCHEMA_ID, completeEvent, encodeDatum, frame, type Kind, leafHash } from '@cairn/event';
 import {
   Acceptance,
+  type AnchorsReport,
   AnchorsVerifier,
   anchorCheckpointName,
   anchorEntriesName,
@@ -258,6 +259,14 @@ export class Archive {
 
 /** What an auditor finds in a bucket. Brings the root's key and nothing else. */
 export function audit(bucket: Bucket, rootKey: NoteKey): LogReport {
+  return auditAll(bucket, rootKey).log;
+}
+
+/** The same, with what was found of the anchor log. */
+export function auditAll(
+  bucket: Bucket,
+  rootKey: NoteKey,
+): { readonly anchors: AnchorsReport; readonly log: LogReport } {
   const named = [...bucket]
     .map(([name, bytes]) => ({ name: parseObjectName(name), bytes }))
     .filter(({ name }) => name !== undefined);
@@ -276,10 +285,10 @@ export function audit(bucket: Bucket, rootKey: NoteKey): LogReport {
     of('key').map(({ bytes }) => bytes),
     rootKey,
   );
-  const anchors = new AnchorsVerifier(keys);
-  for (const { number, bytes } of of('anchor-checkpoint')) anchors.addCheckpoint(number, bytes);
-  for (const { number, bytes } of of('anchor-entries')) anchors.addEntries(number, bytes);
-  const anchored = anchors.end();
+  const anchorsVerifier = new AnchorsVerifier(keys);
+  for (const { number, bytes } of of('anchor-checkpoint')) anchorsVerifier.addCheckpoint(number, bytes);
+  for (const { number, bytes } of of('anchor-entries')) anchorsVerifier.addEntries(number, bytes);
+  const anchors = anchorsVerifier.end();
   const log = new LogVerifier({ origin: ORIGIN, keys });
   for (const { number, bytes } of of('checkpoint')) log.addCheckpoint(number, bytes);
   for (const { number, bytes } of of('manifest')) {
@@ -289,10 +298,10 @@ export function audit(bucket: Bucket, rootKey: NoteKey): LogReport {
     log.addSegment({
       objects: manifest.objects.map(({ key }) => bucket.get(key)),
       tombstone,
-      isTombstoneAnchored: tombstone !== undefined && anchored.tombstones.has(sha256Hex(tombstone)),
+      isTombstoneAnchored: tombstone !== undefined && anchors.tombstones.has(sha256Hex(tombstone)),
     });
   }
-  for (const checkpoint of anchored.checkpoints.get(ORIGIN) ?? [])
+  for (const checkpoint of anchors.checkpoints.get(ORIGIN) ?? [])
     log.addWitnessed(checkpoint, 'the anchor log');
-  return log.end();
+  return { anchors, log: log.end() };
 }

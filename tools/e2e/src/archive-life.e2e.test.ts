@@ -9,7 +9,7 @@ import { Kafka as KafkaJs, logLevel } from 'kafkajs';
 import { type RunningWitness, startGoWitness } from '../../../packages/adapters/test/go-witness.ts';
 import { type Fault, faulty, type StoreMethod } from '../../../packages/adapters/test/object-store-faults.ts';
 import type { DeploymentKeys } from '../../../services/archival/test/deployment-keys.ts';
-import { type ArchiveRig, eventually, lastArchived, startArchiveRig } from './archive-rig.ts';
+import { type ArchiveRig, dayPolicy, eventually, lastArchived, startArchiveRig } from './archive-rig.ts';
 import { drained, PARTITIONS, TOPIC } from './rig.ts';
 
 /*
@@ -25,22 +25,6 @@ const EVENTS = 25;
 /** Archival locks everything at least so long. */
 const LOCK_MS_LEAST = 60_000;
 
-const policyText = (holds: string): string => `version: 1
-regimes:
-  short:
-    title: A day
-    basis: practice
-    source: this test
-    says: Kept for a day.
-    keep_at_least: 1 day
-classes:
-  standard: { regimes: [short] }
-hot_days: 1
-default_class: standard
-organisations: {}
-lock_renewal: { by: 12 months, when_under: 6 months }
-holds: ${holds}
-`;
 const HOLD = `
   - id: letter-1
     org: borealis
@@ -74,7 +58,7 @@ describe('an archive through the years', () => {
   beforeAll(async () => {
     rig = await startArchiveRig({ bucket: BUCKET, nowMicros: () => (Date.now() - behindMs) * 1_000 });
     policyFile = join(rig.directory, 'retention.yaml');
-    writeFileSync(policyFile, policyText('[]'));
+    writeFileSync(policyFile, dayPolicy('[]'));
     Object.assign(rig.env, { CAIRN_RETENTION_CONFIG: policyFile });
     archival = await open();
     keys = await rig.stateKeys();
@@ -152,7 +136,7 @@ describe('an archive through the years', () => {
 
   describe('under a hold', () => {
     test('locks are carried on by a year, the store keeps them, and nothing is deleted', async () => {
-      writeFileSync(policyFile, policyText(HOLD.replace('borealis', held)));
+      writeFileSync(policyFile, dayPolicy(HOLD.replace('borealis', held)));
       const [object] = (await manifestsOf(heldAt))[0]!.objects;
       const before = (await rig.store.head(object!.key, object!.version_id))!.lock!.retainUntil.getTime();
       const facts = await factsOf('expire');

@@ -241,3 +241,21 @@ export async function eventually(what: string, holds: () => Promise<boolean>, ms
     await sleep(100);
   }
 }
+
+/** A retention policy that keeps events for a day. @param holds as YAML, such as `[]`. */
+export const dayPolicy = (holds: string): string => `version: 1
+regimes:
+  short:
+    title: A day
+    basis: practice
+    source: this test
+    says: Kept for a day.
+    keep_at_least: 1 day
+classes:
+  standard: { regimes: [short] }
+hot_days: 1
+default_class: standard
+organisations: {}
+lock_renewal: { by: 12 months, when_under: 6 months }
+holds: ${holds}
+`;

@@ -2,26 +2,16 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hexOf, partitionOf } from '@cairn/event';
 import { verifyLedger } from '@cairn/ingest';
 import type { ServiceProcess } from '@cairn/local';
-import { openRecorder, type Recorder } from '@cairn/recorder';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Kafka, logLevel } from 'kafkajs';
 import { type ChaosRig, startChaosRig, until } from './chaos-rig.ts';
 import { type RollupDifference, rollupDifferences } from './oracle.ts';
+import { openQuietRecorder, type QuietRecorder } from './quiet-recorder.ts';
 import { drained, PARTITIONS, rowsOf, TOPIC } from './rig.ts';
 
 const GATEWAY = 'gw-table';
-
-/** Organisations whose streams on this gateway lie in the partition. */
-function orgsOf(partition: number): Generator<string> {
-  return (function* () {
-    for (let number = 0; ; number += 1) {
-      if (partitionOf(`org-${number}`, GATEWAY, PARTITIONS) === partition) yield `org-${number}`;
-    }
-  })();
-}
 
 /**
  * What was loaded and reported as loaded is gone again, on one side or the other. Each test has a partition of the topic
@@ -31,52 +21,24 @@ describe('when what was loaded is lost again', () => {
   const directory = mkdtempSync(join(tmpdir(), 'cairn-chaos-'));
   let rig: ChaosRig;
   let ingest: ServiceProcess;
-  let recorder: Recorder;
-  /** Frames that were appended, by partition, in order. */
-  const frames = new Map<number, Uint8Array[]>();
+  let recorder: QuietRecorder;
 
   beforeAll(async () => {
     rig = await startChaosRig(directory);
     ingest = await rig.startIngest('ingest-a');
-    recorder = await openRecorder({
-      directory: join(directory, 'recorder'),
-      deployment: 'e2e',
-      gatewayId: GATEWAY,
-      gatewayVersion: '0',
-      environment: 'test',
-      capture: 'gateway',
-      topicOf: () => TOPIC,
-      partitions: PARTITIONS,
-      // Only what a test records is in the log, beside the opening and one seal.
-      seal: { everyMs: 3_600_000, heartbeatMs: 3_600_000 },
-      log: {
-        async append(topic, partition, values) {
-          await rig.kafka.log.append(topic, partition, values);
-          frames.set(partition, [...(frames.get(partition) ?? []), ...values]);
-        },
-      },
-    });
+    recorder = await openQuietRecorder(rig, GATEWAY);
   }, 180_000);
   afterAll(async () => {
-    await recorder?.close();
+    await recorder?.[Symbol.asyncDispose]();
     await rig?.[Symbol.asyncDispose]();
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  /** Records events and waits until the log has them. @returns `org epoch seq leaf` of each. */
-  const record = async (org_id: string, count: number): Promise<string[]> => {
-    const recorded = await Promise.all(
-      Array.from({ length: count }, (_, call) =>
-        recorder.record({ org_id, kind: 'tool_call', phase: 'single', tool_name: `tool-${call}` }),
-      ),
-    );
-    expect(await recorder.flush(30_000)).toBe(true);
-    return recorded.map(({ epoch, seq, leafHash }) => `${org_id} ${epoch} ${seq} ${hexOf(leafHash)}`);
-  };
-
   const lostOf = async (recorded: readonly string[]): Promise<string[]> => {
     const rows = await rowsOf(rig.clickhouse);
-    const held = new Set(rows.map((row) => `${row.org_id} ${row.epoch} ${row.seq} ${row.leaf}`));
+    const held = new Set(
+      rows.map((row) => `${row.org_id} ${row.gateway_id} ${row.epoch} ${row.seq} ${row.leaf}`),
+    );
     return recorded.filter((line) => !held.has(line));
   };
 
@@ -151,10 +113,10 @@ describe('when what was loaded is lost again', () => {
 
   test('a table that lost its last part, although Kafka was told that it is loaded, is loaded again and doubles nothing', async () => {
     const partition = 0;
-    const [org = ''] = orgsOf(partition).take(1);
-    const recorded = await record(org, 40);
+    const [org = ''] = recorder.orgsOf(partition).take(1);
+    const recorded = await recorder.record(org, 40);
     await drained(rig);
-    recorded.push(...(await record(org, 40)));
+    recorded.push(...(await recorder.record(org, 40)));
     await drained(rig);
     const before = await rowsOf(rig.clickhouse);
     expect(await loseLastPart('events', `partition = ${partition}`)).toBeGreaterThan(0);
@@ -167,17 +129,17 @@ describe('when what was loaded is lost again', () => {
   }, 120_000);
 
   test('a rollup is the sum of its base after that', async () => {
-    const [org = ''] = orgsOf(0).take(1);
+    const [org = ''] = recorder.orgsOf(0).take(1);
     expect(await differencesOf(org)).toEqual([]);
   });
 
   test('a table that lost its last part below a declared gap is loaded again', async () => {
     const partition = 1;
-    const [org = ''] = orgsOf(partition).take(1);
-    const recorded = await record(org, 40);
+    const [org = ''] = recorder.orgsOf(partition).take(1);
+    const recorded = await recorder.record(org, 40);
     await drained(rig);
     // A resent event: the last offset is a gap, and the lost part lies below it.
-    await rig.kafka.log.append(TOPIC, partition, (frames.get(partition) ?? []).slice(-1));
+    await rig.kafka.log.append(TOPIC, partition, (recorder.frames.get(partition) ?? []).slice(-1));
     await drained(rig);
     await loseLastPart('events', `partition = ${partition}`);
     await until('it is loaded again', async () => (await lostOf(recorded)).length === 0, 5_000);
@@ -185,9 +147,9 @@ describe('when what was loaded is lost again', () => {
 
   test('a broker that lost the end of its log is told: the table is ahead, and nothing is loaded past it', async () => {
     const partition = 2;
-    const [org = ''] = orgsOf(partition).take(1);
+    const [org = ''] = recorder.orgsOf(partition).take(1);
     // Several batches, since the broker keeps only whole ones.
-    for (let batch = 0; batch < 10; batch += 1) await record(org, 5);
+    for (let batch = 0; batch < 10; batch += 1) await recorder.record(org, 5);
     await drained(rig);
     const before = await rowsOf(rig.clickhouse);
     const since = mark();
@@ -209,16 +171,16 @@ describe('when what was loaded is lost again', () => {
 
   test('events that take the offsets of those a broker lost are loaded or named', async () => {
     const partition = 2;
-    const [, another = ''] = orgsOf(partition).take(2);
+    const [, another = ''] = recorder.orgsOf(partition).take(2);
     const recorded: string[] = [];
     const since = mark();
-    for (let batch = 0; batch < 20; batch += 1) recorded.push(...(await record(another, 5)));
+    for (let batch = 0; batch < 20; batch += 1) recorded.push(...(await recorder.record(another, 5)));
     await loadedOrNamed(recorded, partition, since);
   }, 120_000);
 
   test('records that expire before they are read are named, and not declared as if the log had held none', async () => {
     const partition = 1;
-    const [org = ''] = orgsOf(partition).take(1);
+    const [org = ''] = recorder.orgsOf(partition).take(1);
     const { end: from = 0 } = (await rig.kafka.boundsOf(TOPIC)).get(partition) ?? {};
     const since = mark();
     const admin = new Kafka({
@@ -231,7 +193,7 @@ describe('when what was loaded is lost again', () => {
     // Shorter than the session: it goes on where it was, without opening the partition again.
     ingest.signal('SIGSTOP');
     const recorded: string[] = [];
-    for (let batch = 0; batch < 10; batch += 1) recorded.push(...(await record(org, 5)));
+    for (let batch = 0; batch < 10; batch += 1) recorded.push(...(await recorder.record(org, 5)));
     const { end = 0 } = (await rig.kafka.boundsOf(TOPIC)).get(partition) ?? {};
     await admin.deleteTopicRecords({ topic: TOPIC, partitions: [{ partition, offset: String(end - 10) }] });
     await admin.disconnect();
@@ -252,8 +214,8 @@ describe('when what was loaded is lost again', () => {
 
   test('events of a topic that was created again are loaded or named', async () => {
     const partition = 3;
-    const [one = '', another = ''] = orgsOf(partition).take(2);
-    const before = await record(one, 30);
+    const [one = '', another = ''] = recorder.orgsOf(partition).take(2);
+    const before = await recorder.record(one, 30);
     // Of this partition alone: the one above is refused, and stays so.
     await until('they are loaded', async () => (await lostOf(before)).length === 0, 20_000);
     await ingest.stop();
@@ -263,7 +225,7 @@ describe('when what was loaded is lost again', () => {
     await admin.deleteTopics({ topics: [TOPIC] });
     await admin.createTopics({ waitForLeaders: true, topics: [{ topic: TOPIC, numPartitions: PARTITIONS }] });
     await admin.disconnect();
-    const recorded = await record(another, 50);
+    const recorded = await recorder.record(another, 50);
     const since = mark();
     await ingest.start();
     await loadedOrNamed(recorded, partition, since);

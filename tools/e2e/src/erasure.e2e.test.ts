@@ -6,7 +6,7 @@ import { partitionOf } from '@cairn/event';
 import { gatewaySubject, type Manifest, openManifest, personKeyName } from '@cairn/ledger';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type DeploymentKeys, signerOf } from '../../../services/archival/test/deployment-keys.ts';
-import { type ArchiveRig, eventually, lastArchived, startArchiveRig } from './archive-rig.ts';
+import { type ArchiveRig, dayPolicy, eventually, lastArchived, startArchiveRig } from './archive-rig.ts';
 import { drained, PARTITIONS, TOPIC } from './rig.ts';
 import { CANARY, CONTROL, type SealedSubjects, sealedSubjects, writePem } from './sealed-subjects.ts';
 
@@ -24,23 +24,6 @@ const CUTS = 2;
 /** Archival locks everything at least so long. */
 const LOCK_MS_LEAST = 60_000;
 
-const POLICY = `version: 1
-regimes:
-  short:
-    title: A day
-    basis: practice
-    source: this test
-    says: Kept for a day.
-    keep_at_least: 1 day
-classes:
-  standard: { regimes: [short] }
-hot_days: 1
-default_class: standard
-organisations: {}
-lock_renewal: { by: 12 months, when_under: 6 months }
-holds: []
-`;
-
 describe('an archive of which half the segments end and everybody is erased', () => {
   let rig: ArchiveRig;
   let archival: Archival | undefined;
@@ -57,7 +40,7 @@ describe('an archive of which half the segments end and everybody is erased', ()
   beforeAll(async () => {
     rig = await startArchiveRig({ bucket: BUCKET, nowMicros: () => (Date.now() - behindMs) * 1_000 });
     const policyFile = join(rig.directory, 'retention.yaml');
-    writeFileSync(policyFile, POLICY);
+    writeFileSync(policyFile, dayPolicy('[]'));
     Object.assign(rig.env, { CAIRN_RETENTION_CONFIG: policyFile });
     archival = await rig.openArchival();
     keys = await rig.stateKeys();
