@@ -21,7 +21,9 @@ export const apiOption = (more = ''): Option =>
 
 function apiUrl(text: string): string {
   if (/^https?:\/\/\S+$/.test(text)) return text;
-  throw new InvalidArgumentError('It must be an address such as https://cairn.example, or stand last alone.');
+  throw new InvalidArgumentError(
+    'It must be an address such as https://cairn.example. Without one, write --api last.',
+  );
 }
 
 /**

@@ -109,9 +109,9 @@ async function takeAnswer(
   part: ExportPart,
   onProgress: () => void,
 ): Promise<Buffer | undefined> {
-  // Before the first row it begins at the beginning; Parquet always does.
-  if (part.rows === 0) await part.empty();
   const { after } = part;
+  // Before the first row it begins at the beginning, as Parquet always does, and so it does without a cursor.
+  if (part.rows === 0 || after === undefined) await part.empty();
   const asked = new URLSearchParams({ search, format: form, ...(after === undefined ? {} : { after }) });
   const answer = await askApi(api, `/v1/exports/events?${asked}`);
   const [start, announced] = [answer.headers.get('cairn-start'), answer.headers.get('cairn-count')];

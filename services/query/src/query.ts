@@ -162,9 +162,9 @@ async function startQuery(
         const checks = {
           clickhouse: answers ? 'ok' : 'unreachable',
           spool: full ? 'full' : 'ok',
-          ...(stopping.signal.aborted && { service: 'draining' }),
+          ...(!server.listening && { service: stopping.signal.aborted ? 'draining' : 'starting' }),
         };
-        return { ok: answers && !full && !stopping.signal.aborted, checks };
+        return { ok: answers && !full && server.listening, checks };
       },
     }),
   );

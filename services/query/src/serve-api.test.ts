@@ -4,6 +4,7 @@ import type { ClickHouse } from '@cairn/adapters';
 import { createLog } from '@cairn/runtime';
 import { afterEach, expect, test } from '@jest/globals';
 import type { Caller } from './authenticate.ts';
+import { RequestsInFlight } from './requests-in-flight.ts';
 import { type ApiParts, serveApi } from './serve-api.ts';
 import { claimsInMemory } from './shared-claims.ts';
 
@@ -235,4 +236,46 @@ test('a Parquet export that breaks off is not recorded as sent', async () => {
   await expect(answer.arrayBuffer()).rejects.toThrow();
   while (recorded.length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
   expect(recorded).toMatchObject([{ rows: 5 }, { rows: 5, sent: 0, ended: true }]);
+});
+
+test('an API that stops answers nothing new, says when to come again, and records none of it', async () => {
+  const stopping = new AbortController();
+  const recorded: unknown[] = [];
+  const url = await serving({
+    stopping: stopping.signal,
+    recorder: { record: async (draft) => void recorded.push(draft) },
+  });
+  expect((await ask(url, '/v1/me')).status).toBe(200);
+  stopping.abort();
+  const answer = await ask(url, '/v1/me');
+  expect([answer.status, answer.headers.get('connection'), await answer.json()]).toEqual([
+    503,
+    'close',
+    expect.objectContaining({ code: 'unavailable' }),
+  ]);
+  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+  expect(recorded).toHaveLength(1);
+});
+
+test('an export that has not begun to be sent when the service stops is not taken for one without rows', async () => {
+  const stopping = new AbortController();
+  const url = await serving({
+    stopping: stopping.signal,
+    recorder: { record: async () => stopping.abort() },
+  });
+  await expect(ask(url, '/v1/exports/events?format=csv').then((answer) => answer.text())).rejects.toThrow();
+});
+
+test('whoever waits for requests waits for the refusal of one that failed, too', async () => {
+  const inFlight = new RequestsInFlight();
+  const steps: string[] = [];
+  const refused = Promise.withResolvers<void>();
+  inFlight
+    .track(Promise.reject(new Error('refuse me')))
+    .catch(() => inFlight.track(refused.promise))
+    .then(() => steps.push('refused'));
+  const ended = inFlight.ended().then(() => steps.push('ended'));
+  setTimeout(refused.resolve, 20);
+  await ended;
+  expect(steps).toEqual(['refused', 'ended']);
 });

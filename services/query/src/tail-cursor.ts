@@ -66,17 +66,19 @@ export function readTailCursor(text: string, of: string): TailCursor {
  * Whether everything behind a cursor is still there, so that going on leaves no hole.
  *
  * @param days that the table holds, in order; it loses whole days, the oldest first.
- * @param heads of the table now.
- * @throws Refusal `cursor.expired` when a day of it has been dropped; `unavailable` when the table does not have what was sent.
+ * @throws Refusal `cursor.expired` when a day of it has been dropped.
  */
-export function checkTailCursor(cursor: TailCursor, days: readonly Day[], heads: readonly Head[]): void {
-  const [first] = days;
+export function checkDays(cursor: Pick<TailCursor, 'at' | 'heads'>, [first]: readonly Day[]): void {
   const holds = first === undefined ? cursor.heads.length === 0 : first <= dayOf(cursor.at);
   if (!holds)
     throw new Refusal(
       'cursor.expired',
       `ClickHouse holds events received from ${first ?? 'no day'} on, and Last-Event-ID is older. Search the archive for what lies between (store=both), and begin without it.`,
     );
+}
+
+/** Whether the table has got as far as a cursor. @throws Refusal `unavailable` when it has not. */
+export function checkHeads(cursor: Pick<TailCursor, 'heads'>, heads: readonly Head[]): void {
   // A partition of which nothing is left has lost it with its days; one that goes less far was not loaded yet.
   const behind = cursor.heads.find(
     ({ topic, partition, offset }) =>

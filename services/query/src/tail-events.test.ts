@@ -101,8 +101,12 @@ const read = (block: string): Block => {
 };
 
 /** The first events of a tail and the last id that came with them. */
-async function take(count: number, lastEventId?: string): Promise<{ events: string[]; id: string }> {
-  const tail = (await open(lastEventId)).stream[Symbol.asyncIterator]();
+async function take(
+  count: number,
+  lastEventId?: string,
+  more: Partial<TailAsked> = {},
+): Promise<{ events: string[]; id: string }> {
+  const tail = (await open(lastEventId, more)).stream[Symbol.asyncIterator]();
   const events: string[] = [];
   let id = '';
   for (;;) {
@@ -197,20 +201,37 @@ describe('a live tail', () => {
     expect(await whole(PACES)).toMatch(/: it ends here.*\nid: [\w-]+\n\n$/);
   });
 
-  test('that lost a day while it was read breaks off, and does not go on as if nothing were missing', async () => {
-    table.load(0, 1);
-    const { id } = await take(0);
-    table.load(0, 1_000);
+  test('that loses a day while it is read sends nothing from behind the hole, and does not go on', async () => {
+    const [yesterday, dayBefore] = [NOW_MS - DAY_MS, NOW_MS - 2 * DAY_MS];
+    table.load(0, 1, 0, dayBefore - DAY_MS);
+    const { id } = await take(0, undefined, { now: dayBefore * 1_000 });
+    table.load(0, 300, 0, dayBefore);
+    table.load(0, 300, 0, yesterday);
+    // After so many statements the first two days are gone.
+    let left = 4;
     const { stream } = await open(id, {
       clickhouse: {
-        ...table.clickhouse,
         query: async (sql: string, parameters: never) => {
-          const rows = await table.clickhouse.query(sql, parameters);
-          return sql.includes('AS events') || !sql.includes('leaf_hash') ? rows : rows.slice(1);
+          left -= 1;
+          if (left === 0) table.rows = table.rows.filter(({ dayMs }) => dayMs === yesterday);
+          return table.clickhouse.query(sql, parameters);
         },
       } as unknown as ClickHouse,
     });
-    await expect(Array.fromAsync(stream)).rejects.toThrow('a day left ClickHouse');
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const piece of stream) seen.push(String(piece));
+    })();
+    await expect(reading).rejects.toMatchObject({ code: 'cursor.expired' });
+    expect(seen.join('')).not.toContain('event: event');
+    await expect(open(read(seen.at(-1)!).id)).rejects.toMatchObject({ code: 'cursor.expired' });
+  });
+
+  test('goes on over days that stay', async () => {
+    table.load(0, 1, 0, NOW_MS - 3 * DAY_MS);
+    const { id } = await take(0, undefined, { now: (NOW_MS - 2 * DAY_MS) * 1_000 });
+    for (const days of [2, 1, 0]) table.load(days, 700, 0, NOW_MS - days * DAY_MS);
+    expect((await take(2_100, id)).events).toHaveLength(2_100);
   });
 });
 

@@ -14,13 +14,13 @@
 // Who sends the last id as Last-Event-ID gets what came behind it, each event once. It is read slice by slice, so that of a long time
 // away no more is held at once than of a short one.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventsIn, type FoundEvent, HOT, ROW_SETTINGS, readHotDays } from '@cairn/query';
+import { dayOf, eventsIn, type FoundEvent, HOT, ROW_SETTINGS, readHotDays } from '@cairn/query';
 import { z } from 'zod';
 import { type BoundSearch, boundSearch, searchParameter } from './bound-search.ts';
 import { digestOf } from './cursor.ts';
 import { shownEvent } from './event-schema.ts';
 import { type Asked, route, type Streamed } from './route.ts';
-import { checkTailCursor, type Head, readTailCursor, writeTailCursor } from './tail-cursor.ts';
+import { checkDays, checkHeads, type Head, readTailCursor, writeTailCursor } from './tail-cursor.ts';
 
 /** Milliseconds. */
 const PACES = {
@@ -64,12 +64,21 @@ export async function openTail(asked: TailAsked, paces = PACES): Promise<Streame
 
   const heads = await readHeads(asked);
   const from = lastEventId === undefined ? undefined : readTailCursor(lastEventId, of);
-  if (from !== undefined) checkTailCursor(from, (await readHotDays(clickhouse)).held, heads);
+  if (from !== undefined) {
+    checkDays(from, (await readHotDays(clickhouse)).held);
+    checkHeads(from, heads);
+  }
   // Of each partition the last offset up to which all was sent, and when that was so of all of them.
   const sent = new Map((from?.heads ?? heads).map((head) => [keyOf(head), head]));
   let wholeMs = from?.at ?? clockMs();
   const cursor = () => writeTailCursor({ of, at: wholeMs, heads: [...sent.values()] });
   let rows = 0;
+
+  /** What is of today is not dropped. Of an earlier day it is asked behind each reading, so that nothing behind a hole is sent. */
+  const checkStillThere = async (): Promise<void> => {
+    if (dayOf(wholeMs) === dayOf(clockMs())) return;
+    checkDays({ at: wholeMs, heads: [...sent.values()] }, (await readHotDays(clickhouse)).held);
+  };
 
   async function* events(): AsyncGenerator<string> {
     yield `retry: ${RETRY_MS}\nid: ${cursor()}\n\n`;
@@ -78,12 +87,8 @@ export async function openTail(asked: TailAsked, paces = PACES): Promise<Streame
       const roundMs = clockMs();
       for (const head of await readHeads(asked)) {
         const key = keyOf(head);
-        for await (const { offset, event } of eventsUpTo(
-          asked,
-          search,
-          head,
-          sent.get(key)?.offset ?? NOTHING,
-        )) {
+        const behind = sent.get(key)?.offset ?? NOTHING;
+        for await (const { offset, event } of eventsUpTo(asked, search, head, behind, checkStillThere)) {
           sent.set(key, { ...head, offset });
           if (event === undefined) continue;
           rows += 1;
@@ -128,13 +133,14 @@ const readHeads = ({ clickhouse, caller }: TailAsked): Promise<Head[]> =>
  * What a search finds of one partition behind an offset and up to its head, in the order of the log; between the events how far it
  * was looked, where there are none.
  *
- * @throws Error when a day was dropped while it was read: the stream breaks off, and going on says that it is too late.
+ * @param checkRead throws when what was just read may have lost something: then the stream breaks off, and going on says why.
  */
 async function* eventsUpTo(
   { clickhouse, signal }: TailAsked,
   { condition }: Pick<BoundSearch, 'condition'>,
   { topic, partition, offset: head }: Head,
   from: number,
+  checkRead: () => Promise<void>,
 ): AsyncGenerator<{ readonly offset: number; readonly event?: FoundEvent }> {
   let [at, span] = [from, SPAN];
   const within = (to: number) => ({
@@ -149,7 +155,7 @@ async function* eventsUpTo(
   });
   while (at < head && !signal.aborted) {
     let to = Math.min(head, at + span);
-    let wanted: number | undefined;
+    let isEmpty = false;
     // So few offsets hold no more events than are read at once; of more it is looked first how far the first of them go.
     if (to - at > AT_ONCE_MAX) {
       const { sql, parameters } = within(to);
@@ -159,10 +165,11 @@ async function* eventsUpTo(
         parameters,
         ROW_SETTINGS,
       );
-      wanted = edge?.events ?? 0;
-      if (wanted === AT_ONCE_MAX) to = edge!.last;
+      isEmpty = edge === undefined || edge.events === 0;
+      if (edge?.events === AT_ONCE_MAX) to = edge.last;
     }
-    if (wanted !== 0) {
+    let found: FoundEvent[] = [];
+    if (!isEmpty) {
       const { sql, parameters } = eventsIn(HOT, {
         over: 'hot',
         filters: {},
@@ -170,13 +177,12 @@ async function* eventsUpTo(
         limit: AT_ONCE_MAX,
         condition: within(to),
       });
-      const found = await clickhouse.query<FoundEvent>(sql, parameters, ROW_SETTINGS);
-      if (wanted !== undefined && found.length < wanted)
-        throw new Error('a day left ClickHouse while the tail read it');
-      for (const event of found.toSorted((one, other) => one.offset - other.offset))
-        yield { offset: event.offset, event };
+      found = await clickhouse.query<FoundEvent>(sql, parameters, ROW_SETTINGS);
     }
-    span = wanted === 0 ? span * 4 : SPAN;
+    await checkRead();
+    for (const event of found.toSorted((one, other) => one.offset - other.offset))
+      yield { offset: event.offset, event };
+    span = isEmpty ? span * 4 : SPAN;
     at = to;
     yield { offset: at };
   }
