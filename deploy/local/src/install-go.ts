@@ -22,7 +22,7 @@ import { REPOSITORY } from './service-process.ts';
 
 export const GO_VERSION = '1.26.8';
 /** The version that the tests and the measurements were made with. */
-export const VERSITYGW_VERSION = 'v1.8.0';
+const VERSITYGW_VERSION = 'v1.8.0';
 
 /** SHA-256 of the zip file of each platform. */
 const ZIPS: Readonly<Record<string, string>> = {

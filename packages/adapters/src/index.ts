@@ -51,7 +51,6 @@ export {
 } from './schema-registry.ts';
 export { openSyslogTls, type SyslogTls, type SyslogTlsOptions } from './syslog-tls.ts';
 export {
-  requestFirstTimestamp,
   requestTimestamp,
   type Timestamp,
   type TimestampAuthority,

@@ -45,7 +45,7 @@ export interface Kafka extends AsyncDisposable {
      */
     append(topic: string, partition: number, values: readonly Uint8Array[]): Promise<void>;
   };
-  /** Appends records with headers to any partition, as `log.append` does. */
+  /** Appends records with headers to any partition, as `log.append` does, however many they are. */
   appendWithHeaders(topic: string, records: readonly KeyedValue[]): Promise<void>;
   /** Creates what is missing and leaves what exists. */
   ensureTopics(topics: readonly Topic[]): Promise<void>;
@@ -124,11 +124,13 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
     },
     async appendWithHeaders(topic, records) {
       await translated(async () => {
-        const messages = records.map(({ value, headers }) => ({
-          value: value && Buffer.from(value),
-          headers: { ...headers },
-        }));
-        await (await theProducer()).send({ topic, acks: -1, messages });
+        for (const batch of batchesOf(records)) {
+          const messages = batch.map(({ value, headers }) => ({
+            value: value && Buffer.from(value),
+            headers: { ...headers },
+          }));
+          await (await theProducer()).send({ topic, acks: -1, messages });
+        }
       });
     },
     async ensureTopics(topics) {
@@ -186,6 +188,30 @@ export function openKafka({ brokers, clientId }: KafkaOptions): Kafka {
     },
   };
   return kafka;
+}
+
+/** Of one batch: kafkajs makes one of all that is sent at once, and a broker refuses more than its topic's `max.message.bytes`. */
+const BATCH_BYTES_MAX = 512 * 1024;
+/** What a record has around its value and its headers, at the most. */
+const AROUND_BYTES = 64;
+
+/** Records in order, in batches that a broker takes; what is larger alone goes alone. */
+function batchesOf(records: readonly KeyedValue[]): KeyedValue[][] {
+  const batches: KeyedValue[][] = [];
+  let bytes = 0;
+  for (const record of records) {
+    const headers = Object.entries(record.headers).flat().join('');
+    const size = (record.value?.length ?? 0) + Buffer.byteLength(headers) + AROUND_BYTES;
+    const last = batches.at(-1);
+    if (last === undefined || bytes + size > BATCH_BYTES_MAX) {
+      batches.push([record]);
+      bytes = size;
+    } else {
+      last.push(record);
+      bytes += size;
+    }
+  }
+  return batches;
 }
 
 /** A partition that this member has. */

@@ -97,7 +97,7 @@ async function appliedMigrations(clickhouse: ClickHouse): Promise<Map<number, st
 }
 
 /** Statements end in a semicolon at the end of a line; comments are left out. */
-export function statementsOf(sql: string): string[] {
+function statementsOf(sql: string): string[] {
   const code = sql.replaceAll(/^\s*--.*$/gm, '');
   return code
     .split(/;\s*$/m)

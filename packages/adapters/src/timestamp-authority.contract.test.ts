@@ -4,12 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { isFailure } from '@cairn/failure';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AuthorityOptions, type OpensslAuthority, startAuthority } from '../test/openssl-authority.ts';
-import {
-  requestFirstTimestamp,
-  requestTimestamp,
-  timestampRequest,
-  verifyTimestamp,
-} from './timestamp-authority.ts';
+import { requestTimestamp, timestampRequest, verifyTimestamp } from './timestamp-authority.ts';
 
 const data = Buffer.from('origin.example/log\n5\nAAAA\n');
 const codeOf = (promise: Promise<unknown>): Promise<string> =>
@@ -187,20 +182,6 @@ describe('no answer', () => {
   ])('%s is told in time', async (_name, meddle, code) => {
     local.meddle = meddle;
     expect(await codeOf(requestTimestamp(local.authority, data, { answerMsMax: 700 }))).toBe(code);
-  });
-
-  test('of one authority leads to the next, in order', async () => {
-    const refuse: OpensslAuthority['meddle'] = (_, response) => void response.writeHead(503).end();
-    expect((await requestFirstTimestamp([local.authority, other.authority], data)).authority).toBe('local');
-    local.meddle = refuse;
-    expect((await requestFirstTimestamp([local.authority, other.authority], data)).authority).toBe('other');
-    const wrong = { ...other.authority, caCertificates: local.authority.caCertificates };
-    await expect(requestFirstTimestamp([local.authority, wrong], data)).rejects.toMatchObject({
-      code: 'timestamp.none',
-      retry: 'later',
-      message: expect.stringMatching(/local: .*503.*timestamp\.unreachable.*other: .*timestamp\.untrusted/),
-    });
-    expect(await codeOf(requestFirstTimestamp([], data))).toBe('timestamp.none');
   });
 
   test('nobody there is unreachable', async () => {

@@ -44,32 +44,6 @@ export interface Timestamp {
 const RESPONSE_BYTES_MAX = 65_536;
 
 /**
- * Asks the authorities in their order and returns the first verified timestamp of the data.
- *
- * @throws Failure `timestamp.none` (later) when none gave one; the message has each one's reason
- */
-export async function requestFirstTimestamp(
-  authorities: readonly TimestampAuthority[],
-  data: Uint8Array,
-  options: TimestampOptions = {},
-): Promise<Timestamp> {
-  const reasons: string[] = [];
-  for (const authority of authorities) {
-    try {
-      return await requestTimestamp(authority, data, options);
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      reasons.push(`${authority.name}: ${error.message} [${error.code}]`);
-    }
-  }
-  throw new Failure({
-    code: 'timestamp.none',
-    retry: 'later',
-    message: `no timestamp authority gave a timestamp: ${reasons.join('; ') || 'none is configured'}`,
-  });
-}
-
-/**
  * Asks one authority for a timestamp of the data, and verifies the answer. Asking again is harmless: it gives one more
  * timestamp.
  *

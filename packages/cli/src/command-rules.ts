@@ -168,7 +168,7 @@ const textOf = (micros: number): string =>
   new Date(micros / 1_000).toISOString().slice(0, 19).replace('T', ' ');
 
 /** `cairn rules test`: mistakes first, then every sample and what came of it. */
-export function testRules(output: Output, rulesPath: string, samplesPath: string): number {
+function testRules(output: Output, rulesPath: string, samplesPath: string): number {
   const { rules, mistakes } = readRules(filesAt(rulesPath));
   for (const mistake of mistakes) {
     output.value({ mistake });

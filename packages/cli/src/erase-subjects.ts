@@ -105,11 +105,7 @@ export async function eraseSubjects(options: ErasureOptions): Promise<void> {
  * Ids of the holds that stand and may cover what a key has sealed. A key knows its organisation and since when it seals, no session
  * and no agent; so it is held where more than it is, and never where less.
  */
-export function holdsOver(
-  { orgId, madeAtMs }: SubjectKey,
-  holds: readonly LegalHold[],
-  nowMs: number,
-): string[] {
+function holdsOver({ orgId, madeAtMs }: SubjectKey, holds: readonly LegalHold[], nowMs: number): string[] {
   const received = { min: madeAtMs - CLOCK_MS, max: nowMs + CLOCK_MS };
   const timestamps = { min: received.min * 1_000, max: received.max * 1_000 };
   return holdsOn(holds, { orgs: [orgId], timestamps, received }, nowMs).map(({ id }) => id);

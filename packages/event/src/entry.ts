@@ -145,11 +145,3 @@ export function signedBytesUnder(sha256: Uint8Array, body: Uint8Array): Uint8Arr
 export function bodyOf(datum: Uint8Array, signed: boolean): Uint8Array {
   return datum.subarray(0, datum.length - (signed ? SIGNED_TAIL_BYTES : 1));
 }
-
-/** Puts a signature (64 bytes) behind a body. */
-export function withSignature(body: Uint8Array, signature: Uint8Array): Uint8Array<ArrayBuffer> {
-  return concat(body, SIGNATURE_BRANCH, signature);
-}
-
-/** Union index 1 as a zigzag varint. */
-const SIGNATURE_BRANCH = new Uint8Array([0x02]);

@@ -16,7 +16,6 @@ export {
   SIGNED_TAIL_BYTES,
   signedBytes,
   signedBytesUnder,
-  withSignature,
 } from './entry.ts';
 export * from './event.gen.ts';
 export {

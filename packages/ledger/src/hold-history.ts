@@ -15,7 +15,7 @@ import { countForm, parseStatement, sha256Form, signStatement } from './statemen
 
 const holdId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 
-export const holdStatementForm = z.strictObject({
+const holdStatementForm = z.strictObject({
   act: z.enum(['place', 'release']),
   agent: z.string().min(1).max(128).nullable(),
   /** When it was signed, as the person says; milliseconds. */

@@ -22,7 +22,7 @@ const said = {
 const keyId = z.string().regex(/^[0-9a-f]{32}$/);
 const subject = z.string().regex(/^(organisation|t1_[\w-]{22})$/);
 
-export const erasureForm = z.strictObject({
+const erasureForm = z.strictObject({
   ...said,
   /** The key's commitment, as the trail has it since the key was made. */
   commit: sha256Form,
@@ -34,7 +34,7 @@ export const erasureForm = z.strictObject({
 });
 export type Erasure = z.infer<typeof erasureForm>;
 
-export const unsealingForm = z.strictObject({
+const unsealingForm = z.strictObject({
   ...said,
   /** Id of the event, as a UUID. */
   event: z.uuid(),

@@ -8,7 +8,7 @@ import { type LedgerVerdict, type Reason, verdictOf } from './reasons.ts';
 import { verifyDatum } from './signature.ts';
 
 /** Hashes of each stream that a verifier remembers, to tell an event that came again from another under its number. */
-export const HASHES_WATCHED = 1_024;
+const HASHES_WATCHED = 1_024;
 /** Holes of each epoch that a verifier remembers, to tell an event that stands too late from one that is missing. */
 const HOLES_WATCHED = 1_024;
 /** Events that may follow a signature before the next: what a recorder seals. */

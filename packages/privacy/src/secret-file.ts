@@ -3,7 +3,7 @@ import { link, open, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Failure } from '@cairn/failure';
 
-export const SECRET_BYTES = 32;
+const SECRET_BYTES = 32;
 
 /**
  * A secret of 32 bytes from its file: base64 and a newline, which nobody but the owner may read.

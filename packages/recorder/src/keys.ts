@@ -96,9 +96,11 @@ export class StreamKeys {
   }
 }
 
+export const isOrgId = (orgId: string): boolean => ORG_ID.test(orgId);
+
 /** Refuses an organisation id that cannot name a file, a key and a log. */
 export function checkOrgId(orgId: string): void {
-  if (ORG_ID.test(orgId)) return;
+  if (isOrgId(orgId)) return;
   throw new Failure({
     code: 'event.invalid',
     retry: 'no',

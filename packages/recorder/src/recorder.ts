@@ -97,7 +97,7 @@ export interface RecorderStats {
 export interface Recorder extends AsyncDisposable {
   /**
    * Resolves when the event is on disk: it survives kill -9 and will be sent, in order. Rejects with a `Failure`:
-   * `event.invalid`, `spool.full`, `spool.no-space`, `spool.failed`, `spool.busy`, `recorder.closed`. After
+   * `event.invalid`, `event.too-large`, `spool.full`, `spool.no-space`, `spool.failed`, `spool.busy`, `recorder.closed`. After
    * `spool.failed` and `spool.no-space` the event may still be recorded; the call it is about must not go on.
    */
   record(draft: RecordDraft): Promise<Recorded>;
@@ -179,7 +179,7 @@ async function open(
 ): Promise<Recorder> {
   const { directory, deployment, gatewayId, onEvent } = options;
   const clock = options.clock ?? { nowMicros: () => Date.now() * 1000 };
-  const nowMs = () => clock.nowMicros() / 1000;
+  const nowMs = () => Math.floor(clock.nowMicros() / 1000);
   const owner = { deployment, gatewayId };
   let findings = 0;
   let wake = () => {};
@@ -354,6 +354,8 @@ function startPulse(
       const kind = due(stream, nowMs);
       if (kind !== undefined) writer.own(stream.orgId, kind);
     }
+    // Their first call was refused: only a stream can say so.
+    for (const orgId of writer.untold.keys()) writer.own(orgId, 'stream_open');
     if (spool.full) writer.nudge();
   };
   const timer = setInterval(beat, Math.max(5, Math.min(250, everyMs / 4, heartbeatMs / 4))).unref();

@@ -77,6 +77,7 @@ export class Spool {
   readonly #cursor: StoredCursor;
   #cursorTimer: NodeJS.Timeout | undefined;
   #cursorWrite: Promise<void> = Promise.resolve();
+  #closed = false;
   #fromDisk: { readonly name: string; readonly content: SpoolContent } | undefined;
   readonly #damagesReported = new Set<string>();
 
@@ -321,7 +322,8 @@ export class Spool {
 
   /** Everything below this number is sent. */
   release(upTo: number): void {
-    if (upTo <= this.#sent) return;
+    // Whoever has the directory after it was closed sends again what is acknowledged only now.
+    if (upTo <= this.#sent || this.#closed) return;
     this.#sent = upTo;
     this.#cursorTimer ??= setTimeout(() => {
       // Reported where it fails; the next move of the cursor stores it again.
@@ -384,6 +386,7 @@ export class Spool {
 
   /** Stores the cursor and closes the file. What was not sent stays for the next start. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.storeCursor().catch(() => {});
     await this.#cursor.close();
     await this.#writing?.close().catch(() => {});

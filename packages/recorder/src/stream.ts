@@ -10,6 +10,13 @@ export interface ChainedEvent {
   readonly signed: boolean;
 }
 
+/** Refusals that no gap event has told yet. */
+export interface Untold {
+  readonly count: number;
+  readonly fromMicros: number;
+  readonly toMicros: number;
+}
+
 const ZEROS = new Uint8Array(32);
 
 /**
@@ -33,8 +40,7 @@ export class Stream {
   signedAtMs = 0;
   /** Since the stream was opened; `placed` counts the recorder's own events as well. */
   readonly counts = { recorded: 0, placed: 0, shipped: 0, refused: 0 };
-  /** Refusals that no gap event has told yet. */
-  untold: { count: number; fromMicros: number; toMicros: number } | undefined;
+  untold: Untold | undefined;
   toldAtMs = Number.NEGATIVE_INFINITY;
   /** An event of the recorder's own is waiting to be written. */
   ownDue = false;

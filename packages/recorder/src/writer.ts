@@ -3,11 +3,11 @@ import { AUDIT_EVENT_SCHEMA_ID, type EncodedDraft, frame } from '@cairn/event';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import { isErrno } from './disk.ts';
 import { encodeHeads, type HeadsOwner, type Standing } from './heads.ts';
-import { checkOrgId, type StreamKeys } from './keys.ts';
+import { checkOrgId, isOrgId, type StreamKeys } from './keys.ts';
 import { gap, type OwnEvent, type OwnKind, seal, streamClose, streamOpen } from './own-events.ts';
 import { encodeRouted, withDatum } from './routed-frame.ts';
 import type { Spool } from './spool.ts';
-import { type ChainedEvent, Stream } from './stream.ts';
+import { type ChainedEvent, Stream, type Untold } from './stream.ts';
 
 /** Proof that an event was recorded, and its place. */
 export interface Recorded {
@@ -80,6 +80,8 @@ interface Batch {
  */
 export class Writer {
   readonly streams = new Map<string, Stream>();
+  /** Refusals of organisations that have no stream yet. */
+  readonly untold = new Map<string, Untold>();
   readonly counts = { recorded: 0, refused: 0, seals: 0, gaps: 0 };
   readonly #options: WriterOptions;
   #tasks: Task[] = [];
@@ -188,10 +190,16 @@ export class Writer {
       const key = await keys.getOrCreate(orgId).catch((error: unknown) => {
         throw isFailure(error) ? error : keyNotStored(orgId, error);
       });
-      this.streams.set(orgId, new Stream(orgId, owner.gatewayId, key, epoch, previous));
+      const stream = new Stream(orgId, owner.gatewayId, key, epoch, previous);
+      stream.untold = this.untold.get(orgId);
+      stream.counts.refused = stream.untold?.count ?? 0;
+      this.untold.delete(orgId);
+      this.streams.set(orgId, stream);
       return true;
     } catch (error) {
-      this.#failed(task, error);
+      // A disk that fails refuses the call, here as in the spool; what is wrong with the event is no loss.
+      if (task.what === 'event' && isFailure(error) && error.retry === 'later') this.#refuse(task, error);
+      else this.#failed(task, error);
       return false;
     }
   }
@@ -313,12 +321,14 @@ export class Writer {
   #refuse(task: EventTask, error: unknown): void {
     this.counts.refused += 1;
     const stream = this.streams.get(task.orgId);
+    const nowMicros = this.#options.clock.nowMicros();
+    const before = stream === undefined ? this.untold.get(task.orgId) : stream.untold;
+    const { count, fromMicros } = before ?? { count: 0, fromMicros: nowMicros };
+    const untold = { count: count + 1, fromMicros, toMicros: nowMicros };
     if (stream !== undefined) {
       stream.counts.refused += 1;
-      const nowMicros = this.#options.clock.nowMicros();
-      const { count, fromMicros } = stream.untold ?? { count: 0, fromMicros: nowMicros };
-      stream.untold = { count: count + 1, fromMicros, toMicros: nowMicros };
-    }
+      stream.untold = untold;
+    } else if (isOrgId(task.orgId)) this.untold.set(task.orgId, untold);
     const { epoch, onFull } = this.#options;
     const eventId = task.event.event_id;
     if (onFull === 'refuse') task.reject(error);

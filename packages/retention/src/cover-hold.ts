@@ -10,7 +10,7 @@ export interface Covered extends EventTimes {
 }
 
 /** Persons that a release needs. */
-export const RELEASED_BY_LEAST = 2;
+const RELEASED_BY_LEAST = 2;
 
 /** Whether a hold stands: two different persons have not, or not yet, released it. */
 export function stands({ release }: LegalHold, now: Millis): boolean {

@@ -72,7 +72,7 @@ export function judgeVolume(terms: BaselineTerms, count: number, { counts }: His
 }
 
 /** @param values at least one. */
-export function medianOf(values: readonly number[]): number {
+function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const upper = sorted[middle] ?? Number.NaN;

@@ -37,7 +37,7 @@ export const anyCondition = (parts: readonly EventCondition[]): EventCondition =
   isDecided: parts.every(({ isDecided }) => isDecided),
 });
 
-export function notCondition({ holds, isDecided }: EventCondition): EventCondition {
+function notCondition({ holds, isDecided }: EventCondition): EventCondition {
   const negated: EventTest = (event) => !holds(event);
   return isDecided ? decidedBy(negated) : undecided(negated);
 }

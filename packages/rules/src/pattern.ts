@@ -3,8 +3,8 @@
 
 /** One piece of a pattern: literal text, or a wildcard. */
 export type Piece = string | typeof ANY | typeof ONE;
-export const ANY = Symbol('*');
-export const ONE = Symbol('?');
+const ANY = Symbol('*');
+const ONE = Symbol('?');
 export type Pattern = readonly Piece[];
 
 /** Reads the wildcards and escapes of a value. Neighbouring texts are one. */

@@ -108,10 +108,7 @@ function timeSql(name: string, condition: Condition, now: number, bind: Bind): s
 }
 
 /** The time that a condition allows, as [from, to). */
-export function timeBoundsOf(
-  condition: Condition,
-  now: number,
-): { readonly from?: number; readonly to?: number } {
+function timeBoundsOf(condition: Condition, now: number): { readonly from?: number; readonly to?: number } {
   const span = (text: string): TimeSpan => readTime(text, now) ?? { start: 0, end: 0 };
   if (condition.kind === 'is') {
     const { start, end } = span(exactOf(condition.value));

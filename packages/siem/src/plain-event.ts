@@ -8,7 +8,7 @@ export const TEXT_MAX = 1_024;
 export const DETAIL_MAX = 8_192;
 /** Most items of a list, and the longest text in one. */
 export const ITEMS_MAX = 64;
-export const ITEM_MAX = 256;
+const ITEM_MAX = 256;
 
 /** An event whose texts are harmless and short, and the names of the fields that lost something by it. */
 export interface PlainEvent {

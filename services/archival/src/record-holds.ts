@@ -52,7 +52,7 @@ export async function recordHolds({ store, history, org, toldFile, record }: Rec
 }
 
 /** What stands in the trail of a statement. @param of organisation of the hold. @param releases that it has by now. */
-export function holdEvent(
+function holdEvent(
   statement: HoldStatement,
   note: Uint8Array,
   of: string | undefined,

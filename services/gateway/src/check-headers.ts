@@ -1,7 +1,7 @@
 import { isObject, type Message, textOf } from './read-message.ts';
 
 /** First protocol version without sessions; versions are dates and compare as texts. */
-export const MODERN_ERA = '2026-07-28';
+const MODERN_ERA = '2026-07-28';
 
 export interface ProtocolHeaders {
   readonly version: string | undefined;

@@ -133,7 +133,6 @@ const checked = schema.superRefine((config, context) => {
 
 export type GatewayConfig = z.infer<typeof schema>;
 export type UpstreamConfig = z.infer<typeof upstreamSchema>;
-export type Identity = z.infer<typeof identitySchema>;
 
 /**
  * The configuration of a gateway: `CAIRN_GATEWAY_CONFIG` names a YAML file, a few variables win over it. Paths in the

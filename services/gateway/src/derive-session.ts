@@ -31,7 +31,7 @@ const IDLE_MS = 30 * 60_000;
 const SESSIONS_REMEMBERED = 50_000;
 
 /** Our own key in `_meta`, for agents that know their session and say so. */
-export const SESSION_META = 'dev.cairn/session-id';
+const SESSION_META = 'dev.cairn/session-id';
 
 /**
  * Derives sessions. MCP's own session is often missing and often shared, so the best hint wins: the agent's assertion,

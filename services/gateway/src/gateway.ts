@@ -130,7 +130,7 @@ const STOPPED: Outcome = {
 const PATH = '/usr/local/bin:/usr/bin:/bin';
 
 /** Everything that calls share, whatever the transport. */
-export async function openCore(
+async function openCore(
   config: GatewayConfig,
   { log, metrics, onReload }: ServiceContext,
   parts: GatewayParts,

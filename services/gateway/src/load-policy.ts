@@ -7,7 +7,7 @@ import type { Policy, PolicyQuestion } from './policy.ts';
 import { dependsOnSession, rememberAnswers } from './remember-answers.ts';
 
 /** The vocabulary that policies are validated against. */
-export const POLICY_SCHEMA = `namespace Cairn {
+const POLICY_SCHEMA = `namespace Cairn {
   entity Organisation;
   entity Agent in [Organisation] = { name: String, organisation: String, version: String, principal_type: String };
   entity Service;

@@ -19,7 +19,7 @@ export type Opening =
 
 /** JSON-RPC error codes of the gateway, from the range that MCP leaves to implementations. */
 export const DENIED = -32_010;
-export const AUDIT_UNAVAILABLE = -32_011;
+const AUDIT_UNAVAILABLE = -32_011;
 export const TIMED_OUT = -32_012;
 export const UPSTREAM_LOST = -32_013;
 

@@ -10,7 +10,7 @@ const name = z.string().max(256);
 const uuid = z.string().regex(/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i, 'must be a UUID');
 
 /** One event as another gateway tells it, `POST /v1/events`. Names are those of schemas/audit-event.avsc. */
-export const importedEventSchema = z.strictObject({
+const importedEventSchema = z.strictObject({
   /** Names the event at its sender: what comes again under it is recorded once. */
   id: z.string().min(1).max(256),
   /** When it happened, RFC 3339. */

@@ -115,7 +115,21 @@ function rowsRefused(
   });
 }
 
-/** Keeps the bytes of records, with where they came from and why they are here. */
+/** A record may be as large as the parked topic takes them, and has headers there besides: beyond this it is parked in pieces. */
+const PIECE_BYTES_MAX = 512 * 1024;
+
+function piecesOf(value: Uint8Array | null): (Uint8Array | null)[] {
+  if (value === null || value.length <= PIECE_BYTES_MAX) return [value];
+  const count = Math.ceil(value.length / PIECE_BYTES_MAX);
+  return Array.from({ length: count }, (_, at) =>
+    value.subarray(at * PIECE_BYTES_MAX, (at + 1) * PIECE_BYTES_MAX),
+  );
+}
+
+/**
+ * Keeps the bytes of records, with where they came from and why they are here. Pieces of one record follow each other and say so
+ * (`piece`: `1/2`); the hash is of the whole.
+ */
 async function parkRecords(
   { kafka }: Loader,
   { topic, partition }: AssignedPartition,
@@ -124,19 +138,22 @@ async function parkRecords(
   if (parked.length === 0) return;
   await kafka.appendWithHeaders(
     PARKED_TOPIC,
-    parked.map(({ value, gap }) => ({
-      value,
-      headers: {
-        reason: gap.reason,
-        field: gap.field,
-        detail: gap.detail,
-        topic,
-        partition: String(partition),
-        offset: String(gap.first),
-        received_at_ms: String(gap.receivedAtMs),
-        sha256: gap.valueSha256 ?? '',
-      },
-    })),
+    parked.flatMap(({ value, gap }) =>
+      piecesOf(value).map((piece, at, pieces) => ({
+        value: piece,
+        headers: {
+          ...(pieces.length === 1 ? {} : { piece: `${at + 1}/${pieces.length}` }),
+          reason: gap.reason,
+          field: gap.field,
+          detail: gap.detail,
+          topic,
+          partition: String(partition),
+          offset: String(gap.first),
+          received_at_ms: String(gap.receivedAtMs),
+          sha256: gap.valueSha256 ?? '',
+        },
+      })),
+    ),
   );
 }
 

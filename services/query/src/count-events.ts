@@ -6,7 +6,7 @@ import { Refusal } from './problem.ts';
 import { route } from './route.ts';
 
 /** What facets are made of: columns of few values. */
-export const FACETS = [
+const FACETS = [
   'agent_id',
   'service',
   'tool_name',

@@ -7,7 +7,7 @@ import { analystTables, ORG_PARAMETER } from './analyst-tables.ts';
 import { Refusal } from './problem.ts';
 import { route } from './route.ts';
 
-export const SQL_ROWS_MAX = 10_000;
+const SQL_ROWS_MAX = 10_000;
 
 /** A careless statement ends itself and takes nobody with it. */
 export const SQL_SETTINGS = {

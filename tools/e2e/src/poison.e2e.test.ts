@@ -112,6 +112,25 @@ describe('records that are no events', () => {
     expect(findings).toEqual([]);
   }, 120_000);
 
+  test('as large as the log takes them, and more than it takes at once, are parked whole', async () => {
+    const largest = new Uint8Array(1_048_400).map((_, at) => 0xff ^ at);
+    const large = [1, 2, 3, 4].map((byte) => new Uint8Array(400_000).fill(0xf0 + byte));
+    for (const value of [largest, ...large]) await rig.kafka.log.append(TOPIC, PARTITION, [value]);
+    await drained(rig);
+    const parked = await readAll(rig.parts.part('kafka').address, PARKED_TOPIC, 8 + 2 + large.length);
+    const values = new Map<string, string>();
+    for (const { partition, offset, value } of parked) {
+      const place = `${partition}/${offset}`;
+      values.set(place, (values.get(place) ?? '') + value);
+    }
+    expect(parked.filter(({ piece }) => piece !== '').map(({ piece }) => piece)).toEqual(['1/2', '2/2']);
+    expect([...values.values()].slice(8).map((value) => value.length / 2)).toEqual([
+      largest.length,
+      ...large.map(({ length }) => length),
+    ]);
+    expect([...values.values()].at(8) === hex(largest)).toBe(true);
+  }, 120_000);
+
   test('an event that a gateway sends twice is one row and one declared duplicate', async () => {
     const good = chained(12);
     await rig.kafka.log.append(
@@ -134,6 +153,7 @@ interface ParkedRecord {
   readonly reason: string;
   readonly partition: string;
   readonly offset: string;
+  readonly piece: string;
   readonly value: string;
 }
 
@@ -151,6 +171,7 @@ async function readAll(brokers: string, topic: string, count: number): Promise<P
           reason: String(message.headers?.['reason'] ?? ''),
           partition: String(message.headers?.['partition'] ?? ''),
           offset: String(message.headers?.['offset'] ?? ''),
+          piece: String(message.headers?.['piece'] ?? ''),
           value: message.value?.toString('hex') ?? '',
         });
         if (records.length < count) return;
