@@ -15,6 +15,8 @@ import { cairn } from '../../../packages/cli/src/testing/run-cairn.ts';
 import { ApiProblem, openClient } from '../../../packages/client/src/index.ts';
 import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
 import { startCuttingProxy } from '../test/cutting-proxy.ts';
+import { formulasIn, parseCsv, SEPARATORS } from '../test/formulas-in.ts';
+import { hostileCells, insertHostile, naiveCsv } from '../test/hostile-cells.ts';
 import { openApiOf } from './describe-api.ts';
 import { PROBLEMS, problemSchema } from './problem.ts';
 import type { Route } from './route.ts';
@@ -1041,41 +1043,37 @@ describe('an export', () => {
     }
   });
 
-  test('as CSV has no cell that a spreadsheet takes for a formula, whatever names agents have', async () => {
-    const hostile = [
-      '=1+1',
-      '+cmd|x',
-      '-2',
-      '@SUM(A1)',
-      '\t=1',
-      '\r=1',
-      '＝1',
-      '＠x',
-      'a"b',
-      'line\nbreak',
-      "'quoted",
-    ];
-    const rows = hostile.map((task, at) => ({
-      topic: 'audit.events.standard',
-      partition: 7,
-      offset: at,
-      received_at: '2026-11-20 00:00:00.000',
-      org_id: 'csv-org',
-      kind: 'tool_call',
-      timestamp: '2026-11-20 00:00:00',
-      event_id_random: 'abcdefghij',
-      task,
-      agent_id: task,
-      rules_matched: [task],
-    }));
-    await api.clickhouse.insertRows('cairn.events', rows);
-    const key = await api.key('auditor', { orgId: 'csv-org' });
-    const csv = await (await api.ask('/v1/exports/events?format=csv', { key })).text();
-    const cells = [...csv.matchAll(/(?:^|,)("(?:[^"]|"")*"|[^",\r\n]*)/gm)].map(([, cell]) =>
-      cell!.replace(/^"|"$/g, '').replaceAll('""', '"'),
+  describe('as CSV', () => {
+    const cells = hostileCells(300);
+    let csv: string;
+    beforeAll(async () => {
+      await insertHostile(api.clickhouse, 'csv-org', cells);
+      const key = await api.key('auditor', { orgId: 'csv-org' });
+      csv = await (await api.ask('/v1/exports/events?format=csv', { key })).text();
+    });
+
+    test.each(SEPARATORS)(
+      'has no cell that a spreadsheet computes, whatever names agents have, opened with %j between cells',
+      (separator) => {
+        expect(formulasIn(naiveCsv(cells), separator).length).toBeGreaterThan(10);
+        expect(formulasIn(csv, separator)).toEqual([]);
+      },
     );
-    expect(cells.filter((cell) => /^[=+\-@\t\r＝＋－＠]/.test(cell))).toEqual([]);
-    expect(cells).toEqual(expect.arrayContaining(["'=1+1", "'@SUM(A1)", 'a"b', 'line\nbreak']));
+
+    test('has no cell that begins with a sign that only some spreadsheets take for a formula', () => {
+      const rows = parseCsv(csv);
+      expect(rows).toHaveLength(cells.length + 1);
+      expect(rows.flat().filter((cell) => /^[\s\p{Cf}"]*[=+\-@＝＋－＠]/u.test(cell))).toEqual([]);
+      expect(rows.flat()).toEqual(
+        expect.arrayContaining(["'=1+1", "'@SUM(1)", "'＝1+1", "x;'=1+1;y", 'x\t"\'=1+1"\ty', "x\n'=1+1"]),
+      );
+    });
+
+    test('leaves alone what no spreadsheet computes', () => {
+      expect(parseCsv(csv).flat()).toEqual(
+        expect.arrayContaining(['x,=1+1,y', 'csv-org', 'audit.events.standard']),
+      );
+    });
   });
 });
 
