@@ -134,7 +134,11 @@ async function ask(
 ): Promise<Response> {
   const app = serveApi({
     claims,
-    config: { org: 'cairn', limits: { perKeyAMinute: 100, perAddressAMinute: 1_000, streamsMax: 1 } },
+    config: {
+      org: 'cairn',
+      deployment: 'test',
+      limits: { perKeyAMinute: 100, perAddressAMinute: 1_000, streamsMax: 1 },
+    },
     clickhouse: world.clickhouse,
     analyst: world.clickhouse,
     archive: world.archive,

@@ -76,7 +76,11 @@ let failure: Error;
 let lines: string[];
 const fails = () => Promise.reject(failure);
 const app = serveApi({
-  config: { org: 'cairn', limits: { perKeyAMinute: 1e6, perAddressAMinute: 1e6, streamsMax: 100 } },
+  config: {
+    org: 'cairn',
+    deployment: 'test',
+    limits: { perKeyAMinute: 1e6, perAddressAMinute: 1e6, streamsMax: 100 },
+  },
   clickhouse: { query: fails, stream: fails, insertRows: fails } as unknown as ClickHouse,
   analyst: { query: fails, stream: fails } as unknown as ClickHouse,
   archive: { state: fails, anchors: fails, reading: fails, lately: () => undefined } as unknown as ApiArchive,
