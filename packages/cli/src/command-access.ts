@@ -100,7 +100,7 @@ async function create(
   await acts.record(recordAs('decision', 'pending'));
   // 2. COMMIT POINT: its hash is kept.
   await keepKey(trail, key).catch(async (error: unknown) => {
-    await acts.record(recordAs('outcome', 'unknown'));
+    await acts.record(recordAs('outcome', 'unknown')).catch(() => output.note(UNTOLD));
     throw error;
   });
   // 3. The outcome. Not on disk: the text is not shown, so the key, which the trail names, is nobody's.
@@ -176,7 +176,7 @@ async function revoke(
   }
   // 2. COMMIT POINT: the key is revoked.
   await revokeKey(trail, org, id, Date.now()).catch(async (error: unknown) => {
-    await acts.record(recordAs('outcome', 'unknown'));
+    await acts.record(recordAs('outcome', 'unknown')).catch(() => output.note(UNTOLD));
     throw error;
   });
   output.value({ id, revoked: true, recorded: true });
@@ -186,6 +186,7 @@ async function revoke(
   return EXIT.ok;
 }
 
+const UNTOLD = 'That nobody knows whether it was done is not recorded; that it was asked for is.';
 const BY_CLI: RevokedBy = {
   user_id: '',
   auth_method: 'none',

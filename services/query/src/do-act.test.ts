@@ -298,6 +298,21 @@ describe('an act that is refused when it is done', () => {
   });
 });
 
+describe('an act that is refused, which cannot be recorded', () => {
+  test.each(['unapplied', 'unreported'] as const)(
+    'is answered as unavailable, and not with the refusal (%s)',
+    async (how) => {
+      world = new World();
+      lines = [];
+      world.recorderFails = [undefined, how];
+      const claims = { ...claimsInMemory(() => NOW_MS), claim: async () => 'key:2' };
+      const answer = await ask(ACTS[3]![1], claims);
+      expect([answer.status, await answer.json()]).toMatchObject([503, { code: 'unavailable' }]);
+      expect(world.trail).toHaveLength(how === 'unreported' ? 2 : 1);
+    },
+  );
+});
+
 describe('a revocation that could not be recorded', () => {
   /** One that was asked for while the recorder was away. */
   async function revoked(): Promise<World> {

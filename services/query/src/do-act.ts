@@ -31,7 +31,7 @@ export type RecordStep = (
  *
  * @param onDecided is called when the decision is on disk: from then on its outcome is recorded here and nowhere else.
  * @param onUnrecorded gets what the recorder threw at an outcome.
- * @throws Refusal `act.unconfirmed` when it may have been done; what the act throws; what the recorder throws at the decision.
+ * @throws Refusal `act.unconfirmed` when it may have been done, `unavailable` when it was refused and that is not recorded; what the act throws; what the recorder throws at the decision.
  */
 export async function doAct<Body>(
   act: Act<Body>,
@@ -61,7 +61,11 @@ export async function doAct<Body>(
     const isKnown = error instanceof Refusal;
     const outcome = isKnown ? 'failure' : 'unknown';
     const code = isKnown ? error.code : 'act.unconfirmed';
-    await record({ phase: 'outcome', outcome, code, facts: act.facts }).catch(onUnrecorded);
+    await record({ phase: 'outcome', outcome, code, facts: act.facts }).catch((untold: unknown) => {
+      onUnrecorded(untold);
+      // A refusal is told when it is recorded, and not before.
+      if (isKnown) throw new Refusal('unavailable', NOT_DONE, {}, untold);
+    });
     if (isKnown) throw error;
     throw new Refusal('act.unconfirmed', UNKNOWN, {}, error);
   }
@@ -78,5 +82,6 @@ export async function doAct<Body>(
 }
 
 const UNKNOWN = 'What keeps it did not say whether it was done. Read what stands before you ask again.';
+const NOT_DONE = 'It was not done, and why cannot be recorded now.';
 const UNTOLD =
   'It was done, and that could not be recorded behind its decision, so its answer is kept back. Read what stands before you ask again.';
