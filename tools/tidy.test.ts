@@ -181,6 +181,22 @@ describe('the environment', () => {
   });
 });
 
+describe('what a service says', () => {
+  test('goes through its log, which escapes what hostile names hold, but for the gateway’s own protocol on its streams', () => {
+    const speakers = product.filter(
+      (file) =>
+        /^(packages|services)\/[^/]+\/src\//.test(file) &&
+        !file.startsWith('packages/cli/') &&
+        /\bconsole\.|process\.std(out|err)\b/.test(read(file)),
+    );
+    expect(speakers).toEqual([
+      'packages/runtime/src/run-service.ts',
+      'services/gateway/src/gateway.ts',
+      'services/gateway/src/stdio-main.ts',
+    ]);
+  });
+});
+
 describe('names', () => {
   test('no file is called by a word that says nothing', () => {
     const vague = files.filter((file) =>

@@ -50,16 +50,14 @@ export interface KeyRequest {
 export const KEY_DAYS_MAX = 366;
 
 /**
- * Makes a key and keeps its hash. A key whose row may not have been applied is never shown, so nobody holds one that does not
- * count; at worst a row stays that no text belongs to.
+ * A key that is not kept yet: nobody is let in by it.
  *
- * @throws Failure `access.invalid`, and those of the database.
+ * @throws Failure `access.invalid`
  */
-export async function createKey(
-  database: KeyDatabase,
+export function draftKey(
   request: KeyRequest,
   nowMs: number,
-): Promise<{ readonly key: ApiKey; readonly text: string }> {
+): { readonly key: ApiKey; readonly text: string } {
   checkRequest(request);
   const { id, text, sha256 }: NewKey = makeKey();
   const { orgId, role, name, createdBy, days, scopes = SCOPES_OF[role] } = request;
@@ -75,24 +73,86 @@ export async function createKey(
     expiresAtMs: nowMs + days * DAY_MS,
     revokedAtMs: 0,
   };
-  await putKey(database, key, nowMs);
   return { key, text };
 }
 
-/** @returns the key as it stands now, or undefined when the organisation has none with this id. */
+/**
+ * Keeps the hash of a key: from then on its text counts. Whoever gets no answer does not show the text, so nobody holds one that
+ * does not count; at worst a row stays that no text belongs to.
+ *
+ * @throws Failure of the database.
+ */
+export const keepKey = (database: KeyDatabase, key: ApiKey): Promise<void> => putKey(database, key, 0);
+
+/** Makes a key and keeps it. @throws Failure `access.invalid`, and those of the database. */
+export async function createKey(
+  database: KeyDatabase,
+  request: KeyRequest,
+  nowMs: number,
+): Promise<{ readonly key: ApiKey; readonly text: string }> {
+  const drafted = draftKey(request, nowMs);
+  await keepKey(database, drafted.key);
+  return drafted;
+}
+
+/** Who revoked a key, as the event says it that the trail is owed. */
+export interface RevokedBy {
+  readonly user_id: string;
+  readonly auth_method: string;
+  readonly principal_type: 'human' | 'service';
+  readonly service: 'query' | 'cli';
+  /** Id of the request; empty where none was. */
+  readonly request: string;
+}
+
+/**
+ * Revokes a key. Safe to repeat.
+ *
+ * @param owed who did it, where that is not recorded: it stands in the same row, so that the trail gets it whatever dies now.
+ * @returns the key as it stands now, or undefined when the organisation has none with this id.
+ */
 export async function revokeKey(
   database: KeyDatabase,
   orgId: string,
   id: string,
   nowMs: number,
+  owed?: RevokedBy,
 ): Promise<ApiKey | undefined> {
   const key = await findKey(database, id);
   if (key === undefined || key.orgId !== orgId) return undefined;
   if (key.revokedAtMs !== 0) return key;
   const revoked = { ...key, revokedAtMs: nowMs };
-  await putKey(database, revoked, nowMs);
+  await putKey(database, revoked, nowMs, owed === undefined ? '' : JSON.stringify(owed));
   return revoked;
 }
+
+/** A revocation that no event says. */
+export interface OwedRevocation {
+  readonly key: ApiKey;
+  readonly by: RevokedBy;
+  /** Of its row: what settles it is above. */
+  readonly version: number;
+}
+
+/** The oldest revocations that the trail is owed; those that are settled make room for more. */
+export async function owedRevocations(database: KeyDatabase): Promise<OwedRevocation[]> {
+  const rows = await database.query<KeyRow & { readonly revocation_owed: string; readonly version: number }>(
+    `SELECT ${COLUMNS}, revocation_owed, version FROM cairn.api_keys FINAL WHERE revocation_owed != '' ORDER BY revoked_ms, id LIMIT 100`,
+    {},
+    SETTINGS,
+  );
+  return rows.map((row) => ({
+    key: keyOf(row),
+    by: JSON.parse(row.revocation_owed) as RevokedBy,
+    version: row.version,
+  }));
+}
+
+/** Says that the trail has it. Safe to repeat. */
+export const settleRevocation = (
+  database: KeyDatabase,
+  { key, version }: Pick<OwedRevocation, 'key' | 'version'>,
+): Promise<void> => putKey(database, key, version + 1);
 
 export async function findKey(database: KeyDatabase, id: string): Promise<ApiKey | undefined> {
   const [row] = await database.query<KeyRow>(
@@ -103,11 +163,22 @@ export async function findKey(database: KeyDatabase, id: string): Promise<ApiKey
   return row && keyOf(row);
 }
 
-/** Keys of an organisation, the latest first; revoked and expired ones too. */
-export async function listKeys(database: KeyDatabase, orgId: string): Promise<ApiKey[]> {
+/** Where a list of keys goes on: behind this one. */
+export type KeyPlace = Pick<ApiKey, 'createdAtMs' | 'id'>;
+
+/** Keys of an organisation, the latest first; revoked and expired ones too. At most `limit`, behind a place where one is given. */
+export async function listKeys(
+  database: KeyDatabase,
+  orgId: string,
+  { limit, after }: { readonly limit: number; readonly after?: KeyPlace | undefined },
+): Promise<ApiKey[]> {
+  const behind =
+    after === undefined
+      ? ''
+      : `AND (created_at < fromUnixTimestamp64Milli({made:Int64}, 'UTC') OR (created_at = fromUnixTimestamp64Milli({made:Int64}, 'UTC') AND id > {id:String}))`;
   const rows = await database.query<KeyRow>(
-    `SELECT ${COLUMNS} FROM cairn.api_keys FINAL WHERE org_id = {org:String} ORDER BY created_at DESC, id LIMIT 1000`,
-    { org: orgId },
+    `SELECT ${COLUMNS} FROM cairn.api_keys FINAL WHERE org_id = {org:String} ${behind} ORDER BY created_at DESC, id LIMIT {limit:UInt32}`,
+    { org: orgId, limit, ...(after && { made: after.createdAtMs, id: after.id }) },
     SETTINGS,
   );
   return rows.map(keyOf);
@@ -144,7 +215,8 @@ const keyOf = (row: KeyRow): ApiKey => ({
   revokedAtMs: row.revoked_ms,
 });
 
-async function putKey(database: KeyDatabase, key: ApiKey, nowMs: number): Promise<void> {
+/** @param version the highest one of a key counts: a revocation stands above its making, and what settles one above that. */
+async function putKey(database: KeyDatabase, key: ApiKey, version: number, owed = ''): Promise<void> {
   await database.insertRows(
     'cairn.api_keys',
     [
@@ -159,8 +231,9 @@ async function putKey(database: KeyDatabase, key: ApiKey, nowMs: number): Promis
         created_at: timeOf(key.createdAtMs),
         expires_at: timeOf(key.expiresAtMs),
         revoked_ms: key.revokedAtMs,
-        // A revocation counts against whatever else is written of the key.
-        version: key.revokedAtMs === 0 ? 0 : nowMs,
+        version,
+        // A table of before has no such column, and a row that owes nothing needs none.
+        ...(owed === '' ? {} : { revocation_owed: owed }),
       },
     ],
     { async_insert: 0 },

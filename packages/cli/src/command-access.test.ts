@@ -8,13 +8,18 @@ import { cairn } from './testing/run-cairn.ts';
 class Keys {
   readonly rows = new Map<string, Record<string, unknown>>();
   readonly told: RecordDraft[] = [];
-  isDeaf = false;
+  /** Which event is not recorded, from 0. */
+  deafAt: number | undefined;
   isAway = false;
+  storeFails: 'unapplied' | 'unreported' | undefined;
+  #asked = 0;
 
   async run(...args: string[]) {
     const trail = {
       insertRows: async (_table: string, rows: readonly Record<string, unknown>[]) => {
-        for (const row of rows) this.rows.set(String(row['id']), row);
+        if (this.storeFails !== 'unapplied') for (const row of rows) this.rows.set(String(row['id']), row);
+        if (this.storeFails !== undefined)
+          throw new Failure({ code: 'clickhouse.unreachable', retry: 'later', message: 'away' });
       },
       query: async (_sql: string, { id }: { id: string }) => {
         const row = this.rows.get(id);
@@ -28,7 +33,8 @@ class Keys {
       expect([deployment, orgId]).toEqual(['demo', 'acme']);
       return {
         record: async (draft: RecordDraft) => {
-          if (this.isDeaf) throw new Error('the spool is full');
+          this.#asked += 1;
+          if (this.deafAt === this.#asked - 1) throw new Error('the spool is full');
           this.told.push(draft);
         },
         [Symbol.asyncDispose]: async () => {},
@@ -43,40 +49,86 @@ class Keys {
   }
 }
 
-test('a key that is made is an event of its organisation, which holds nothing of its text', async () => {
+const statuses = ({ told }: Keys) => told.map(({ phase, result_status: status }) => [phase, status]);
+const isRevoked = (row: Record<string, unknown> | undefined) => Number(row?.['revoked_ms']) > 0;
+
+test('a key that is made is a decision and an outcome of its organisation, which hold nothing of its text', async () => {
   const keys = new Keys();
   const { code, stdout } = await keys.create();
   expect(code).toBe(0);
   const [, id, secret] = stdout.trim().split('_');
-  expect(keys.told).toMatchObject([
-    { org_id: 'acme', kind: 'admin', service: 'cli', method: 'keys/create', result_status: 'success' },
+  expect(statuses(keys)).toEqual([
+    ['decision', 'pending'],
+    ['outcome', 'success'],
   ]);
-  expect(JSON.parse(keys.told[0]!.detail!)).toMatchObject({ key: id, key_role: 'viewer', scopes: ['trail'] });
+  for (const event of keys.told) {
+    expect(event).toMatchObject({ org_id: 'acme', kind: 'admin', service: 'cli', method: 'keys/create' });
+    expect(JSON.parse(event.detail!)).toMatchObject({ key: id, key_role: 'viewer', scopes: ['trail'] });
+    expect(event.call_id).toEqual(keys.told[0]!.call_id);
+  }
   expect(JSON.stringify(keys.told)).not.toContain(secret);
 });
 
-test('a key whose event is not recorded is not shown and does not count, and without Kafka none is made', async () => {
-  const deaf = new Keys();
-  deaf.isDeaf = true;
-  const said = await deaf.create();
-  expect([said.code, said.stdout]).toEqual([1, '']);
-  expect([...deaf.rows.values()].map(({ revoked_ms: at }) => Number(at) > 0)).toEqual([true]);
+test('no key is made whose decision is not recorded, and none is shown whose outcome is not', async () => {
   const away = new Keys();
   away.isAway = true;
-  expect((await away.create()).code).toBe(3);
-  expect(away.rows.size).toBe(0);
+  expect([(await away.create()).code, away.rows.size]).toEqual([3, 0]);
+  for (const [deafAt, made] of [
+    [0, 0],
+    [1, 1],
+  ] as const) {
+    const deaf = new Keys();
+    deaf.deafAt = deafAt;
+    const said = await deaf.create();
+    expect([said.code, said.stdout, deaf.rows.size]).toEqual([1, '', made]);
+  }
 });
 
-test('a key is revoked also when that cannot be recorded, which is said, and the same again records it', async () => {
+test.each(['unapplied', 'unreported'] as const)(
+  'a key of which ClickHouse does not say that it has it is not shown, and the trail says that nobody knows (%s)',
+  async (how) => {
+    const keys = new Keys();
+    keys.storeFails = how;
+    const said = await keys.create();
+    expect([said.code, said.stdout]).toEqual([3, '']);
+    expect(statuses(keys)).toEqual([
+      ['decision', 'pending'],
+      ['outcome', 'unknown'],
+    ]);
+  },
+);
+
+test('a key is revoked also when that cannot be recorded: its row then says what the trail is owed', async () => {
+  for (const fault of [{ isAway: true }, { deafAt: 2 }]) {
+    const keys = new Keys();
+    const { stdout } = await keys.create();
+    const id = stdout.split('_')[1]!;
+    Object.assign(keys, fault);
+    const said = await keys.run('revoke', id, '--org', 'acme');
+    expect([said.code === 0, said.stdout, said.stderr]).toEqual([
+      false,
+      `revoked ${id}\n`,
+      expect.stringContaining('It is not recorded'),
+    ]);
+    expect(isRevoked(keys.rows.get(id))).toBe(true);
+    expect(JSON.parse(String(keys.rows.get(id)!['revocation_owed']))).toMatchObject({ service: 'cli' });
+    expect(keys.told).toHaveLength(2);
+  }
+});
+
+test('a revocation stands between its decision and its outcome, and owes the trail nothing', async () => {
   const keys = new Keys();
-  const { stdout } = await keys.create();
-  const id = stdout.split('_')[1]!;
-  keys.isAway = true;
-  expect(await keys.run('revoke', id, '--org', 'acme')).toMatchObject({ code: 3, stdout: `revoked ${id}\n` });
-  expect(Number(keys.rows.get(id)!['revoked_ms'])).toBeGreaterThan(0);
-  keys.isAway = false;
+  const id = (await keys.create()).stdout.split('_')[1]!;
+  keys.deafAt = 3;
+  expect((await keys.run('revoke', id, '--org', 'acme')).code).toBe(1);
+  expect([isRevoked(keys.rows.get(id)), keys.rows.get(id)!['revocation_owed']]).toEqual([true, undefined]);
+  expect(statuses(keys).slice(2)).toEqual([['decision', 'pending']]);
+  keys.deafAt = undefined;
   expect((await keys.run('revoke', id, '--org', 'acme')).code).toBe(0);
-  expect(keys.told.map(({ method }) => method)).toEqual(['keys/create', 'keys/revoke']);
+  expect(statuses(keys).slice(3)).toEqual([
+    ['decision', 'pending'],
+    ['outcome', 'success'],
+  ]);
 });
 
 test('without the name of the installation no key is made', async () => {

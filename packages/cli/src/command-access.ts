@@ -1,21 +1,28 @@
+import { randomUUIDv7 } from 'node:crypto';
 import {
   type ApiKey,
-  createKey,
+  draftKey,
+  findKey,
   KEY_DAYS_MAX,
+  keepKey,
   listKeys,
+  type RevokedBy,
   ROLES,
   type Role,
   revokeKey,
   SCOPES,
   type Scope,
 } from '@cairn/access';
-import { Failure } from '@cairn/failure';
+import { parseUuid } from '@cairn/event';
+import { Failure, messageOf } from '@cairn/failure';
 import type { RecordDraft } from '@cairn/recorder';
+import { visible } from '@cairn/session';
 import { type Command, Option } from 'commander';
 import { wholeNumber } from './arguments.ts';
 import { type Does, examples, type Run } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { tableOf } from './output.ts';
+import type { Acts } from './record-acts.ts';
 
 interface CreateOptions {
   readonly org: string;
@@ -38,7 +45,7 @@ export function addAccessCommand(program: Command, does: Does): void {
     .summary('make, list and revoke API keys')
     .description(
       'API keys: who may ask the query API for what. Whoever runs this writes to ClickHouse and is above all of them; what is made and ' +
-        'revoked is an event of the organisation, and without Kafka nothing is.',
+        'revoked is an event of the organisation. Without Kafka nothing is made; what is revoked then is recorded by the query API later.',
     )
     .addHelpText(
       'after',
@@ -84,19 +91,21 @@ async function create(
   { open, openActs, output, config }: Run,
   { org, role, scope, name, days, deployment = config.deployment }: CreateOptions,
 ): Promise<number> {
+  const request = { orgId: org, role, scopes: scope, name, createdBy: 'cli', days };
+  const { key, text } = draftKey(request, Date.now());
+  const recordAs = actOf('keys/create', key);
   await using acts = await openActs(named(deployment), org);
   await using trail = open();
-  // 1. The key, whose text nobody has yet.
-  const request = { orgId: org, role, scopes: scope, name, createdBy: 'cli', days };
-  const { key, text } = await createKey(trail, request, Date.now());
-  // 2. The event. Without it the text is not shown, so the key is nobody's, and it is revoked as well.
-  try {
-    await acts.record(actOf('keys/create', key));
-  } catch (error) {
-    await revokeKey(trail, org, key.id, Date.now());
+  // 1. The decision. Not on disk: no key is made.
+  await acts.record(recordAs('decision', 'pending'));
+  // 2. COMMIT POINT: its hash is kept.
+  await keepKey(trail, key).catch(async (error: unknown) => {
+    await acts.record(recordAs('outcome', 'unknown')).catch(() => output.note(UNTOLD));
     throw error;
-  }
-  // 3. COMMIT POINT: it is shown.
+  });
+  // 3. The outcome. Not on disk: the text is not shown, so the key, which the trail names, is nobody's.
+  await acts.record(recordAs('outcome', 'success'));
+  // 4. It is shown.
   output.value({ id: key.id, key: text, expires_at: new Date(key.expiresAtMs).toISOString() });
   output.line(text);
   output.note(
@@ -105,9 +114,17 @@ async function create(
   return EXIT.ok;
 }
 
+/** Keys that are read at once. */
+const PAGE = 1_000;
+
 async function list({ open, output }: Run, org: string): Promise<number> {
   await using trail = open();
-  const keys = await listKeys(trail, org);
+  const keys: ApiKey[] = [];
+  for (let more = true; more; ) {
+    const page = await listKeys(trail, org, { limit: PAGE, after: keys.at(-1) });
+    keys.push(...page);
+    more = page.length === PAGE;
+  }
   for (const { sha256: _, ...key } of keys) output.value(key);
   const now = Date.now();
   const day = (ms: number) => new Date(ms).toISOString().slice(0, 10);
@@ -127,39 +144,76 @@ async function list({ open, output }: Run, org: string): Promise<number> {
   return EXIT.ok;
 }
 
-/** A key that must go goes, also when that cannot be recorded: then it is said, and the same again records it. */
+/**
+ * A key that must go goes, also when that cannot be recorded: then its row says so, and the query API records it.
+ *
+ * @throws Failure of the recorder, behind a revocation that is done.
+ */
 async function revoke(
   { open, openActs, output, config }: Run,
   id: string,
   { org, deployment = config.deployment }: RevokeOptions,
 ): Promise<number> {
   await using trail = open();
-  const key = await revokeKey(trail, org, id, Date.now());
-  if (key === undefined) {
+  const key = await findKey(trail, id);
+  if (key?.orgId !== org) {
     output.note(`${org} has no key ${id}.`);
     return EXIT.failed;
   }
-  output.value({ id, revoked: true });
+  const recordAs = actOf('keys/revoke', key);
+  await using own = new AsyncDisposableStack();
+  // 1. The decision. Not on disk: 2 is done all the same, and its row says who did it.
+  let acts: Acts;
+  try {
+    acts = own.use(await openActs(named(deployment), org));
+    await acts.record(recordAs('decision', 'pending'));
+  } catch (error) {
+    await revokeKey(trail, org, id, Date.now(), BY_CLI);
+    output.value({ id, revoked: true, recorded: false });
+    output.line(`revoked ${id}`);
+    output.note(`It is not recorded (${visible(messageOf(error))}): the query API does so when it runs.`);
+    throw error;
+  }
+  // 2. COMMIT POINT: the key is revoked.
+  await revokeKey(trail, org, id, Date.now()).catch(async (error: unknown) => {
+    await acts.record(recordAs('outcome', 'unknown')).catch(() => output.note(UNTOLD));
+    throw error;
+  });
+  output.value({ id, revoked: true, recorded: true });
   output.line(`revoked ${id}`);
-  await using acts = await openActs(named(deployment), org);
-  await acts.record(actOf('keys/revoke', key));
+  // 3. The outcome. Not on disk: the decision is, and the exit code says that the outcome is not.
+  await acts.record(recordAs('outcome', 'success'));
   return EXIT.ok;
 }
 
-/** As the query API records the same, but for who did it: a person at a command line, whom nobody has asked who they are. */
-function actOf(method: string, { id, orgId, role, scopes, expiresAtMs }: ApiKey): RecordDraft {
-  return {
+const UNTOLD = 'That nobody knows whether it was done is not recorded; that it was asked for is.';
+const BY_CLI: RevokedBy = {
+  user_id: '',
+  auth_method: 'none',
+  principal_type: 'human',
+  service: 'cli',
+  request: '',
+};
+
+/**
+ * The two events of an act, as the query API records the same (services/query/src/do-act.ts), but for who did it: a person at a command
+ * line, whom nobody has asked who they are.
+ */
+function actOf(method: string, { id, orgId, role, scopes, expiresAtMs }: ApiKey) {
+  const callId = parseUuid(randomUUIDv7());
+  return (phase: 'decision' | 'outcome', outcome: 'pending' | 'success' | 'unknown'): RecordDraft => ({
     org_id: orgId,
     kind: 'admin',
-    phase: 'single',
+    phase,
+    call_id: callId,
     service: 'cli',
     method,
     principal_type: 'human',
     auth_method: 'none',
     decision: 'not_evaluated',
-    result_status: 'success',
+    result_status: outcome,
     detail: JSON.stringify({ expires: expiresAtMs, key: id, key_role: role, scopes }),
-  };
+  });
 }
 
 function named(deployment: string | undefined): string {

@@ -10,7 +10,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { ALERTING } from './config.ts';
 import { EXIT } from './exit-codes.ts';
-import { type Output, tableOf } from './output.ts';
+import { noteMore, type Output, tableOf } from './output.ts';
 import type { OpenTrail } from './trail.ts';
 
 /** Makes an action of a command from its work. */
@@ -89,12 +89,14 @@ interface AlertRow {
 /** `cairn alerts`: the latest alert events, findings of the archive included. */
 async function listAlerts(open: OpenTrail, output: Output, limit: string): Promise<number> {
   await using trail = open();
-  const rows = await trail.query<AlertRow>(
+  const most = countOf(limit);
+  const found = await trail.query<AlertRow>(
     `SELECT lower(hex(event_id)) AS event_id, formatDateTime(timestamp, '%F %T', 'UTC') AS time, org_id, service, method,
        error_code, detail
      FROM cairn.events WHERE kind = 'alert' ORDER BY timestamp DESC LIMIT {limit:UInt32}`,
-    { limit: countOf(limit) },
+    { limit: most + 1 },
   );
+  const rows = found.slice(0, most);
   for (const row of rows) output.value({ ...row, detail: detailOf(row.detail) });
   if (rows.length === 0) output.note('No alert has been recorded yet.');
   else {
@@ -109,6 +111,7 @@ async function listAlerts(open: OpenTrail, output: Output, limit: string): Promi
     const header = ['TIME (UTC)', 'WHAT', 'LEVEL', 'ORG', 'RULE', 'EVENTS', 'GROUP'];
     for (const line of tableOf(header, lines)) output.line(line);
   }
+  noteMore(output, found.length, most);
   return EXIT.ok;
 }
 
@@ -179,7 +182,9 @@ function listDeliveries(
   if (state !== undefined && state !== 'due' && state !== 'parked' && state !== 'delivered')
     throw new Failure({ code: 'config.invalid', retry: 'no', message: `${state} is no state of a delivery` });
   using store = openDeliveries(directory);
-  const rows = store.list({ state, most: countOf(limit) });
+  const most = countOf(limit);
+  const found = store.list({ state, most: most + 1 });
+  const rows = found.slice(0, most);
   for (const row of rows) output.value(row);
   if (rows.length === 0) output.note('There is none.');
   const header = ['ENDPOINT', 'STATE', 'ATTEMPTS', 'STATUS', 'ALERT', 'WHAT', 'RULE', 'NOTE'];
@@ -194,6 +199,7 @@ function listDeliveries(
     note.slice(0, 60),
   ]);
   if (rows.length > 0) for (const line of tableOf(header, lines)) output.line(line);
+  noteMore(output, found.length, most);
   return EXIT.ok;
 }
 

@@ -7,7 +7,7 @@ import { visible } from '@cairn/session';
 import type { Command } from 'commander';
 import { type Does, examples } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import { type Output, tableOf } from './output.ts';
+import { noteMore, type Output, tableOf } from './output.ts';
 
 /** Registers `cairn forward`. */
 export function addForwardCommand(program: Command, does: Does): void {
@@ -73,7 +73,9 @@ function listParked(
   { destination, limit }: { readonly destination?: string; readonly limit: string },
 ): number {
   using store = openParked(directory);
-  const rows = store.list({ destination, most: countOf(limit) });
+  const most = countOf(limit);
+  const found = store.list({ destination, most: most + 1 });
+  const rows = found.slice(0, most);
   for (const row of rows) output.value(row);
   if (rows.length === 0) output.note('Nothing is parked.');
   else {
@@ -90,6 +92,7 @@ function listParked(
     ]);
     for (const line of tableOf(header, lines)) output.line(line);
   }
+  noteMore(output, found.length, most);
   return EXIT.ok;
 }
 

@@ -146,7 +146,7 @@ async function replay(
   const header = ['BEGAN (UTC)', 'LAST', 'LEVEL', 'ORG', 'RULE', 'FIRED', 'MOST', 'GROUP', 'AN EVENT'];
   if (shown.length > 0) for (const line of tableOf(header, shown)) output.line(line);
   output.note(
-    `${alerts} alerts over ${events} events; windows were filled from ${textOf(until - since - warmUp)} on.`,
+    `${alerts} alerts over ${events} events${alerts > shown.length ? `, of which the first ${shown.length} are shown (--limit)` : ''}; windows were filled from ${textOf(until - since - warmUp)} on.`,
   );
   for (const [title, count] of counts) output.note(visible(`${count} of ${title}`));
   return mistakes.length > 0 ? EXIT.failed : EXIT.ok;

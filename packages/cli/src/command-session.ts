@@ -1,24 +1,29 @@
-import { reconstructSession, renderSession, type Session, type SessionStep } from '@cairn/session';
+import { reconstructSession, renderSession, type Session, type SessionStep, visible } from '@cairn/session';
 import { type ApiAccess, askApi } from './ask-api.ts';
 import { EXIT } from './exit-codes.ts';
-import { type Output, tableOf } from './output.ts';
+import { noteMore, type Output, tableOf } from './output.ts';
 import { findSessions, listSessions, readSession } from './read-session.ts';
 import type { OpenTrail } from './trail.ts';
+
+/** Sessions that are named where an id is the beginning of several. */
+const NAMED_MAX = 5;
 
 /** `cairn session <id>`: the exact sequence of one session, decisions beside outcomes. */
 export async function showSession(open: OpenTrail, output: Output, id: string): Promise<number> {
   await using trail = open();
   let events = await readSession(trail, id);
   if (events.length === 0) {
-    const candidates = await findSessions(trail, id, 6);
+    const candidates = await findSessions(trail, id, NAMED_MAX + 1);
     if (candidates.length > 1) {
-      output.note(`Several sessions begin with ${id}: ${candidates.join(', ')}. Give more of the id.`);
+      const named = candidates.slice(0, NAMED_MAX).map(visible).join(', ');
+      const more = candidates.length > NAMED_MAX ? ' and more' : '';
+      output.note(`Several sessions begin with ${visible(id)}: ${named}${more}. Give more of the id.`);
       return EXIT.failed;
     }
     if (candidates[0] !== undefined) events = await readSession(trail, candidates[0]);
   }
   if (events.length === 0) {
-    output.note(`No event of a session ${id}. \`cairn sessions\` lists the latest.`);
+    output.note(`No event of a session ${visible(id)}. \`cairn sessions\` lists the latest.`);
     return EXIT.failed;
   }
   const session = reconstructSession(events);
@@ -31,6 +36,8 @@ export async function showSession(open: OpenTrail, output: Output, id: string): 
 interface ApiSession extends Session {
   readonly steps: readonly (SessionStep & { readonly signed: boolean })[];
   readonly gaps: readonly object[];
+  readonly more_gaps: boolean;
+  readonly more_handoffs: boolean;
 }
 
 /**
@@ -48,14 +55,18 @@ export async function showApiSession(output: Output, api: ApiAccess, id: string)
   if (unsigned > 0)
     output.note(`${unsigned} of ${session.steps.length} steps are not covered by a signature yet.`);
   if (session.gaps.length > 0)
-    output.note(`Its streams have ${session.gaps.length} gaps: there may have been more.`);
+    output.note(
+      `Its streams have ${session.more_gaps ? 'more than ' : ''}${session.gaps.length} gaps: there may have been more.`,
+    );
+  if (session.more_handoffs) output.note('More sessions share its traces than were answered.');
   return EXIT.ok;
 }
 
 /** `cairn sessions`: the latest sessions. */
 export async function showSessions(open: OpenTrail, output: Output, limit: number): Promise<number> {
   await using trail = open();
-  const sessions = await listSessions(trail, limit);
+  const found = await listSessions(trail, limit + 1);
+  const sessions = found.slice(0, limit);
   for (const session of sessions) output.value(session);
   if (sessions.length === 0) {
     output.note('No session has been recorded yet.');
@@ -73,5 +84,6 @@ export async function showSessions(open: OpenTrail, output: Output, limit: numbe
   ]);
   const header = ['SESSION', 'ORG', 'AGENT', 'FIRST', 'LAST', 'CALLS', 'DENIED', 'FAILED'];
   for (const line of tableOf(header, rows)) output.line(line);
+  noteMore(output, found.length, limit);
   return EXIT.ok;
 }

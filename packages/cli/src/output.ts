@@ -48,6 +48,11 @@ export function createOutput(
   };
 }
 
+/** What a list of `--limit` rows says when one more was read than it shows. */
+export function noteMore(output: Pick<Output, 'note'>, read: number, limit: number): void {
+  if (read > limit) output.note(`There are more than these ${limit}: --limit shows more of them.`);
+}
+
 /**
  * A table with columns as wide as they need to be. Cells come from agents and tools, so what could move the cursor or
  * reorder the text is shown as an escape.

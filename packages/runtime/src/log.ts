@@ -12,8 +12,8 @@ export interface LogOptions {
 
 /**
  * One JSON object a line, field names in ECS manner (`@timestamp`, `log.level`, `message`). JSON escapes CR, LF and
- * ESC, so a hostile tool name stays inside its line; pino leaves U+0085, U+2028, U+2029 and the C1 controls as they
- * are, so those are escaped here (a terminal or a line splitter may act on them).
+ * ESC, so a hostile tool name stays inside its line; pino leaves DEL, the C1 controls, U+2028, U+2029 and what reorders or
+ * has no width as they are, so those are escaped here: a terminal or a line splitter may act on them, and a reader be deceived.
  *
  * Callers pass named facts, never whole messages of an agent or a tool.
  */
@@ -33,8 +33,18 @@ export function createLog(options: LogOptions): Logger {
   );
 }
 
-const CONTROLS = /[\u007f-\u009f\u2028\u2029]/g;
+/** What `visible` of packages/session shows as its code point, but for what JSON has escaped, and the line's own end. */
+const UNSAFE = /[\x7f-\x9f\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+/** Nearly every line. */
+const PLAIN = /^[\x20-\x7e]*\n?$/;
 
+/** As JSON escapes: by UTF-16 units, so that a reader of the line gets what was written. */
 function escapeControls(line: string): string {
-  return line.replaceAll(CONTROLS, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  if (PLAIN.test(line)) return line;
+  return line.replaceAll(UNSAFE, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }

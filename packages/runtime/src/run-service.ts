@@ -1,4 +1,5 @@
 import { explain, isFailure, messageOf } from '@cairn/failure';
+import { visible } from '@cairn/session';
 import closeWithGrace from 'close-with-grace';
 import { createLog, type Logger, type LogOptions } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -45,7 +46,7 @@ export async function runService(
       onReload: (reload) => reloads.push(reload),
     });
   } catch (error) {
-    process.stderr.write(`${name}: ${explain(error)}\n`);
+    process.stderr.write(`${name}: ${visible(explain(error))}\n`);
     if (!isFailure(error)) log.fatal({ error }, 'the service could not start');
     process.exit(1);
   }

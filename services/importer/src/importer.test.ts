@@ -407,3 +407,46 @@ describe('POST /v1/events', () => {
     expect(await imported(1)).toMatchObject([{ agent_id: 'billing-bot' }]);
   });
 });
+
+describe('what is told of hostile input', () => {
+  const HOSTILE = '\u001b[31m\u009b2J\u007f\u0085\u2028\u202e\u2066\u200b\ufeff\u{e0001}';
+  const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+  const event = { event_id: '018f0000-0000-7000-8000-000000000001', agent_id: 'a', timestamp: 1 };
+
+  test.each<[what: string, path: string, type: string, body: string, isTold?: boolean]>([
+    ['a body that is no JSON', '/v1/events', 'application/json', HOSTILE, true],
+    [
+      'a name that no event has',
+      '/v1/events',
+      'application/json',
+      JSON.stringify({ ...event, [HOSTILE]: 1 }),
+    ],
+    [
+      'values that no field takes',
+      '/v1/events',
+      'application/json',
+      JSON.stringify({ ...event, kind: HOSTILE }),
+    ],
+    ['a line of many', '/v1/events', 'application/x-ndjson', `${JSON.stringify(event)}\n${HOSTILE}\n`],
+    ['a type of content', '/v1/traces', 'text/\u009b\u0085', '{}'],
+    [
+      'a body that is no OTLP',
+      '/v1/traces',
+      'application/json',
+      JSON.stringify({ resourceSpans: [{ [HOSTILE]: HOSTILE }] }),
+    ],
+    ['a span with such names', '/v1/traces', 'application/json', JSON.stringify({ resourceSpans: HOSTILE })],
+    ['bytes that are no protobuf', '/v1/logs', 'application/x-protobuf', `\u0001${HOSTILE}`],
+  ])('%s has nothing in its answer that moves, hides or reorders', async (_, path, type, body, isTold) => {
+    const answer = await fetch(url(path), {
+      method: 'POST',
+      headers: { ...headers, 'content-type': type },
+      body,
+    });
+    const bytes = Buffer.from(await answer.arrayBuffer());
+    // A status in protobuf has its field numbers and lengths before the text.
+    const text = bytes.toString().replace(/^[\u0000-\u001f\u007f-\uffff]*/, '');
+    expect(text).not.toMatch(UNSAFE);
+    if (isTold === true) expect(text).toContain('u{202e}');
+  });
+});

@@ -5,6 +5,7 @@ import { gunzip } from 'node:zlib';
 import { Failure, isFailure, messageOf } from '@cairn/failure';
 import type { PrivacyGuard } from '@cairn/privacy';
 import { type HttpServer, serveUntilDisposed } from '@cairn/runtime';
+import { visible } from '@cairn/session';
 import type { ImporterConfig, ImportKey } from './config.ts';
 import { draftFromEvent } from './draft-from-event.ts';
 import { type Drafted, draftFromTelemetry } from './draft-from-telemetry.ts';
@@ -73,7 +74,7 @@ async function handleRequest(
     code: number,
     why: string,
     headers?: Readonly<Record<string, string>>,
-  ): void => answer(status, otlpStatus(form, code, why), headers);
+  ): void => answer(status, otlpStatus(form, code, visible(why)), headers);
 
   // 1. Who it is, before anything of the body is read.
   const key = keyOf(request, keys);
@@ -179,10 +180,13 @@ function eventsOf(body: Buffer, isLines: boolean): unknown[] {
   }
 }
 
-/** OTLP says in words what it rejected; `/v1/events` says it for each. */
-function answerOf({ signal }: Route, form: Form, { recorded, rejected }: Imported): Buffer {
+/** OTLP says in words what it rejected; `/v1/events` says it for each. Reasons hold parts of what was sent. */
+function answerOf({ signal }: Route, form: Form, imported: Imported): Buffer {
+  const { recorded } = imported;
+  const rejected = imported.rejected.map(({ index, reason }) => ({ index, reason: visible(reason) }));
   if (signal === undefined) return Buffer.from(JSON.stringify({ recorded, rejected }));
-  const reasons = [...new Set(rejected.map(({ reason }) => reason))].slice(0, 3).join('; ');
+  const all = [...new Set(rejected.map(({ reason }) => reason))];
+  const reasons = [...all.slice(0, 3), ...(all.length > 3 ? [`and ${all.length - 3} more`] : [])].join('; ');
   return otlpAnswer(signal, form, rejected.length, reasons);
 }
 

@@ -403,6 +403,7 @@ describe('a legal hold', () => {
     expect((await api.recordedOf(placed.headers.get('x-request-id')!))[0]).toMatchObject({
       kind: 'admin',
       method: 'holds/state',
+      phase: 'decision',
     });
     // An answer that was lost: the same note again is recognised, and nothing is added.
     expect((await state(placing)).status).toBe(201);

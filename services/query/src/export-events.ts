@@ -384,14 +384,20 @@ const CSV_COLUMNS: readonly string[] = [
   ...ANSWER_FIELDS.filter((name) => name !== 'timestamp'),
 ];
 
-/** Cells that a spreadsheet would take for a formula, full-width signs too (CWE-1236; OWASP, "CSV Injection"). */
-const FORMULA = '^[=+\\\\-@\\t\\r\\n＝＋－＠]';
+/**
+ * Where a spreadsheet would begin a formula, full-width signs too (CWE-1236; OWASP, "CSV Injection"): at the beginning of a cell, behind
+ * blanks and quotes that it may take away, and behind a line break or another separator than the comma. Whoever opens the file with the
+ * semicolon of their locale has a cell begin there: the row begins with a number, so no quote of ours keeps it together.
+ */
+const FORMULA = `(^|[;|\\t\\r\\n])([\\\\s\\\\p{Z}\\\\p{Cf}"\\']*)([=+\\\\-@＝＋－＠])`;
+/** ' before the sign, of which every spreadsheet makes a text, whatever of what stands before it is taken away. */
+const AS_TEXT = `\\\\1\\\\2\\'\\\\3`;
 
-/** Numbers as they are; everything else as text, lists as JSON; a cell that begins like a formula gets ' before it. */
+/** Numbers as they are; everything else as text, lists as JSON; where a formula would begin stands ' before it. */
 function cellOf(name: string): string {
   if (PLAIN.has(name)) return name;
   const text = LISTS.has(name) ? `toJSONString(${name})` : `ifNull(toString(${name}), '')`;
-  return `if(match(${text}, '${FORMULA}'), concat('\\'', ${text}), ${text}) AS cell_${name}`;
+  return `if(match(${text}, '${FORMULA}'), replaceRegexpAll(${text}, '${FORMULA}', '${AS_TEXT}'), ${text}) AS cell_${name}`;
 }
 
 const EVENT_FIELDS = [...FIELDS.values()];

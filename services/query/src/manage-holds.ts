@@ -68,37 +68,50 @@ export const createHoldStatementRoute = route({
   }),
   response: z.object({ hold: holdSchema, next: nextSchema }).meta({ id: 'HoldStated' }),
   /**
-   * 1. The statement is of the caller's organisation.
-   * 2. It counts, and is put under its number. COMMIT POINT: archival reads it before its next deletion.
-   * Sent again after an answer that was lost, the same note is recognised.
+   * The statement is of the caller's organisation; then it is an act (do-act.ts), whose commit point is that the note is put under its
+   * number: archival reads it before its next deletion. Sent again after an answer that was lost, the same note is recognised.
    */
   async answer({ caller, body, now, archive: configured }) {
     const archive = archiveOf(configured);
     const { history } = await archive.state();
     const note = new Uint8Array(Buffer.from(body.note));
-    try {
-      const said = parseHold(note);
-      const before = await readHolds(archive.evidence, history);
-      const org = said.act === 'place' ? said.org : before.holds.find(({ id }) => id === said.hold)?.org;
-      if (org !== caller.orgId)
-        throw new Refusal('access.forbidden', 'A statement here is about a hold of your organisation alone.');
-      const until = new Date(now / 1_000 + STATEMENT_LOCK_MS);
-      const { number, act, by, hold: id } = await addHold(archive.evidence, history, note, until);
-      const after = await readHolds(archive.evidence, history);
-      const hold = after.holds.find((one) => one.id === id)!;
-      return {
-        status: 201,
-        body: { hold: shown(hold), next: after.next },
-        facts: { act, by, hold: id, number, state: stateOf(hold) },
-      };
-    } catch (error) {
-      if (isFailure(error, 'hold.raced'))
-        throw new Refusal('hold.raced', 'Read what the next statement names, and have it signed anew.');
-      if (isHoldRefusal(error)) throw new Refusal('hold.invalid', (error as Error).message);
-      throw error;
-    }
+    const { act, by, hold: id, org: of } = refusing(() => parseHold(note));
+    const before = await readHolds(archive.evidence, history);
+    const org = act === 'place' ? of : before.holds.find((one) => one.id === id)?.org;
+    if (org !== caller.orgId)
+      throw new Refusal('access.forbidden', 'A statement here is about a hold of your organisation alone.');
+    const until = new Date(now / 1_000 + STATEMENT_LOCK_MS);
+    return {
+      facts: { act, by, hold: id },
+      async apply() {
+        const { number } = await addHold(archive.evidence, history, note, until).catch(refused);
+        const after = await readHolds(archive.evidence, history);
+        const hold = after.holds.find((one) => one.id === id)!;
+        return {
+          status: 201,
+          body: { hold: shown(hold), next: after.next },
+          facts: { number, state: stateOf(hold) },
+        };
+      },
+    };
   },
 });
+
+/** What does not count was not put. @throws Refusal `hold.raced`, `hold.invalid`; what else it is given. */
+function refused(error: unknown): never {
+  if (isFailure(error, 'hold.raced'))
+    throw new Refusal('hold.raced', 'Read what the next statement names, and have it signed anew.');
+  if (isHoldRefusal(error)) throw new Refusal('hold.invalid', (error as Error).message);
+  throw error;
+}
+
+function refusing<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    return refused(error);
+  }
+}
 
 const ownHolds = ({ holds }: HoldHistory, orgId: string): SignedHold[] =>
   holds.filter(({ org }) => org === orgId);

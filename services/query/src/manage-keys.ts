@@ -1,7 +1,22 @@
-import { type ApiKey, createKey, KEY_DAYS_MAX, listKeys, ROLES, revokeKey, SCOPES } from '@cairn/access';
+import {
+  type ApiKey,
+  draftKey,
+  findKey,
+  KEY_DAYS_MAX,
+  keepKey,
+  listKeys,
+  ROLES,
+  revokeKey,
+  SCOPES,
+} from '@cairn/access';
 import { z } from 'zod';
 import { Refusal } from './problem.ts';
+import { principalOf } from './record-access.ts';
 import { route } from './route.ts';
+
+/** Keys of one answer. */
+const PAGE_MAX = 1_000;
+const idSchema = z.string().regex(/^[0-9a-f]{16}$/);
 
 const keySchema = z
   .object({
@@ -31,14 +46,27 @@ export const listKeysRoute = route({
   id: 'listKeys',
   method: 'get',
   path: '/v1/keys',
-  summary: 'API keys of the organisation, revoked and expired ones too.',
+  summary: 'API keys of the organisation, the latest first, revoked and expired ones too, page by page.',
   roles: ['admin'],
   scope: 'keys',
   recorded: ['admin', 'keys/list'],
-  response: z.object({ keys: z.array(keySchema) }),
-  async answer({ caller, clickhouse }) {
-    const keys = await listKeys(clickhouse, caller.orgId);
-    return { body: { keys: keys.map(shown) }, facts: { rows: keys.length } };
+  query: z.strictObject({
+    after: idSchema.optional().describe('`next` of the page before.'),
+    limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_MAX),
+  }),
+  response: z.object({
+    keys: z.array(keySchema),
+    next: z.string().nullable().describe('Where the next page begins; null when this is the last.'),
+  }),
+  async answer({ caller, query, clickhouse }) {
+    const { orgId } = caller;
+    const after = query.after === undefined ? undefined : await findKey(clickhouse, query.after);
+    if (query.after !== undefined && after?.orgId !== orgId)
+      throw new Refusal('cursor.invalid', 'Your organisation has no such key. Begin anew without it.');
+    const found = await listKeys(clickhouse, orgId, { limit: query.limit + 1, after });
+    const keys = found.slice(0, query.limit);
+    const next = found.length > keys.length ? keys.at(-1)!.id : null;
+    return { body: { keys: keys.map(shown), next }, facts: { rows: keys.length, page: after !== undefined } };
   },
 });
 
@@ -64,15 +92,16 @@ export const createKeyRoute = route({
   }),
   response: z.object({ key: keySchema, text: z.string().describe('The key. Shown once.') }),
   async answer({ caller, body, now, clickhouse }) {
-    const { key, text } = await createKey(
-      clickhouse,
-      { ...body, orgId: caller.orgId, createdBy: caller.id },
-      now / 1_000,
-    );
-    const facts = { key: key.id, key_role: key.role, scopes: key.scopes, expires: key.expiresAtMs };
-    // Nobody knows its text then, and nobody is to find a key that the trail does not name.
-    const undo = () => revokeKey(clickhouse, caller.orgId, key.id, now / 1_000);
-    return { status: 201, body: { key: shown(key), text }, facts, undo };
+    const request = { ...body, orgId: caller.orgId, createdBy: caller.id };
+    const { key, text } = draftKey(request, now / 1_000);
+    return {
+      facts: { key: key.id, key_role: key.role, scopes: key.scopes, expires: key.expiresAtMs },
+      // A key that was kept and is not answered is nobody's: its text was never shown, and the trail names it.
+      async apply() {
+        await keepKey(clickhouse, key);
+        return { status: 201, body: { key: shown(key), text }, facts: {} };
+      },
+    };
   },
 });
 
@@ -84,12 +113,28 @@ export const revokeKeyRoute = route({
   roles: ['admin'],
   scope: 'keys',
   recorded: ['admin', 'keys/revoke'],
-  parameters: z.strictObject({ id: z.string().regex(/^[0-9a-f]{16}$/) }),
+  parameters: z.strictObject({ id: idSchema }),
   response: z.null(),
-  async answer({ caller, path, now, clickhouse }) {
-    const key = await revokeKey(clickhouse, caller.orgId, path.id, now / 1_000);
-    if (key === undefined) throw new Refusal('not-found', 'Your organisation has no such key.');
-    return { status: 204, body: null, facts: { key: path.id } };
+  async answer({ caller, path: { id }, now, clickhouse, requestId }) {
+    const key = await findKey(clickhouse, id);
+    if (key?.orgId !== caller.orgId) throw new Refusal('not-found', 'Your organisation has no such key.');
+    return {
+      facts: { key: id, key_role: key.role },
+      async apply() {
+        await revokeKey(clickhouse, caller.orgId, id, now / 1_000);
+        return { status: 204, body: null, facts: {} };
+      },
+      async withoutDecision() {
+        await revokeKey(clickhouse, caller.orgId, id, now / 1_000, {
+          user_id: caller.id,
+          auth_method: caller.auth,
+          principal_type: principalOf(caller),
+          service: 'query',
+          request: requestId,
+        });
+        return 'The key is revoked. That could not be recorded yet, and is recorded as soon as it can be.';
+      },
+    };
   },
 });
 

@@ -46,6 +46,7 @@ export const PROBLEMS = {
   'idempotency.different': [422, 'This key was sent with another request'],
   'precondition.required': [428, 'Say which version is to be changed'],
   'rate.exceeded': [429, 'Too many requests'],
+  'act.unconfirmed': [503, 'It may have been done'],
   'archive.broken': [500, 'The archive is not what was signed'],
   internal: [500, 'The service failed'],
   unavailable: [503, 'Something that this needs does not answer'],
@@ -57,8 +58,9 @@ export class Refusal extends Error {
   readonly code: ProblemCode;
   readonly more: Partial<Pick<Problem, 'errors' | 'position' | 'length' | 'instead'>>;
 
-  constructor(code: ProblemCode, detail: string, more: Refusal['more'] = {}) {
-    super(detail);
+  /** @param cause what failed underneath: for the log, never for the caller. */
+  constructor(code: ProblemCode, detail: string, more: Refusal['more'] = {}, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause });
     this.code = code;
     this.more = more;
   }
@@ -67,6 +69,7 @@ export class Refusal extends Error {
 /** Any error as what the caller is told. Of what failed inside, no message goes out: it may hold what others recorded. */
 export function problemOf(error: unknown, requestId: string): Problem {
   const refusal = refusalOf(error);
+  const { errors, instead, ...more } = refusal.more;
   const [status, title] = PROBLEMS[refusal.code];
   return {
     type: `https://github.com/cairn-audit/cairn/blob/main/docs/api.md#${refusal.code.replaceAll('.', '')}`,
@@ -75,7 +78,12 @@ export function problemOf(error: unknown, requestId: string): Problem {
     detail: visible(refusal.message),
     instance: requestId,
     code: refusal.code,
-    ...refusal.more,
+    ...more,
+    // Of both, parts are of the request.
+    ...(errors && {
+      errors: errors.map(({ pointer, detail }) => ({ pointer: visible(pointer), detail: visible(detail) })),
+    }),
+    ...(instead !== undefined && { instead: visible(instead) }),
   };
 }
 

@@ -4,8 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ROLES, SCOPES_OF } from '@cairn/access';
+import { createKey, findKey, ROLES, revokeKey, SCOPES_OF } from '@cairn/access';
 import { type Question, searchEvents } from '@cairn/query';
+import type { RecordDraft } from '@cairn/recorder';
 import { conditionOf, readSearch } from '@cairn/search';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -14,11 +15,14 @@ import { cairn } from '../../../packages/cli/src/testing/run-cairn.ts';
 import { ApiProblem, openClient } from '../../../packages/client/src/index.ts';
 import { type ApiRig, ORG, startApi } from '../test/api-rig.ts';
 import { startCuttingProxy } from '../test/cutting-proxy.ts';
+import { formulasIn, parseCsv, SEPARATORS } from '../test/formulas-in.ts';
+import { hostileCells, insertHostile, naiveCsv } from '../test/hostile-cells.ts';
 import { openApiOf } from './describe-api.ts';
 import { PROBLEMS, problemSchema } from './problem.ts';
 import type { Route } from './route.ts';
 import { ROUTES } from './routes.ts';
 import { REPORTS } from './run-report.ts';
+import { tellRevocations } from './tell-revocations.ts';
 
 const EVENTS = 12_000;
 let api: ApiRig;
@@ -288,6 +292,45 @@ describe('what is recorded', () => {
     });
   });
 
+  test('what is done is recorded before it and behind it, under one call', async () => {
+    const body = { name: 'recorded', role: 'viewer', days: 1 };
+    const answer = await api.ask('/v1/keys', { key: keys['admin']!, method: 'POST', body });
+    const { key } = (await answer.json()) as { key: { id: string } };
+    await sleep(300);
+    const events = await api.recordedOf(answer.headers.get('x-request-id')!);
+    expect(events.map(({ phase, result_status: status }) => [phase, status])).toEqual([
+      ['decision', 'pending'],
+      ['outcome', 'success'],
+    ]);
+    expect(events[0]!.call_id).toEqual(events[1]!.call_id);
+    for (const { detail, kind, method } of events)
+      expect([kind, method, JSON.parse(detail).key]).toEqual(['admin', 'keys/create', key.id]);
+  });
+
+  test('a revocation that could not be recorded is in the table, and is told to the trail once', async () => {
+    const { key } = await createKey(
+      api.clickhouse,
+      { orgId: ORG, role: 'viewer', name: 'owed', createdBy: 'test', days: 1 },
+      Date.now(),
+    );
+    const by = {
+      user_id: 'key:x',
+      auth_method: 'api_key',
+      principal_type: 'service',
+      service: 'query',
+    } as const;
+    await revokeKey(api.clickhouse, ORG, key.id, Date.now(), { ...by, request: 'request-of-then' });
+    expect((await findKey(api.clickhouse, key.id))?.revokedAtMs).toBeGreaterThan(0);
+    const told: RecordDraft[] = [];
+    const recorder = { record: async (draft: RecordDraft) => void told.push(draft) };
+    expect([
+      await tellRevocations(api.clickhouse, recorder),
+      await tellRevocations(api.clickhouse, recorder),
+    ]).toEqual([1, 0]);
+    expect(told).toMatchObject([{ org_id: ORG, method: 'keys/revoke', user_id: 'key:x' }]);
+    expect((await findKey(api.clickhouse, key.id))?.revokedAtMs).toBeGreaterThan(0);
+  });
+
   test('an export is recorded before its first byte and again when it has ended', async () => {
     const answer = await api.ask('/v1/exports/events?search=decision:deny', { key: keys['auditor']! });
     await answer.text();
@@ -475,6 +518,124 @@ describe('what ClickHouse alone is asked for', () => {
     ] as const) {
       const report = await json<{ rows: unknown[]; more: boolean }>(path, key);
       expect([path, report.rows.length, report.more]).toEqual([path, rows, more]);
+    }
+  });
+});
+
+describe('an answer that holds no more than so much', () => {
+  const day = '2026-11-22 00:00:00';
+  /** Events of an organisation, one for each number from `from` on; `values` names what differs. */
+  const insert = (org: string, partition: number, values: string, from: number, count: number) =>
+    api.clickhouse.exec(
+      `INSERT INTO cairn.events (topic, partition, offset, received_at, org_id, kind, phase, timestamp, event_id_random, gateway_id, epoch, seq, session_id, trace_id, agent_id)
+       SELECT 'audit.events.standard', ${partition}, number, '${day}', '${org}', 'tool_call', 'single', '${day}', 'abcdefghij', ${values}
+       FROM numbers(${from}, ${count})`,
+    );
+
+  test('gives keys page by page, each once, though they were made at the same time', async () => {
+    const org = 'many-keys';
+    const key = await api.key('admin', { orgId: org });
+    const keep = (from: number, count: number) =>
+      api.clickhouse.exec(
+        `INSERT INTO cairn.api_keys (id, org_id, role, name, created_at, expires_at)
+         SELECT lower(leftPad(hex(number), 16, '0')), '${org}', 'viewer', 'x', '${day}', '${day}' FROM numbers(${from}, ${count})`,
+      );
+    interface Page {
+      readonly keys: { id: string }[];
+      readonly next: string | null;
+    }
+    await keep(1, 999);
+    const whole = await json<Page>('/v1/keys', key);
+    expect([whole.keys.length, whole.next]).toEqual([1_000, null]);
+    await keep(1_000, 1);
+    const first = await json<Page>('/v1/keys', key);
+    expect([first.keys.length, first.next]).toEqual([1_000, first.keys.at(-1)!.id]);
+    const seen: string[] = [];
+    for (let next: string | null = ''; next !== null; ) {
+      const page: Page = await json(`/v1/keys?limit=300${next === '' ? '' : `&after=${next}`}`, key);
+      seen.push(...page.keys.map(({ id }) => id));
+      next = page.next;
+    }
+    expect([seen.length, new Set(seen).size]).toEqual([1_001, 1_001]);
+    const foreign = await api.ask(`/v1/keys?after=${first.next}`, { key: keys['admin']! });
+    expect([foreign.status, await foreign.json()]).toMatchObject([400, { code: 'cursor.invalid' }]);
+  });
+
+  test('says when there are more saved searches', async () => {
+    const key = await api.key('viewer', { orgId: 'many-searches' });
+    const save = (from: number, count: number) =>
+      api.clickhouse.exec(
+        `INSERT INTO cairn.saved_searches (org_id, id, name, version) SELECT 'many-searches', toUUID(concat('018f0000-0000-4000-8000-', leftPad(toString(number), 12, '0'))), 'x', 1 FROM numbers(${from}, ${count})`,
+      );
+    for (const [from, count, told, more] of [
+      [0, 1_000, 1_000, false],
+      [1_000, 1, 1_000, true],
+    ] as const) {
+      await save(from, count);
+      const list = await json<{ saved: unknown[]; more: boolean }>('/v1/saved-searches', key);
+      expect([list.saved.length, list.more]).toEqual([told, more]);
+    }
+  });
+
+  interface Bounds {
+    readonly gaps: unknown[];
+    readonly more_gaps: boolean;
+    readonly handoffs: unknown[];
+    readonly more_handoffs: boolean;
+  }
+  const sessionOf = async (id: string, key: string) => {
+    const { gaps, more_gaps, handoffs, more_handoffs } = await json<Bounds>(`/v1/sessions/${id}`, key);
+    return [gaps.length, more_gaps, handoffs.length, more_handoffs];
+  };
+
+  test('says when a session has more gaps, and counts none that cannot hold its events', async () => {
+    const org = 'many-gaps';
+    const key = await api.key('viewer', { orgId: org });
+    await insert(org, 11, "'gw', 1, number * 5000, 's', NULL, 'a'", 0, 2);
+    const find = (from: number, count: number, missing: string, gateway = 'gw') =>
+      api.clickhouse.exec(
+        `INSERT INTO cairn.stream_findings (topic, partition, offset, org_id, gateway_id, epoch, finding, missing_from, missing_to)
+         SELECT 'audit.events.standard', 11, number, '${org}', '${gateway}', 1, 'gap', ${missing}, ${missing} FROM numbers(${from}, ${count})`,
+      );
+    // Beside another stream, and behind what the session has: of neither it may have had events.
+    await find(0, 5, 'number + 1', 'other');
+    await find(10_000, 1_500, 'number');
+    expect(await sessionOf('s', key)).toEqual([0, false, 0, false]);
+    await find(1, 1_000, 'number');
+    expect(await sessionOf('s', key)).toEqual([1_000, false, 0, false]);
+    await find(1_001, 1, 'NULL');
+    expect(await sessionOf('s', key)).toEqual([1_000, true, 0, false]);
+  });
+
+  test('says when a session has more hand-offs, or more traces than are followed', async () => {
+    const org = 'many-handoffs';
+    const key = await api.key('viewer', { orgId: org });
+    const trace = "unhex('000102030405060708090a0b0c0d0e0f')";
+    await insert(org, 12, `'gw', 1, number, 's', ${trace}, 'a'`, 0, 1);
+    await insert(org, 12, `'gw', 1, number, toString(number), ${trace}, 'a'`, 1, 1_000);
+    expect(await sessionOf('s', key)).toEqual([0, false, 1_000, false]);
+    await insert(org, 12, `'gw', 1, number, toString(number), ${trace}, 'a'`, 1_001, 1);
+    expect(await sessionOf('s', key)).toEqual([0, false, 1_000, true]);
+    const own = "toFixedString(leftPad(toString(number), 16, '0'), 16)";
+    await insert(org, 12, `'gw', 1, number, 't', ${own}, 'a'`, 2_000, 100);
+    expect(await sessionOf('t', key)).toEqual([0, false, 0, false]);
+    await insert(org, 12, `'gw', 1, number, 't', ${own}, 'a'`, 2_100, 1);
+    expect(await sessionOf('t', key)).toEqual([0, false, 0, true]);
+  });
+
+  test('tells nothing to be complete of whose streams it does not tell all', async () => {
+    const org = 'many-streams';
+    const key = await api.key('viewer', { orgId: org });
+    for (const [from, count, complete] of [
+      [0, 10_000, true],
+      [10_000, 1, false],
+    ] as const) {
+      await insert(org, 13, "'gw', number, 0, '', NULL, ''", from, count);
+      const told = await json<{ streams: unknown[]; more: boolean; complete: boolean }>(
+        '/v1/completeness',
+        key,
+      );
+      expect([told.streams.length, told.more, told.complete]).toEqual([10_000, !complete, complete]);
     }
   });
 });
@@ -882,41 +1043,37 @@ describe('an export', () => {
     }
   });
 
-  test('as CSV has no cell that a spreadsheet takes for a formula, whatever names agents have', async () => {
-    const hostile = [
-      '=1+1',
-      '+cmd|x',
-      '-2',
-      '@SUM(A1)',
-      '\t=1',
-      '\r=1',
-      '＝1',
-      '＠x',
-      'a"b',
-      'line\nbreak',
-      "'quoted",
-    ];
-    const rows = hostile.map((task, at) => ({
-      topic: 'audit.events.standard',
-      partition: 7,
-      offset: at,
-      received_at: '2026-11-20 00:00:00.000',
-      org_id: 'csv-org',
-      kind: 'tool_call',
-      timestamp: '2026-11-20 00:00:00',
-      event_id_random: 'abcdefghij',
-      task,
-      agent_id: task,
-      rules_matched: [task],
-    }));
-    await api.clickhouse.insertRows('cairn.events', rows);
-    const key = await api.key('auditor', { orgId: 'csv-org' });
-    const csv = await (await api.ask('/v1/exports/events?format=csv', { key })).text();
-    const cells = [...csv.matchAll(/(?:^|,)("(?:[^"]|"")*"|[^",\r\n]*)/gm)].map(([, cell]) =>
-      cell!.replace(/^"|"$/g, '').replaceAll('""', '"'),
+  describe('as CSV', () => {
+    const cells = hostileCells(300);
+    let csv: string;
+    beforeAll(async () => {
+      await insertHostile(api.clickhouse, 'csv-org', cells);
+      const key = await api.key('auditor', { orgId: 'csv-org' });
+      csv = await (await api.ask('/v1/exports/events?format=csv', { key })).text();
+    });
+
+    test.each(SEPARATORS)(
+      'has no cell that a spreadsheet computes, whatever names agents have, opened with %j between cells',
+      (separator) => {
+        expect(formulasIn(naiveCsv(cells), separator).length).toBeGreaterThan(10);
+        expect(formulasIn(csv, separator)).toEqual([]);
+      },
     );
-    expect(cells.filter((cell) => /^[=+\-@\t\r＝＋－＠]/.test(cell))).toEqual([]);
-    expect(cells).toEqual(expect.arrayContaining(["'=1+1", "'@SUM(A1)", 'a"b', 'line\nbreak']));
+
+    test('has no cell that begins with a sign that only some spreadsheets take for a formula', () => {
+      const rows = parseCsv(csv);
+      expect(rows).toHaveLength(cells.length + 1);
+      expect(rows.flat().filter((cell) => /^[\s\p{Cf}"]*[=+\-@＝＋－＠]/u.test(cell))).toEqual([]);
+      expect(rows.flat()).toEqual(
+        expect.arrayContaining(["'=1+1", "'@SUM(1)", "'＝1+1", "x;'=1+1;y", 'x\t"\'=1+1"\ty', "x\n'=1+1"]),
+      );
+    });
+
+    test('leaves alone what no spreadsheet computes', () => {
+      expect(parseCsv(csv).flat()).toEqual(
+        expect.arrayContaining(['x,=1+1,y', 'csv-org', 'audit.events.standard']),
+      );
+    });
   });
 });
 

@@ -23,6 +23,7 @@ import { openSubjectKeys } from './open-subject-keys.ts';
 import { RequestsInFlight } from './requests-in-flight.ts';
 import { serveApi } from './serve-api.ts';
 import { claimsIn, claimsInMemory, countingAlone } from './shared-claims.ts';
+import { tellRevocations } from './tell-revocations.ts';
 
 /** What tests put in the place of the real systems. */
 export interface QueryParts {
@@ -124,6 +125,17 @@ async function startQuery(
         );
   const stopping = new AbortController();
   const inFlight = new RequestsInFlight();
+  const telling = tellEvery(TELL_EVERY_MS, stopping.signal, async () => {
+    const told = await tellRevocations(clickhouse, recorder).catch((error: unknown) =>
+      log.warn({ reason: messageOf(error) }, 'revocations that are not recorded could not be looked for'),
+    );
+    if (typeof told === 'number' && told > 0)
+      log.info({ told }, 'revocations that could not be recorded before are recorded');
+  });
+  own.defer(() => {
+    stopping.abort();
+    return telling;
+  });
   const app = serveApi({
     config,
     clickhouse,
@@ -173,6 +185,16 @@ async function startQuery(
   own.defer(() => stop(server, stopping, inFlight, parts.drainMsMax ?? DRAIN_MS_MAX));
   log.info({ port, url: `http://${config.host}:${port}` }, 'the API answers');
   return { port, healthPort: health.port, [Symbol.asyncDispose]: () => own.disposeAsync() };
+}
+
+/** So long at most, with a recorder that works, the trail lacks a revocation that it is owed. */
+const TELL_EVERY_MS = 30_000;
+
+async function tellEvery(ms: number, stopped: AbortSignal, work: () => Promise<void>): Promise<void> {
+  while (!stopped.aborted) {
+    await work();
+    await sleep(ms, undefined, { signal: stopped }).catch(() => {});
+  }
 }
 
 /**

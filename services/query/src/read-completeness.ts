@@ -7,6 +7,7 @@ import { type Asked, route } from './route.ts';
 const LIMITS = { max_execution_time: 30, max_memory_usage: 2_000_000_000, ...ROW_SETTINGS } as const;
 /** As long as the runs of archival's job can be looked up: an event of each is in the hot table. */
 const RUNS_MAX = 10_000;
+const STREAMS_MAX = 10_000;
 
 const countSchema = z
   .object({ of: z.string().describe('Where it is from.'), as_of: z.int().nullable() })
@@ -51,12 +52,21 @@ export const readCompletenessRoute = route({
           verified: z
             .int()
             .nullable()
-            .describe('Archived events whose segments archival read back since, without a finding.'),
+            .describe(
+              `Archived events whose segments archival read back since, without a finding; by its latest ${RUNS_MAX} runs.`,
+            ),
           signed_to: z.int().nullable(),
           last_received_at: z.int().nullable().describe('Milliseconds since 1970; of what ClickHouse holds.'),
         }),
       ),
-      complete: z.boolean().describe('No number is missing, in ClickHouse or in the archive.'),
+      more: z
+        .boolean()
+        .describe(
+          `ClickHouse holds more than ${STREAMS_MAX} streams of the organisation: of these the last ones by gateway are not told, and nothing is told to be complete.`,
+        ),
+      complete: z
+        .boolean()
+        .describe('No number is missing, in ClickHouse or in the archive, and every stream is told.'),
       counts: z.object({
         accepted: countSchema,
         stored: countSchema,
@@ -66,7 +76,11 @@ export const readCompletenessRoute = route({
     })
     .meta({ id: 'Completeness' }),
   async answer({ caller, clickhouse, archive, now, installationOrg }) {
-    const stored = await storedIn(clickhouse, caller.orgId);
+    const found = await storedIn(clickhouse, caller.orgId);
+    const more = found.length > STREAMS_MAX;
+    const stored = new Map(
+      found.slice(0, STREAMS_MAX).map((row) => [keyOf(row.gateway_id, row.epoch), row] as const),
+    );
     const state = await archive?.state();
     const runs = state === undefined ? [] : await verifiedRuns(clickhouse, installationOrg);
     const archived = state && archivedIn(state.segments, caller.orgId, runs);
@@ -74,9 +88,9 @@ export const readCompletenessRoute = route({
     const streams = names.map((name) =>
       compared(name, stored.get(name), archived && (archived.get(name) ?? NONE)),
     );
-    const complete = streams.every(
-      ({ missing, archived_missing: lacking }) => missing === 0 && (lacking ?? 0) === 0,
-    );
+    const complete =
+      !more &&
+      streams.every(({ missing, archived_missing: lacking }) => missing === 0 && (lacking ?? 0) === 0);
     const counts = {
       accepted: {
         of: 'the numbers that gateways gave, by the first and last that ClickHouse or the archive holds',
@@ -92,11 +106,13 @@ export const readCompletenessRoute = route({
         as_of: runs[0]?.atMs ?? null,
       },
     };
-    return { body: { streams, complete, counts }, facts: { rows: streams.length, complete } };
+    return { body: { streams, more, complete, counts }, facts: { rows: streams.length, complete } };
   },
 });
 
 interface Stored {
+  readonly gateway_id: string;
+  readonly epoch: number;
   readonly from: number;
   readonly to: number;
   readonly events: number;
@@ -106,19 +122,19 @@ interface Stored {
 
 const keyOf = (gateway: string, epoch: number): string => JSON.stringify([gateway, epoch]);
 
-async function storedIn(
+/** One more than are told, where there are so many. */
+function storedIn(
   clickhouse: Asked<unknown, unknown, unknown>['clickhouse'],
   orgId: string,
-): Promise<Map<string, Stored>> {
-  const rows = await clickhouse.query<Stored & { gateway_id: string; epoch: number }>(
+): Promise<Stored[]> {
+  return clickhouse.query<Stored>(
     `SELECT toString(gateway_id) AS gateway_id, epoch, min(seq) AS from, max(seq) AS to,
        toInt64(uniqExact(seq)) AS events, if(countIf(signature != '') = 0, NULL, maxIf(seq, signature != '')) AS signed_to,
        toUnixTimestamp64Milli(max(received_at)) AS last_received_at
-     FROM cairn.events WHERE org_id = {org:String} GROUP BY gateway_id, epoch ORDER BY gateway_id, epoch LIMIT 10000`,
-    { org: orgId },
+     FROM cairn.events WHERE org_id = {org:String} GROUP BY gateway_id, epoch ORDER BY gateway_id, epoch LIMIT {limit:UInt32}`,
+    { org: orgId, limit: STREAMS_MAX + 1 },
     LIMITS,
   );
-  return new Map(rows.map((row) => [keyOf(row.gateway_id, row.epoch), row]));
 }
 
 /** What one run of archival's job read back: all manifests from one name to another. */

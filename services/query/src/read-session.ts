@@ -16,6 +16,10 @@ import { archivedStates, leastOf, PROOF_STATES, type ProofState } from './proof-
 import { type Asked, route } from './route.ts';
 
 const EVENTS_MAX = 50_000;
+const GAPS_MAX = 1_000;
+const HANDOFFS_MAX = 1_000;
+/** Traces whose other sessions are looked for. */
+const TRACES_MAX = 100;
 /** Its statements stand side by side, and each reads too little for two threads. */
 const SETTINGS = { ...ROW_SETTINGS, ...FEW_ROWS_SETTINGS, max_threads: 1 } as const;
 
@@ -94,6 +98,7 @@ const sessionSchema = z
         }),
       )
       .describe('Holes and forks of the streams that the session is in, where it may have had events.'),
+    more_gaps: z.boolean().describe(`There are more than these ${GAPS_MAX}.`),
     handoffs: z
       .array(
         z.object({
@@ -106,6 +111,11 @@ const sessionSchema = z
         }),
       )
       .describe('Other sessions in the same traces: agents that worked for this one, or that it worked for.'),
+    more_handoffs: z
+      .boolean()
+      .describe(
+        `There are more than these ${HANDOFFS_MAX}, or the session has more than ${TRACES_MAX} traces and not all were looked for: a search for trace:… finds them.`,
+      ),
   })
   .meta({ id: 'Session' });
 
@@ -162,8 +172,10 @@ export const readSessionRoute = route({
       ...session,
       steps,
       proof_as_of: proof.asOf,
-      gaps: gaps.filter((gap) => touches(gap, events)),
-      handoffs,
+      gaps: gaps.slice(0, GAPS_MAX),
+      more_gaps: gaps.length > GAPS_MAX,
+      handoffs: handoffs.slice(0, HANDOFFS_MAX),
+      more_handoffs: handoffs.length > HANDOFFS_MAX || found.traces.length > TRACES_MAX,
     };
     return {
       body: body as z.input<typeof sessionSchema>,
@@ -187,7 +199,13 @@ interface FoundSession {
   readonly last: number;
   /** Days on which the broker appended them. */
   readonly days: readonly Day[];
-  readonly streams: readonly { readonly gateway: string; readonly epoch: number; readonly seqLast: number }[];
+  readonly streams: readonly {
+    readonly gateway: string;
+    readonly epoch: number;
+    readonly seqFirst: number;
+    readonly seqLast: number;
+  }[];
+  /** At most one more than are looked for. */
   readonly traces: readonly string[];
 }
 
@@ -196,6 +214,7 @@ async function findSession(clickhouse: Database, org: string, session: string): 
   const rows = await clickhouse.query<{
     gateway: string;
     epoch: number;
+    seq_first: number;
     seq_last: number;
     events: number;
     first: number;
@@ -203,9 +222,9 @@ async function findSession(clickhouse: Database, org: string, session: string): 
     days: readonly Day[];
     traces: readonly string[];
   }>(
-    `SELECT gateway_id AS gateway, epoch, max(seq) AS seq_last, count() AS events,
+    `SELECT gateway_id AS gateway, epoch, min(seq) AS seq_first, max(seq) AS seq_last, count() AS events,
        toUnixTimestamp64Micro(min(timestamp)) AS first, toUnixTimestamp64Micro(max(timestamp)) AS last,
-       groupUniqArray(append_day) AS days, groupUniqArray(${TRACES_MAX})(lower(hex(trace_id))) AS traces
+       groupUniqArray(append_day) AS days, groupUniqArray(${TRACES_MAX + 1})(lower(hex(trace_id))) AS traces
      FROM cairn.events WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS}
      GROUP BY gateway_id, epoch`,
     { org, session },
@@ -218,13 +237,15 @@ async function findSession(clickhouse: Database, org: string, session: string): 
     first: rows.reduce((least, { first }) => Math.min(least, first), Number.MAX_SAFE_INTEGER),
     last: rows.reduce((most, { last }) => Math.max(most, last), 0),
     days: [...new Set(rows.flatMap(({ days }) => days))],
-    streams: rows.map(({ gateway, epoch, seq_last: seqLast }) => ({ gateway, epoch, seqLast })),
-    traces: [...new Set(rows.flatMap(({ traces }) => traces))].slice(0, TRACES_MAX),
+    streams: rows.map(({ gateway, epoch, seq_first: seqFirst, seq_last: seqLast }) => ({
+      gateway,
+      epoch,
+      seqFirst,
+      seqLast,
+    })),
+    traces: [...new Set(rows.flatMap(({ traces }) => traces))].slice(0, TRACES_MAX + 1),
   };
 }
-
-/** Traces whose other sessions are looked for. */
-const TRACES_MAX = 100;
 
 function eventsOf(clickhouse: Database, { org, session, first, last, days }: FoundSession) {
   return clickhouse.query<SessionEvent>(
@@ -245,11 +266,22 @@ const streamsOf = ({ org, streams }: FoundSession) => ({
   epochs: streams.map(({ epoch }) => epoch),
 });
 
+/** A hole between the first and the last number that the session has in a stream, or beside them, may hold events of it. */
+const TOUCHES = `arrayExists((gateway, one, first, last) -> gateway = gateway_id AND one = epoch
+       AND (isNull(missing_from) OR isNull(missing_to) OR (missing_from <= last + 1 AND missing_to >= first - 1)),
+     {gateways:Array(String)}, {epochs:Array(Int64)}, {firsts:Array(Int64)}, {lasts:Array(Int64)})`;
+
+/** One more than are told, where there are so many. */
 function gapsOf(clickhouse: Database, found: FoundSession) {
   return clickhouse.query<Gap>(
     `SELECT DISTINCT gateway_id, epoch, finding, missing_from, missing_to FROM cairn.stream_findings FINAL
-     WHERE ${IN_STREAMS} ORDER BY gateway_id, epoch, missing_from LIMIT 1000`,
-    streamsOf(found),
+     WHERE ${IN_STREAMS} AND ${TOUCHES} ORDER BY gateway_id, epoch, missing_from, missing_to, finding LIMIT {limit:UInt32}`,
+    {
+      ...streamsOf(found),
+      firsts: found.streams.map(({ seqFirst }) => seqFirst),
+      lasts: found.streams.map(({ seqLast }) => seqLast),
+      limit: GAPS_MAX + 1,
+    },
     SETTINGS,
   );
 }
@@ -292,24 +324,10 @@ interface Gap {
   readonly missing_to: number | null;
 }
 
-/** A hole between the first and the last number that the session has in a stream may hold events of it. */
-function touches(
-  { gateway_id: gateway, epoch, missing_from: from, missing_to: to }: Gap,
-  events: readonly SessionEvent[],
-): boolean {
-  const numbers = events
-    .filter((event) => event.gateway_id === gateway && event.epoch === epoch)
-    .map(({ seq }) => seq);
-  return (
-    from === null ||
-    to === null ||
-    (from <= numbers.reduce((one, two) => Math.max(one, two), 0) + 1 &&
-      to >= numbers.reduce((one, two) => Math.min(one, two), Number.MAX_SAFE_INTEGER) - 1)
-  );
-}
-
-async function handoffsOf(clickhouse: Database, { org, session, traces, first, last }: FoundSession) {
-  if (traces.length === 0) return [];
+/** One more than are told, where there are so many. */
+async function handoffsOf(clickhouse: Database, { org, session, traces: all, first, last }: FoundSession) {
+  if (all.length === 0) return [];
+  const traces = all.slice(0, TRACES_MAX);
   // One by one: of values that ClickHouse knows before it plans, the index of traces makes something, and of an array nothing.
   const named = Object.fromEntries(traces.map((trace, at) => [`trace_${at}`, trace]));
   return clickhouse.query<{
@@ -326,8 +344,8 @@ async function handoffsOf(clickhouse: Database, { org, session, traces, first, l
      WHERE org_id = {org:String} AND session_id NOT IN ('', {session:String})
        AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
        AND events.trace_id IN (${traces.map((_, at) => `toFixedString(unhex({trace_${at}:String}), 16)`).join(', ')})
-     GROUP BY session_id, agent_id, events.trace_id ORDER BY first, session_id LIMIT 1000`,
-    { org, session, first: first - DAY_MICROS, last: last + DAY_MICROS, ...named },
+     GROUP BY session_id, agent_id, events.trace_id ORDER BY first, session_id, agent_id, trace_id LIMIT {limit:UInt32}`,
+    { org, session, first: first - DAY_MICROS, last: last + DAY_MICROS, limit: HANDOFFS_MAX + 1, ...named },
     SETTINGS,
   );
 }

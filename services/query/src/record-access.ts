@@ -12,7 +12,10 @@ export interface AccessRecorder {
 export interface Access {
   readonly route: Pick<Route, 'recorded' | 'id' | 'scope'> | undefined;
   readonly caller: Caller | undefined;
-  readonly outcome: 'success' | 'denied' | 'failure';
+  /** `single` for what is only read; an act has a decision and an outcome (do-act.ts), joined by `callId`. */
+  readonly phase?: 'single' | 'decision' | 'outcome';
+  readonly callId?: Uint8Array;
+  readonly outcome: 'success' | 'denied' | 'failure' | 'pending' | 'unknown';
   /** Code of the problem; empty when it was answered. */
   readonly code: string;
   readonly requestId: string;
@@ -23,7 +26,7 @@ const DETAIL_MAX = 8_192;
 
 /** @param org the installation's, for requests of nobody. */
 export function accessEvent(
-  { route, caller, outcome, code, requestId, facts }: Access,
+  { route, caller, phase = 'single', callId, outcome, code, requestId, facts }: Access,
   org: string,
 ): RecordDraft {
   const [kind, method] = route?.recorded ?? ['audit_access', 'unknown'];
@@ -37,10 +40,11 @@ export function accessEvent(
   return {
     org_id: caller?.orgId ?? org,
     kind,
-    phase: 'single',
+    phase,
+    ...(callId && { call_id: callId }),
     service: 'query',
     method,
-    principal_type: caller === undefined ? 'unknown' : caller.auth === 'oidc' ? 'human' : 'service',
+    principal_type: caller === undefined ? 'unknown' : principalOf(caller),
     user_id: caller?.id ?? '',
     auth_method: caller?.auth ?? 'none',
     decision: outcome === 'denied' ? 'deny' : 'allow',
@@ -49,6 +53,9 @@ export function accessEvent(
     detail: detailOf(known),
   };
 }
+
+/** A person has a token of an issuer; a key may be anybody's. */
+export const principalOf = ({ auth }: Caller): 'human' | 'service' => (auth === 'oidc' ? 'human' : 'service');
 
 /** Compact JSON with sorted keys. What is too long is cut, the longest first and by halves, and named in `cut`. */
 function detailOf(known: Facts): string {

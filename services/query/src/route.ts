@@ -9,6 +9,8 @@ import type { SharedClaims } from './shared-claims.ts';
 /** What every handler gets. */
 export interface Asked<Path, Search, Body> {
   readonly caller: Caller;
+  /** As in X-Request-Id. */
+  readonly requestId: string;
   readonly path: Path;
   readonly query: Search;
   readonly body: Body;
@@ -44,8 +46,24 @@ export interface Answered<Body> {
   readonly status?: 200 | 201 | 204;
   /** Names the version: a validator, which a caller may send back with `If-None-Match` or `If-Match`. */
   readonly etag?: string;
-  /** Takes back what was done, where that cannot be recorded. */
-  readonly undo?: () => Promise<unknown>;
+}
+
+/** Something that is done and not only read, not yet done: do-act.ts does it, between two events. Whatever refuses it has been asked before. */
+export interface Act<Body> {
+  /** What it is going to be done to: stands in the decision, and in the outcome. */
+  readonly facts: Facts;
+  /**
+   * Does it; resolves when it is durable.
+   *
+   * @throws Refusal when it is known that nothing was done; anything else when nobody knows.
+   */
+  apply(): Promise<Answered<Body>>;
+  /**
+   * Only for what takes away a right: does it where its decision cannot be recorded, durable together with what the trail is owed.
+   *
+   * @returns what the caller is told.
+   */
+  readonly withoutDecision?: () => Promise<string>;
 }
 
 /** Pieces that are sent as they are made. The audit event is written before the first. */
@@ -103,7 +121,7 @@ export interface Route<
   readonly goesOn?: boolean;
   answer(
     asked: Asked<z.infer<Path>, z.infer<Search>, z.infer<Body>>,
-  ): Promise<Answered<z.input<Response>> | Streamed>;
+  ): Promise<Answered<z.input<Response>> | Act<z.input<Response>> | Streamed>;
 }
 
 /** Characters of an `If-Match` header. */

@@ -87,5 +87,6 @@ export function sqlRefusal(error: unknown): unknown {
     error.message
       .replace(/^ClickHouse refused: /, '')
       .split(/[.:]? (?:In scope|While processing|In query)/, 1)[0] ?? '';
-  return new Refusal('sql.failed', `${said.slice(0, 300)} (${type})`);
+  const told = said.length <= 300 ? said : `${said.slice(0, 300).toWellFormed()}…`;
+  return new Refusal('sql.failed', `${told} (${type})`);
 }

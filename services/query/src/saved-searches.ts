@@ -30,14 +30,18 @@ export const listSavedRoute = route({
   roles: ['viewer', 'analyst', 'auditor', 'admin'],
   scope: 'trail',
   recorded: ['audit_access', 'saved/list'],
-  response: z.object({ saved: z.array(savedSchema) }),
+  response: z.object({
+    saved: z.array(savedSchema),
+    more: z.boolean().describe(`There are more than these ${SAVED_MAX}: made at the same moment.`),
+  }),
   async answer({ caller, clickhouse }) {
-    const saved = await clickhouse.query<Saved>(
-      `SELECT ${COLUMNS} FROM cairn.saved_searches AS saved FINAL WHERE org_id = {org:String} AND is_deleted = 0 ORDER BY name, id LIMIT ${SAVED_MAX}`,
-      { org: caller.orgId },
+    const found = await clickhouse.query<Saved>(
+      `SELECT ${COLUMNS} FROM cairn.saved_searches AS saved FINAL WHERE org_id = {org:String} AND is_deleted = 0 ORDER BY name, id LIMIT {limit:UInt32}`,
+      { org: caller.orgId, limit: SAVED_MAX + 1 },
       SETTINGS,
     );
-    return { body: { saved }, facts: { rows: saved.length } };
+    const saved = found.slice(0, SAVED_MAX);
+    return { body: { saved, more: found.length > saved.length }, facts: { rows: saved.length } };
   },
 });
 
@@ -82,8 +86,13 @@ export const createSavedRoute = route({
     );
     if ((count?.saved ?? 0) >= SAVED_MAX)
       throw new Refusal('answer.too-large', `An organisation keeps ${SAVED_MAX} searches.`);
-    await put(clickhouse, caller.orgId, saved, 0);
-    return { status: 201, body: saved, facts: { saved: saved.id, search }, etag: String(saved.saved_at) };
+    return {
+      facts: { saved: saved.id, search },
+      async apply() {
+        await put(clickhouse, caller.orgId, saved, 0);
+        return { status: 201, body: saved, facts: {}, etag: String(saved.saved_at) };
+      },
+    };
   },
 });
 
@@ -103,14 +112,16 @@ export const changeSavedRoute = route({
   async answer({ caller, path, body, now, clickhouse, claims, ifMatch }) {
     const search = writeSearch(readSearch(body.search));
     const before = await find(clickhouse, caller.orgId, path.id);
-    const change = async (): Promise<Saved> => {
-      // A version is above the one before it, whatever the clocks of two processes say.
-      const after = { ...before, name: body.name, search, saved_at: Math.max(now, before.saved_at + 1) };
-      await put(clickhouse, caller.orgId, after, 0);
-      return after;
+    checkChange({ caller, before, ifMatch });
+    // A version is above the one before it, whatever the clocks of two processes say.
+    const saved = { ...before, name: body.name, search, saved_at: Math.max(now, before.saved_at + 1) };
+    return {
+      facts: { saved: saved.id, search, before: before.saved_at },
+      async apply() {
+        await changing({ caller, before, claims }, () => put(clickhouse, caller.orgId, saved, 0));
+        return { body: saved, facts: {}, etag: String(saved.saved_at) };
+      },
     };
-    const saved = await changing({ caller, before, claims, ifMatch }, change);
-    return { body: saved, facts: { saved: saved.id, search }, etag: String(saved.saved_at) };
   },
 });
 
@@ -127,10 +138,15 @@ export const deleteSavedRoute = route({
   response: z.null(),
   async answer({ caller, path, now, clickhouse, claims, ifMatch }) {
     const before = await find(clickhouse, caller.orgId, path.id);
-    await changing({ caller, before, claims, ifMatch }, () =>
-      put(clickhouse, caller.orgId, { ...before, saved_at: Math.max(now, before.saved_at + 1) }, 1),
-    );
-    return { status: 204, body: null, facts: { saved: before.id } };
+    checkChange({ caller, before, ifMatch });
+    const gone = { ...before, saved_at: Math.max(now, before.saved_at + 1) };
+    return {
+      facts: { saved: before.id, before: before.saved_at },
+      async apply() {
+        await changing({ caller, before, claims }, () => put(clickhouse, caller.orgId, gone, 1));
+        return { status: 204, body: null, facts: {} };
+      },
+    };
   },
 });
 
@@ -144,22 +160,28 @@ interface Changing {
 /** So long at most between who has claimed a version and what they wrote: then the table says it. */
 const CHANGE_MS_MAX = 60_000;
 
+const changedMeanwhile = (): Refusal =>
+  new Refusal('precondition.failed', 'Somebody changed it meanwhile. Read it again.');
+
+/** Whether the caller may change it, and has seen what stands. @throws Refusal `access.forbidden`, `precondition.failed` */
+function checkChange({ caller, before, ifMatch }: Omit<Changing, 'claims'>): void {
+  if (before.owner !== caller.id && caller.role !== 'admin')
+    throw new Refusal('access.forbidden', 'Somebody else saved it.');
+  if (ifMatch !== undefined && !ifMatch.includes('*') && !ifMatch.includes(String(before.saved_at)))
+    throw changedMeanwhile();
+}
+
 /**
  * One change of each version: who claims it writes the next one, and everybody else has seen an old one.
  *
- * @throws Refusal `access.forbidden`, `precondition.failed`
+ * @throws Refusal `precondition.failed`
  */
 async function changing<T>(
-  { caller, before, claims, ifMatch }: Changing,
+  { caller, before, claims }: Omit<Changing, 'ifMatch'>,
   change: () => Promise<T>,
 ): Promise<T> {
-  if (before.owner !== caller.id && caller.role !== 'admin')
-    throw new Refusal('access.forbidden', 'Somebody else saved it.');
-  const changed = new Refusal('precondition.failed', 'Somebody changed it meanwhile. Read it again.');
-  if (ifMatch !== undefined && !ifMatch.includes('*') && !ifMatch.includes(String(before.saved_at)))
-    throw changed;
   const version = `saved:${caller.orgId}:${before.id}:${before.saved_at}`;
-  if ((await claims.claim(version, caller.id, CHANGE_MS_MAX)) !== undefined) throw changed;
+  if ((await claims.claim(version, caller.id, CHANGE_MS_MAX)) !== undefined) throw changedMeanwhile();
   try {
     return await change();
   } catch (error) {

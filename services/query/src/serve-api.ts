@@ -1,5 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, randomUUIDv7 } from 'node:crypto';
 import type { ClickHouse } from '@cairn/adapters';
+import { parseUuid } from '@cairn/event';
 import { isFailure, messageOf } from '@cairn/failure';
 import type { Logger } from '@cairn/runtime';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
@@ -10,10 +11,19 @@ import { answerOnce, type KeptAnswer } from './answer-once.ts';
 import type { Authenticator, Caller } from './authenticate.ts';
 import type { QueryConfig } from './config.ts';
 import { openApiOf, referencePage } from './describe-api.ts';
+import { doAct } from './do-act.ts';
 import { problemOf, Refusal } from './problem.ts';
-import { type AccessRecorder, accessEvent } from './record-access.ts';
+import { type Access, type AccessRecorder, accessEvent } from './record-access.ts';
 import { RequestsInFlight } from './requests-in-flight.ts';
-import { type Asked, type Facts, IF_MATCH_MAX, type Route, type Streamed } from './route.ts';
+import {
+  type Act,
+  type Answered,
+  type Asked,
+  type Facts,
+  IF_MATCH_MAX,
+  type Route,
+  type Streamed,
+} from './route.ts';
 import { ROUTES } from './routes.ts';
 import { claimsInMemory, type SharedClaims } from './shared-claims.ts';
 
@@ -43,6 +53,8 @@ interface Locals {
   requestId: string;
   caller?: Caller;
   startedAtMs: number;
+  /** Its act has a decision in the trail, and records its own outcome. */
+  isRecorded?: boolean;
 }
 
 /** More than the longest statement, however it is escaped. */
@@ -160,11 +172,13 @@ async function answer(
 }
 
 async function answerWith(parts: Parts, route: Route, request: Request, response: Response): Promise<void> {
-  const { caller, requestId } = response.locals as Required<Locals>;
+  const locals = response.locals as Required<Locals>;
+  const { caller, requestId } = locals;
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   const asked = {
     caller,
+    requestId,
     path: read(route.parameters, request.params, 'path'),
     query: read(route.query, request.query, 'query'),
     body: read(route.body, request.body, 'body'),
@@ -181,29 +195,26 @@ async function answerWith(parts: Parts, route: Route, request: Request, response
     lastEventId: (route.goesOn === true && request.get('last-event-id')) || undefined,
     signal: AbortSignal.any([gone.signal, parts.stopping]),
   };
-  const record = (facts: Facts) =>
-    parts.recorder.record(
-      accessEvent({ route, caller, outcome: 'success', code: '', requestId, facts }, parts.config.org),
+  const recordAs = (access: Omit<Access, 'route' | 'caller' | 'requestId'>) =>
+    parts.recorder.record(accessEvent({ route, caller, requestId, ...access }, parts.config.org));
+  const record = (facts: Facts) => recordAs({ outcome: 'success', code: '', facts });
+  const act = (given: Act<unknown>): Promise<Answered<unknown>> => {
+    const callId = parseUuid(randomUUIDv7());
+    return doAct(
+      given,
+      (step) => recordAs({ ...step, callId }),
+      () => (locals.isRecorded = true),
+      (error) => parts.log.error({ reason: messageOf(error), requestId }, 'what was done is not recorded'),
     );
+  };
   /** The answer as it is described, recorded. */
   const answered = async (): Promise<KeptAnswer | Streamed> => {
     const given = await route.answer(asked);
     if ('stream' in given) return given;
-    const body = route.response.parse(given.body);
-    try {
-      await record(given.facts);
-    } catch (error) {
-      await given
-        .undo?.()
-        .catch((left: unknown) =>
-          parts.log.error(
-            { reason: messageOf(left), requestId },
-            'what is not recorded could not be taken back',
-          ),
-        );
-      throw error;
-    }
-    return { status: given.status ?? 200, body, etag: given.etag, facts: given.facts };
+    const done = 'apply' in given ? await act(given) : given;
+    const body = route.response.parse(done.body);
+    if (!('apply' in given)) await record(done.facts);
+    return { status: done.status ?? 200, body, etag: done.etag, facts: done.facts };
   };
   const key = route.creates === true ? request.get('idempotency-key') : undefined;
   if (key !== undefined) {
@@ -294,31 +305,39 @@ function read<S extends z.ZodType>(schema: S | undefined, value: unknown, where:
   }
   const result = schema.safeParse(value ?? (where === 'body' ? undefined : {}));
   if (result.success) return result.data;
-  const errors = result.error.issues.slice(0, 20).map(({ path, message }) => ({
-    pointer: `/${[where, ...path.map(String)].join('/')}`.slice(0, 200),
-    detail: message.slice(0, 300),
+  const { issues } = result.error;
+  const errors = issues.slice(0, ERRORS_MAX).map(({ path, message }) => ({
+    pointer: cutTo(200, `/${[where, ...path.map(String)].join('/')}`),
+    detail: cutTo(300, message),
   }));
+  const more = issues.length > ERRORS_MAX ? [`and ${issues.length - ERRORS_MAX} more`] : [];
   throw new Refusal(
     'request.invalid',
-    errors.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; '),
+    [...errors.map(({ pointer, detail }) => `${pointer}: ${detail}`), ...more].join('; '),
     { errors },
   );
 }
 
+/** Mistakes that are told of one request. */
+const ERRORS_MAX = 20;
+const cutTo = (most: number, text: string): string =>
+  text.length <= most ? text : `${text.slice(0, most).toWellFormed()}…`;
+
 /** Ends a request with a problem. A refusal is recorded before it is told, as an answer is. */
 async function refuse(parts: Parts, error: unknown, request: Request, response: Response): Promise<void> {
-  const { requestId, caller, startedAtMs } = response.locals as Locals;
+  const { requestId, caller, startedAtMs, isRecorded = false } = response.locals as Locals;
   const route = response.locals['route'] as Route | undefined;
   let problem = problemOf(error, requestId);
   if (problem.status >= 500) {
-    const reason = messageOf(error);
+    const reason = messageOf(error instanceof Refusal ? (error.cause ?? error) : error);
     parts.log.error(
       { reason, requestId, code: isFailure(error) ? error.code : 'unexpected' },
       'a request failed',
     );
   }
   const outcome = problem.status === 401 || problem.status === 403 ? 'denied' : 'failure';
-  if (problem.status !== 429 && problem.status !== 503 && (caller !== undefined || outcome === 'denied')) {
+  const isToRecord = problem.status !== 429 && problem.status !== 503 && !isRecorded;
+  if (isToRecord && (caller !== undefined || outcome === 'denied')) {
     const facts = { path: request.path.slice(0, 200), verb: request.method };
     const access = { route, caller, outcome, code: problem.code, requestId, facts } as const;
     try {
