@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { engineError } from './clickhouse-error.ts';
 
 /** A request on ClickHouse's HTTP interface, read. https://clickhouse.com/docs/interfaces/http */
@@ -57,7 +58,7 @@ const PARAMETER = 'param_';
 export function readTraits(
   method: string,
   search: URLSearchParams,
-  headers: Headers,
+  headers: IncomingHttpHeaders,
 ): Omit<EngineRequest, 'sql' | 'rowsFile'> {
   if (search.get('compress') === '1' || search.get('decompress') === '1') {
     throw engineError(
@@ -79,11 +80,14 @@ export function readTraits(
         .filter(([name]) => name.startsWith(PARAMETER))
         .map(([name, value]) => [name.slice(PARAMETER.length), value]),
     ),
-    database: search.get('database') ?? headers.get('x-clickhouse-database') ?? undefined,
-    format: search.get('default_format') ?? headers.get('x-clickhouse-format') ?? 'TabSeparated',
+    database: search.get('database') ?? single(headers['x-clickhouse-database']),
+    format: search.get('default_format') ?? single(headers['x-clickhouse-format']) ?? 'TabSeparated',
     session,
   };
 }
+
+const single = (header: string | string[] | undefined): string | undefined =>
+  Array.isArray(header) ? header[0] : header;
 
 function readSession(search: URLSearchParams): SessionTraits | undefined {
   const id = search.get('session_id');

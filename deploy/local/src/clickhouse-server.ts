@@ -89,20 +89,23 @@ async function serve(
   }
   response.setHeader('X-ClickHouse-Query-Id', searchParams.get('query_id') ?? randomUUID());
   const gone = new AbortController();
-  response.once('close', () => gone.abort());
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort();
+  });
   const file = join(rowsDirectory, randomUUID());
   let mayHaveFile = true;
   try {
     const statement = await receiveStatement(request, searchParams, file);
     mayHaveFile = statement.rowsFile !== undefined;
     if (statement.sql === '') throw engineError(62, 'SYNTAX_ERROR', 'Syntax error: Empty query');
-    const headers = new Headers(request.headers as Record<string, string>);
-    const traits = readTraits(method, searchParams, headers);
+    const traits = readTraits(method, searchParams, request.headers);
     const result = await engine.run({ ...traits, ...statement }, gone.signal);
     await answer(response, result, {
       format: formatOf(statement.sql) ?? traits.format,
       acceptEncoding:
-        searchParams.get('enable_http_compression') === '1' ? (headers.get('accept-encoding') ?? '') : '',
+        searchParams.get('enable_http_compression') === '1'
+          ? String(request.headers['accept-encoding'] ?? '')
+          : '',
     });
   } finally {
     if (mayHaveFile) await rm(file, { force: true });

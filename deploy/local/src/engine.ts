@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, openConnection } from './clickhouse-addon.ts';
+import { createKept, kindOf } from './clickhouse-kept.ts';
 import type { EngineRequest } from './clickhouse-request.ts';
 import { createSessions, type MarkedConnection } from './clickhouse-sessions.ts';
 import { applySettings, keepingSettings } from './clickhouse-settings.ts';
@@ -30,6 +31,9 @@ const CONCURRENT_MAX = 20;
 /** Connections that are open before a request comes for one: opening takes half a millisecond of the thread that all requests share. */
 const SPARE_MAX = 4;
 
+/** Connections that wait for another SELECT with the settings of their last one. */
+const KEPT_MAX = 20;
+
 /** A query is killed again after this time: it may not have begun, or look for the kill only between two blocks. */
 const KILL_AGAIN_MS = 50;
 
@@ -45,8 +49,9 @@ const CONFIG_FILE = 'config.xml';
 /**
  * Opens the ClickHouse engine over a folder. One process may open a folder at a time.
  *
- * Each request gets a connection of its own, since settings and parameters are kept by the connection; requests of a
- * session share one. Some are opened ahead, and one more stays open, because the engine ends with its last connection.
+ * Each request has a connection for itself, since settings and parameters are kept by the connection; requests of a
+ * session share one, and a SELECT leaves its own to a later one that sets the same. Some are opened ahead, and one more
+ * stays open, because the engine ends with its last connection.
  */
 export async function openEngine(directory: string): Promise<Engine> {
   const config = join(directory, CONFIG_FILE);
@@ -72,6 +77,7 @@ export async function openEngine(directory: string): Promise<Engine> {
     });
   };
   openSpare();
+  const kept = createKept(KEPT_MAX);
   const turns = createTurns(CONCURRENT_MAX);
   const sessions = createSessions(openMarked);
 
@@ -87,6 +93,7 @@ export async function openEngine(directory: string): Promise<Engine> {
     { connection, marker }: MarkedConnection,
     request: EngineRequest,
     signal: AbortSignal,
+    isSet = false,
   ): Promise<EngineAnswer> => {
     const ended = new AbortController();
     let killing: Promise<void> | undefined;
@@ -97,7 +104,7 @@ export async function openEngine(directory: string): Promise<Engine> {
     signal.throwIfAborted();
     signal.addEventListener('abort', kill);
     try {
-      return await runStatement(connection, request, signal);
+      return await runStatement(connection, request, signal, isSet);
     } finally {
       signal.removeEventListener('abort', kill);
       ended.abort();
@@ -115,10 +122,18 @@ export async function openEngine(directory: string): Promise<Engine> {
           keepingSettings(marked.connection, request, () => runOn(marked, request, signal)),
         );
       }
-      const marked = spare.pop() ?? openMarked();
-      using _connection = marked.connection;
+      const kind = kindOf(request);
+      const ready = kind === undefined ? undefined : kept.take(kind);
+      const marked = ready ?? spare.pop() ?? openMarked();
       try {
-        return await runOn(marked, request, signal);
+        const answer = await runOn(marked, request, signal, ready !== undefined);
+        if (kind === undefined) marked.connection[Symbol.dispose]();
+        else kept.keep(kind, marked);
+        return answer;
+      } catch (error) {
+        // It may be anywhere between two statements.
+        marked.connection[Symbol.dispose]();
+        throw error;
       } finally {
         openSpare();
       }
@@ -126,21 +141,24 @@ export async function openEngine(directory: string): Promise<Engine> {
     async [Symbol.asyncDispose]() {
       clearImmediate(opening);
       for (const { connection } of spare) connection[Symbol.dispose]();
+      kept[Symbol.dispose]();
       sessions[Symbol.dispose]();
       first[Symbol.dispose]();
     },
   };
 }
 
+/** @param isSet the connection has the database and the settings of the request already, and only lacks the parameters' values. */
 async function runStatement(
   connection: Connection,
   request: EngineRequest,
   signal: AbortSignal,
+  isSet: boolean,
 ): Promise<EngineAnswer> {
-  if (request.database !== undefined && request.database !== 'default') {
+  if (!isSet && request.database !== undefined && request.database !== 'default') {
     await connection.query(`USE ${quotedName(request.database)}`, 'Null');
   }
-  await applySettings(connection, request);
+  await applySettings(connection, request, isSet);
   signal.throwIfAborted();
   const { sql, rowsFile } = request;
   if (isInsert(sql)) {
