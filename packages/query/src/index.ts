@@ -1,5 +1,6 @@
 export { COPY_SETTINGS, copiedFirst, copyInsert, copyName } from './copy-form.ts';
 export { DAY_MS, type Day, dayOf, daysWithin, startOf } from './day.ts';
+export { type IdParts, withIds } from './id-parts.ts';
 export { type ColdPlan, mayHold, planCold, type Segment } from './plan-cold.ts';
 export { type HotDays, type RestoredDay, restoredDaysFor, segmentsPerDay } from './plan-hot.ts';
 export {
@@ -24,7 +25,13 @@ export {
   searchEvents,
 } from './search-events.ts';
 export { rowsOfSegment, StreamHeads } from './segment-rows.ts';
-export { ABOUT_CALLS, FEW_ROWS_SETTINGS, ROW_SETTINGS, SESSION_COLUMNS } from './session-columns.ts';
+export {
+  ABOUT_CALLS,
+  FEW_ROWS_SETTINGS,
+  KNOWN_SESSION_COLUMNS,
+  ROW_SETTINGS,
+  SESSION_COLUMNS,
+} from './session-columns.ts';
 export {
   ANSWER_FIELDS,
   ANSWER_SETTINGS,

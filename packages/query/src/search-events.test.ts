@@ -17,6 +17,11 @@ const EVENTS = Array.from({ length: DAYS * PER_DAY }, (_, offset) => ({
   received_at: BEGIN_MS + offset * (DAY_MS / PER_DAY),
   timestamp: (BEGIN_MS + offset * (DAY_MS / PER_DAY)) * 1_000,
   leaf_hash: `leaf ${offset}`,
+  event_id_lag_ms: 0,
+  event_id_random: '7000800000000000000a',
+  call_id_lag_ms: 0,
+  call_id_random: null,
+  latency_ms: null,
 }));
 type Row = (typeof EVENTS)[number];
 const dayOfRow = ({ received_at: ms }: Row): string => dayOf(ms);
@@ -134,6 +139,17 @@ describe('a search over both stores', () => {
             expect(await ask(database, { ...asked, now: now * 1_000 })).toEqual(wanted);
             expect(halves).toBe(2);
           }
+  });
+
+  test('has the ids of hot events, and their parts are no members of them', async () => {
+    const database = new Fake();
+    database.hot.add('2026-01-01');
+    const { events } = await ask(database, { over: 'hot', order: 'oldest', limit: 1 });
+    const ms = BEGIN_MS.toString(16).padStart(12, '0');
+    expect(events).toMatchObject([
+      { event_id: `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-00000000000a`, call_id: null },
+    ]);
+    expect(Object.keys(events[0]!).filter((name) => /_(lag_ms|random)$/.test(name))).toEqual([]);
   });
 
   test('reads no whole row where the narrow look has found none', async () => {

@@ -1,5 +1,6 @@
 import { Failure } from '@cairn/failure';
 import type { Day } from './day.ts';
+import { type IdParts, type IdTimes, withIds } from './id-parts.ts';
 import { isBehind, planCold, type Segment } from './plan-cold.ts';
 import { type HotDays, restoredDaysFor } from './plan-hot.ts';
 import { byPlace, checkQuestion, type EventPlace, type Question } from './question.ts';
@@ -195,22 +196,25 @@ async function gatherHot(into: Gathered, database: Database, question: Question)
   const [bounded, on] = [{ ...question, ...within }, { on: found.days }];
   const [one = [], other = []] = await Promise.all(
     halvesIn(bounded, on).map(({ sql, parameters }) =>
-      database.query<FoundEvent>(sql, parameters, { ...settingsOf(parameters), max_threads: 1 }),
+      database.query<Half>(sql, parameters, { ...settingsOf(parameters), max_threads: 1 }),
     ),
   );
   const whole = joined(one, other);
   // Where an event was loaded between the two halves, they may not be of the same ones.
   if (whole === undefined) await gather(into, database, 'hot', eventsIn(HOT, bounded, on));
-  else into.events.push(...whole.map((row) => ({ ...row, store: 'hot' }) as const));
+  else into.events.push(...whole);
   return into.events.length >= found.events;
 }
 
+/** Some of an event's fields, its two ids in parts. Together, two halves have all. */
+type Half = EventPlace & IdParts & IdTimes & Pick<FoundEvent, 'received_at' | 'leaf_hash'>;
+
 /** The halves of each event together; undefined when they are not of the same events. */
-function joined(one: readonly FoundEvent[], other: readonly FoundEvent[]): FoundEvent[] | undefined {
+function joined(one: readonly Half[], other: readonly Half[]): FoundEvent[] | undefined {
   const rest = new Map(other.map((row) => [keyOf(row), row]));
   const whole = one.flatMap((row) => {
     const its = rest.get(keyOf(row));
-    return its === undefined ? [] : [{ ...row, ...its }];
+    return its === undefined ? [] : [{ ...withIds({ ...row, ...its }), store: 'hot' as const }];
   });
   return whole.length === one.length && whole.length === other.length ? whole : undefined;
 }

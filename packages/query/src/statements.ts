@@ -4,6 +4,7 @@ import { releasedSchema, SCHEMAS } from '@cairn/event';
 import { ROW_FIELDS } from '@cairn/ledger';
 import { columnType, EVENT_COLUMNS, storedColumns, typeName } from '@cairn/native';
 import type { Day } from './day.ts';
+import { ID_PARTS } from './id-parts.ts';
 import { FILTER_COLUMNS, type Question } from './question.ts';
 import { FEW_ROWS_SETTINGS, ROW_SETTINGS } from './session-columns.ts';
 
@@ -63,6 +64,12 @@ const SHOWN = ANSWER_FIELDS.map((name) => {
   return name;
 });
 
+/** The same with `IdParts` for two of the ids. */
+const SHOWN_IN_PARTS = [
+  ...ID_PARTS,
+  ...SHOWN.filter((_, at) => !['event_id', 'call_id'].includes(ANSWER_FIELDS[at]!)),
+];
+
 /** Numbers as numbers, tuples as objects. */
 export const ANSWER_SETTINGS = {
   ...ROW_SETTINGS,
@@ -87,14 +94,14 @@ export function eventsIn(source: Source, question: Question, days: Days = {}): S
 
 /**
  * The same of the hot table as two statements to be asked at the same time, each with the place of its rows and with half of the
- * fields: planning so many columns takes ClickHouse longer than reading them, and one thread does it.
+ * fields: planning so many columns takes ClickHouse longer than reading them, and one thread does it. Of two ids they have the parts.
  */
 export function halvesIn(question: Question, days: Days): readonly [Statement, Statement] {
   const chosen = chosenFrom(HOT, question, days);
-  const middle = Math.ceil(SHOWN.length / 2);
+  const middle = Math.ceil(SHOWN_IN_PARTS.length / 2);
   return [
-    shownFrom(chosen, question.order, [...FACTS, ...SHOWN.slice(0, middle)]),
-    shownFrom(chosen, question.order, [...PLACE, ...SHOWN.slice(middle)]),
+    shownFrom(chosen, question.order, [...FACTS, ...SHOWN_IN_PARTS.slice(0, middle)]),
+    shownFrom(chosen, question.order, [...PLACE, ...SHOWN_IN_PARTS.slice(middle)]),
   ];
 }
 

@@ -776,16 +776,68 @@ describe('one event and one session', () => {
     }>(`/v1/sessions/${encodeURIComponent(id)}`);
     const times = session.steps.map(({ timestamp }) => timestamp);
     expect(times).toEqual(times.toSorted((left, right) => left - right));
-    const events = await one<{ n: number }>(
-      `SELECT count() AS n FROM cairn.events WHERE session_id = {id:String} AND org_id = {org:String}`,
+    const { ids } = await one<{ ids: string[] }>(
+      `SELECT arraySort(groupArray(toString(event_id))) AS ids FROM cairn.events
+       WHERE session_id = {id:String} AND org_id = {org:String}`,
       { id, org: ORG },
     );
-    expect(session.steps.flatMap(({ event_ids: ids }) => ids)).toHaveLength(events.n);
+    expect(session.steps.flatMap(({ event_ids }) => event_ids).sort()).toEqual(ids);
     expect(session.steps.some(({ signed }) => signed)).toBe(true);
     expect(session.gaps).toEqual([]);
     expect((await api.ask(`/v1/sessions/${encodeURIComponent(id)}`, { key: keys['stranger']! })).status).toBe(
       404,
     );
+  });
+
+  test('a session has the holes of its streams, and is signed by a seal that came hours behind it', async () => {
+    const { id, gateway, epoch, seq } = await one<{
+      id: string;
+      gateway: string;
+      epoch: number;
+      seq: number;
+    }>(
+      `SELECT session_id AS id, any(gateway_id) AS gateway, any(epoch) AS epoch, max(seq) AS seq FROM cairn.events
+       WHERE org_id = {org:String} AND session_id != '' GROUP BY id HAVING uniqExact(gateway_id) = 1 ORDER BY count() DESC, id LIMIT 1`,
+      { org: ORG },
+    );
+    const late = 'late';
+    const copied = (changed: string, where: string) =>
+      api.clickhouse.exec(
+        `INSERT INTO cairn.events SELECT * REPLACE ('${late}' AS org_id, ${changed})
+         FROM (SELECT * FROM cairn.events WHERE org_id = '${ORG}' AND session_id = '${id}' AND ${where})`,
+      );
+    await copied("'' AS signature", 'true');
+    await api.clickhouse.insertRows('cairn.stream_findings', [
+      {
+        topic: 't',
+        partition: 0,
+        offset: 1,
+        org_id: late,
+        gateway_id: gateway,
+        epoch,
+        seq,
+        finding: 'gap',
+        missing_from: seq + 1,
+        missing_to: seq + 2,
+        received_at: 0,
+      },
+    ]);
+    const key = await api.key('viewer', { orgId: late });
+    const read = async () => {
+      const answer = await api.ask(`/v1/sessions/${encodeURIComponent(id)}`, { key });
+      return (await answer.json()) as { steps: { signed: boolean }[]; gaps: unknown[] };
+    };
+    const before = await read();
+    expect(before.gaps).toEqual([
+      { gateway_id: gateway, epoch, finding: 'gap', missing_from: seq + 1, missing_to: seq + 2 },
+    ]);
+    expect(before.steps.some(({ signed }) => signed)).toBe(false);
+    await copied(
+      `'' AS session_id, 'seal' AS kind, 'x' AS signature, ${seq + 3} AS seq,
+       timestamp + toIntervalHour(30) AS timestamp, received_at + toIntervalHour(30) AS received_at`,
+      `seq = ${seq}`,
+    );
+    expect((await read()).steps.every(({ signed }) => signed)).toBe(true);
   });
 
   test('a session names the other sessions of its traces within a day, and none of another organisation', async () => {

@@ -1,12 +1,13 @@
 import {
   ABOUT_CALLS,
-  DAY_MS,
+  CALL_IDENTITY,
   type Day,
   dayOf,
   FEW_ROWS_SETTINGS,
+  type IdParts,
+  idsOf,
+  KNOWN_SESSION_COLUMNS,
   ROW_SETTINGS,
-  SESSION_COLUMNS,
-  startOf,
 } from '@cairn/query';
 import { reconstructSession, type SessionEvent } from '@cairn/session';
 import { z } from 'zod';
@@ -22,6 +23,17 @@ const HANDOFFS_MAX = 1_000;
 const TRACES_MAX = 100;
 /** Its statements stand side by side, and each reads too little for two threads. */
 const SETTINGS = { ...ROW_SETTINGS, ...FEW_ROWS_SETTINGS, max_threads: 1 } as const;
+/** Plain columns of one table: ClickHouse's older analysis of a statement takes two or three milliseconds less for them. */
+const PLAIN_SETTINGS = { ...SETTINGS, enable_analyzer: 0 } as const;
+/**
+ * Forty columns of a few rows, whose days are known: of indexes that of sessions alone may rule something out, and a column is read
+ * by pieces that are not much larger than what is wanted of it.
+ */
+const WIDE_SETTINGS = {
+  ...PLAIN_SETTINGS,
+  ignore_data_skipping_indices: 'by_event_id,by_call_id,by_trace_id,by_offset,by_timestamp',
+  max_read_buffer_size: 16_384,
+} as const;
 
 const stepSchema = z
   .object({
@@ -137,15 +149,14 @@ export const readSessionRoute = route({
         'answer.too-large',
         `It has more than ${EVENTS_MAX} events: read them with a search for session:"…".`,
       );
-    const [events, signedTo, gaps, handoffs] = await Promise.all([
+    const [events, { signed, gaps, handoffs }] = await Promise.all([
       eventsOf(clickhouse, found),
-      signedToOf(clickhouse, found),
-      gapsOf(clickhouse, found),
-      handoffsOf(clickhouse, found),
+      besideOf(clickhouse, found),
     ]);
     // Its day may have been dropped meanwhile.
     if (events.length === 0) throw notHeld();
     const session = reconstructSession(events);
+    const signedTo = covers(signed, found) ? signed : await signedToOf(clickhouse, found);
 
     const isSigned = new Map(
       events.map(({ event_id: id, gateway_id: gateway, epoch, seq }) => [
@@ -228,7 +239,7 @@ async function findSession(clickhouse: Database, org: string, session: string): 
      FROM cairn.events WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS}
      GROUP BY gateway_id, epoch`,
     { org, session },
-    SETTINGS,
+    PLAIN_SETTINGS,
   );
   return {
     org,
@@ -247,16 +258,95 @@ async function findSession(clickhouse: Database, org: string, session: string): 
   };
 }
 
-function eventsOf(clickhouse: Database, { org, session, first, last, days }: FoundSession) {
-  return clickhouse.query<SessionEvent>(
-    `SELECT ${SESSION_COLUMNS} FROM cairn.events
+async function eventsOf(
+  clickhouse: Database,
+  { org, session, first, last, days }: FoundSession,
+): Promise<SessionEvent[]> {
+  const rows = await clickhouse.query<
+    Omit<SessionEvent, 'event_id' | 'call_id' | 'org_id' | 'session_id'> & IdParts
+  >(
+    `SELECT ${KNOWN_SESSION_COLUMNS} FROM cairn.events
      WHERE org_id = {org:String} AND session_id = {session:String} AND ${ABOUT_CALLS} AND append_day IN {days:Array(Date)}
        AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
      ORDER BY timestamp, gateway_id, epoch, seq LIMIT {limit:UInt32} SETTINGS prefer_column_name_to_alias = 1`,
     { org, session, first, last, days, limit: EVENTS_MAX },
-    SETTINGS,
+    WIDE_SETTINGS,
   );
+  return rows.map((row) => ({ ...row, ...idsOf(row), org_id: org, session_id: session }));
 }
+
+/** What is asked beside a session's events. */
+interface Beside {
+  /** Numbers up to which streams are signed, as far as it is known so soon. */
+  readonly signed: ReadonlyMap<string, number>;
+  /** One more than are told, where there are so many; of hand-offs as well. */
+  readonly gaps: readonly Gap[];
+  readonly handoffs: readonly Handoff[];
+}
+
+/**
+ * Seals that came soon behind the session, holes of its streams, and sessions that it handed work to, as one statement: what each of
+ * three would cost besides reading, asking included, is half of what they cost. A row is of one of the three lists.
+ */
+async function besideOf(clickhouse: Database, found: FoundSession): Promise<Beside> {
+  const { org, session, streams, first, last, days } = found;
+  const traces = found.traces.slice(0, TRACES_MAX);
+  const asked = [SIGNED_SOON, GAPS, ...(traces.length === 0 ? [] : [handoffsBy(traces)])];
+  const rows = await clickhouse.query<{
+    signed: readonly SignedRow[];
+    gaps: readonly (readonly [string, number, string, number | null, number | null])[];
+    handoffs: readonly (readonly [string, string, string, number, number, number])[];
+  }>(
+    asked.join('\nUNION ALL\n'),
+    {
+      ...streamsOf(found),
+      session,
+      first,
+      soon: last + SOON_MICROS,
+      soon_days: [...new Set([...days, dayOf(Math.floor((last + SOON_MICROS) / 1_000))])],
+      firsts: streams.map(({ seqFirst }) => seqFirst),
+      lasts: streams.map(({ seqLast }) => seqLast),
+      gaps: GAPS_MAX + 1,
+      handoffs: HANDOFFS_MAX + 1,
+      near_from: first - DAY_MICROS,
+      near_to: last + DAY_MICROS,
+      // One by one: of values that ClickHouse knows before it plans, the index of traces makes something, and of an array nothing.
+      ...Object.fromEntries(traces.map((trace, at) => [`trace_${at}`, trace])),
+      org,
+    },
+    // Their members have no names, nor shall a server give them any.
+    { ...SETTINGS, output_format_json_named_tuples_as_objects: 0 },
+  );
+  return {
+    signed: signedOf(rows.flatMap(({ signed }) => signed)),
+    gaps: rows
+      .flatMap(({ gaps }) => gaps)
+      .map(([gateway_id, epoch, finding, missing_from, missing_to]) => ({
+        gateway_id,
+        epoch,
+        finding,
+        missing_from,
+        missing_to,
+      })),
+    handoffs: rows
+      .flatMap(({ handoffs }) => handoffs)
+      .map(([session_id, agent_id, trace_id, first, last, calls]) => ({
+        session_id,
+        agent_id,
+        trace_id,
+        first,
+        last,
+        calls,
+      }))
+      // Each list has its order in the statement; what puts them together promises none.
+      .sort((one, other) => one.first - other.first || compare(placeOf(one), placeOf(other))),
+  };
+}
+
+const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);
+
+const placeOf = ({ session_id: session, agent_id: agent, trace_id: trace }: Handoff): string =>
+  `${session}\0${agent}\0${trace}`;
 
 const IN_STREAMS = `org_id = {org:String} AND (gateway_id, epoch) IN arrayZip({gateways:Array(String)}, {epochs:Array(Int64)})`;
 
@@ -271,50 +361,9 @@ const TOUCHES = `arrayExists((gateway, one, first, last) -> gateway = gateway_id
        AND (isNull(missing_from) OR isNull(missing_to) OR (missing_from <= last + 1 AND missing_to >= first - 1)),
      {gateways:Array(String)}, {epochs:Array(Int64)}, {firsts:Array(Int64)}, {lasts:Array(Int64)})`;
 
-/** One more than are told, where there are so many. */
-function gapsOf(clickhouse: Database, found: FoundSession) {
-  return clickhouse.query<Gap>(
-    `SELECT DISTINCT gateway_id, epoch, finding, missing_from, missing_to FROM cairn.stream_findings FINAL
-     WHERE ${IN_STREAMS} AND ${TOUCHES} ORDER BY gateway_id, epoch, missing_from, missing_to, finding LIMIT {limit:UInt32}`,
-    {
-      ...streamsOf(found),
-      firsts: found.streams.map(({ seqFirst }) => seqFirst),
-      lasts: found.streams.map(({ seqLast }) => seqLast),
-      limit: GAPS_MAX + 1,
-    },
-    SETTINGS,
-  );
-}
-
-/** Seals come at least once a second while a gateway records; one that comes within this time is found with few rows. */
-const SOON_MICROS = 3_600_000_000;
-
-/**
- * The number up to which each stream is signed, as far as the session's events go. What follows them soon, and came on their days or
- * the day behind, is looked at first: everything that came since is only read when that does not cover them.
- */
-async function signedToOf(clickhouse: Database, found: FoundSession): Promise<Map<string, number>> {
-  const { first, last, days } = found;
-  const soon = { until: last + SOON_MICROS, days: [...days, ...days.map(dayAfter)] };
-  for (const within of [soon, undefined]) {
-    const signed = await clickhouse.query<{ gateway_id: string; epoch: number; seq: number }>(
-      `SELECT gateway_id, epoch, max(seq) AS seq FROM cairn.events
-       WHERE ${IN_STREAMS} AND signature != '' AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')
-         ${within === undefined ? '' : "AND timestamp < fromUnixTimestamp64Micro({until:Int64}, 'UTC') AND append_day IN {days:Array(Date)}"}
-       GROUP BY gateway_id, epoch`,
-      { ...streamsOf(found), first, ...within },
-      SETTINGS,
-    );
-    const to = new Map(signed.map(({ gateway_id: gateway, epoch, seq }) => [`${gateway}\0${epoch}`, seq]));
-    const isCovered = found.streams.every(
-      ({ gateway, epoch, seqLast }) => seqLast <= (to.get(`${gateway}\0${epoch}`) ?? -1),
-    );
-    if (isCovered || within === undefined) return to;
-  }
-  throw new TypeError('the last of the two always answers');
-}
-
-const dayAfter = (day: Day): Day => dayOf(startOf(day) + DAY_MS);
+const GAPS = `SELECT DISTINCT [] AS signed, [(gateway_id, epoch, finding, missing_from, missing_to)] AS gaps, [] AS handoffs
+  FROM cairn.stream_findings FINAL WHERE ${IN_STREAMS} AND ${TOUCHES}
+  ORDER BY gateway_id, epoch, missing_from, missing_to, finding LIMIT {gaps:UInt32}`;
 
 interface Gap {
   readonly gateway_id: string;
@@ -324,31 +373,52 @@ interface Gap {
   readonly missing_to: number | null;
 }
 
-/** One more than are told, where there are so many. */
-async function handoffsOf(clickhouse: Database, { org, session, traces: all, first, last }: FoundSession) {
-  if (all.length === 0) return [];
-  const traces = all.slice(0, TRACES_MAX);
-  // One by one: of values that ClickHouse knows before it plans, the index of traces makes something, and of an array nothing.
-  const named = Object.fromEntries(traces.map((trace, at) => [`trace_${at}`, trace]));
-  return clickhouse.query<{
-    session_id: string;
-    agent_id: string;
-    trace_id: string;
-    first: number;
-    last: number;
-    calls: number;
-  }>(
-    `SELECT session_id, agent_id, lower(hex(events.trace_id)) AS trace_id, toUnixTimestamp64Micro(min(timestamp)) AS first,
-       toUnixTimestamp64Micro(max(timestamp)) AS last, toUInt32(uniqExact(call_id)) AS calls
-     FROM cairn.events AS events
-     WHERE org_id = {org:String} AND session_id NOT IN ('', {session:String})
-       AND timestamp BETWEEN fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND fromUnixTimestamp64Micro({last:Int64}, 'UTC')
-       AND events.trace_id IN (${traces.map((_, at) => `toFixedString(unhex({trace_${at}:String}), 16)`).join(', ')})
-     GROUP BY session_id, agent_id, events.trace_id ORDER BY first, session_id, agent_id, trace_id LIMIT {limit:UInt32}`,
-    { org, session, first: first - DAY_MICROS, last: last + DAY_MICROS, limit: HANDOFFS_MAX + 1, ...named },
-    SETTINGS,
-  );
+interface Handoff {
+  readonly session_id: string;
+  readonly agent_id: string;
+  readonly trace_id: string;
+  readonly first: number;
+  readonly last: number;
+  readonly calls: number;
 }
+
+const handoffsBy = (traces: readonly string[]): string =>
+  `SELECT [] AS signed, [] AS gaps, [(session_id, agent_id, lower(hex(trace_id)), toUnixTimestamp64Micro(min(timestamp)),
+     toUnixTimestamp64Micro(max(timestamp)), toUInt32(uniqExact(${CALL_IDENTITY})))] AS handoffs
+   FROM cairn.events
+   WHERE org_id = {org:String} AND session_id NOT IN ('', {session:String})
+     AND timestamp BETWEEN fromUnixTimestamp64Micro({near_from:Int64}, 'UTC') AND fromUnixTimestamp64Micro({near_to:Int64}, 'UTC')
+     AND trace_id IN (${traces.map((_, at) => `toFixedString(unhex({trace_${at}:String}), 16)`).join(', ')})
+   GROUP BY session_id, agent_id, trace_id ORDER BY min(timestamp), session_id, agent_id, trace_id LIMIT {handoffs:UInt32}`;
 
 /** A hand-off is looked for so long before and after: traces do not last. */
 const DAY_MICROS = 86_400_000_000;
+
+/** Seals come at least once a second while a gateway records; one that comes within this time is found with few rows. */
+const SOON_MICROS = 3_600_000_000;
+
+type SignedRow = readonly [gateway: string, epoch: number, seq: number];
+
+const SIGNED = `FROM cairn.events
+   WHERE ${IN_STREAMS} AND signature != '' AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')`;
+
+/** What follows a session soon, and came on its days or the next one where that is so soon. */
+const SIGNED_SOON = `SELECT [(gateway_id, epoch, max(seq))] AS signed, [] AS gaps, [] AS handoffs ${SIGNED}
+     AND timestamp < fromUnixTimestamp64Micro({soon:Int64}, 'UTC') AND append_day IN {soon_days:Array(Date)}
+   GROUP BY gateway_id, epoch`;
+
+/** The number up to which each stream is signed, of everything that came since: it is read when what came soon does not cover the session. */
+async function signedToOf(clickhouse: Database, found: FoundSession): Promise<ReadonlyMap<string, number>> {
+  const rows = await clickhouse.query<{ signed: SignedRow }>(
+    `SELECT (gateway_id, epoch, max(seq)) AS signed ${SIGNED} GROUP BY gateway_id, epoch`,
+    { ...streamsOf(found), first: found.first },
+    { ...SETTINGS, output_format_json_named_tuples_as_objects: 0 },
+  );
+  return signedOf(rows.map(({ signed }) => signed));
+}
+
+const signedOf = (rows: readonly SignedRow[]): ReadonlyMap<string, number> =>
+  new Map(rows.map(([gateway, epoch, seq]) => [`${gateway}\0${epoch}`, seq]));
+
+const covers = (signed: ReadonlyMap<string, number>, { streams }: FoundSession): boolean =>
+  streams.every(({ gateway, epoch, seqLast }) => seqLast <= (signed.get(`${gateway}\0${epoch}`) ?? -1));
