@@ -23,6 +23,10 @@ export const ID_PARTS = [
   'lower(hex(call_id_random)) AS call_id_random',
 ];
 
+/** Arguments that are the same where call_id is, and null where it is. */
+export const CALL_IDENTITY =
+  'call_id_random, toUnixTimestamp64Milli(timestamp) - ifNull(latency_ms, 0) + call_id_lag_ms';
+
 /** What else the ids are made of: the event's time in microseconds, and how long its call took. */
 export interface IdTimes {
   readonly timestamp: number;

@@ -17,6 +17,9 @@ export async function readHotDays(database: Database): Promise<HotDays> {
      UNION ALL
      SELECT 'restored' AS store, toString(day) AS day, org_id AS org, segments FROM cairn.restored_days FINAL
      WHERE state = 'restored'`,
+    {},
+    // It is asked beside something else, and reads nearly nothing.
+    { max_threads: 1 },
   );
   const of = (which: 'held' | 'restored') =>
     rows
