@@ -8,19 +8,17 @@
  * and a half, however few rows there are, so for an answer of few rows the parts are asked for and put together here.
  */
 export interface IdParts {
-  readonly event_id_lag_ms: number;
-  /** Hex. */
-  readonly event_id_random: string;
-  readonly call_id_lag_ms: number;
-  /** Hex; null without a call. */
-  readonly call_id_random: string | null;
+  readonly event_id: Parts<string>;
+  readonly call_id: Parts<string | null>;
 }
 
+/** The lag in milliseconds, and the other bytes in hex: null without a call. */
+type Parts<Random> = readonly [lagMs: string, random: Random];
+
+/** In the places of the ids, so that nothing is left over when they are put together. */
 export const ID_PARTS = [
-  'event_id_lag_ms',
-  'lower(hex(event_id_random)) AS event_id_random',
-  'call_id_lag_ms',
-  'lower(hex(call_id_random)) AS call_id_random',
+  '[toString(event_id_lag_ms), lower(hex(event_id_random))] AS event_id',
+  '[toString(call_id_lag_ms), lower(hex(call_id_random))] AS call_id',
 ];
 
 /** Arguments that are the same where call_id is, and null where it is. */
@@ -33,19 +31,17 @@ export interface IdTimes {
   readonly latency_ms: number | null;
 }
 
-/** A row with its ids as UUIDs in place of their parts. */
-export function withIds<Row extends IdParts & IdTimes>({
-  event_id_lag_ms: eventLag,
-  event_id_random: eventRandom,
-  call_id_lag_ms: callLag,
-  call_id_random: callRandom,
-  ...row
-}: Row): Omit<Row, keyof IdParts> & { readonly event_id: string; readonly call_id: string | null } {
-  const ms = Math.trunc(row.timestamp / 1_000);
+/** The ids of a row as UUIDs. */
+export function idsOf({
+  event_id: [eventLag, eventRandom],
+  call_id: [callLag, callRandom],
+  timestamp,
+  latency_ms: latencyMs,
+}: IdParts & IdTimes): { readonly event_id: string; readonly call_id: string | null } {
+  const ms = Math.trunc(timestamp / 1_000);
   return {
-    ...row,
-    event_id: uuidOf(ms + eventLag, eventRandom),
-    call_id: callRandom === null ? null : uuidOf(ms - (row.latency_ms ?? 0) + callLag, callRandom),
+    event_id: uuidOf(ms + Number(eventLag), eventRandom),
+    call_id: callRandom === null ? null : uuidOf(ms - (latencyMs ?? 0) + Number(callLag), callRandom),
   };
 }
 

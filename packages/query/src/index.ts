@@ -1,6 +1,6 @@
 export { COPY_SETTINGS, copiedFirst, copyInsert, copyName } from './copy-form.ts';
 export { DAY_MS, type Day, dayOf, daysWithin, startOf } from './day.ts';
-export { CALL_IDENTITY, type IdParts, withIds } from './id-parts.ts';
+export { CALL_IDENTITY, type IdParts, idsOf } from './id-parts.ts';
 export { type ColdPlan, mayHold, planCold, type Segment } from './plan-cold.ts';
 export { type HotDays, type RestoredDay, restoredDaysFor, segmentsPerDay } from './plan-hot.ts';
 export {

@@ -15,7 +15,7 @@ const OF_STEPS = `
  */
 export const SESSION_COLUMNS = `event_id, call_id, org_id, session_id, ${OF_STEPS}`;
 
-/** The same for one who knows organisation and session, and puts the ids together (`withIds`). */
+/** The same for one who knows organisation and session, and puts the ids together (`idsOf`). */
 export const KNOWN_SESSION_COLUMNS = `${ID_PARTS.join(', ')}, ${OF_STEPS}`;
 
 /** Events of kinds that belong to the record keeping and not to what the agent did. */

@@ -57,11 +57,11 @@ function shapeOf(name: string, type: unknown): z.ZodType {
   return name === 'signature' || name.endsWith('_sealed') ? z.string().nullable() : z.string();
 }
 
-/** What a caller may see of an event that was found. */
-export function shownEvent({ store: _, ...event }: FoundEvent, { role }: Pick<Caller, 'role'>): ApiEvent {
-  const hidden = hiddenFrom(role);
-  const shown: Record<string, unknown> = { ...event };
-  for (const name of hidden) shown[name] = name === 'parameters_kept' ? [] : null;
+/** What a caller may see of an event that was found, as an object of its own. */
+export function shownEvent(event: FoundEvent, { role }: Pick<Caller, 'role'>): ApiEvent {
+  // JSON has no member for what is undefined. To leave the store out of the copy would make it several times as dear.
+  const shown: Record<string, unknown> = { ...event, store: undefined };
+  for (const name of hiddenFrom(role)) shown[name] = name === 'parameters_kept' ? [] : null;
   return shown as ApiEvent;
 }
 

@@ -110,11 +110,12 @@ async function page(asked: Asked<unknown, z.infer<typeof pageQuery>, unknown>, t
   const { events, next, hotDays, rows, segments } = answer;
   return {
     body: {
-      events: events.map((event) => ({
-        ...shownEvent(event, caller),
-        store: event.store,
-        leaf_index: typeof event['leaf_index'] === 'number' ? event['leaf_index'] : null,
-      })),
+      events: events.map((event) =>
+        Object.assign(shownEvent(event, caller), {
+          store: event.store,
+          leaf_index: typeof event['leaf_index'] === 'number' ? event['leaf_index'] : null,
+        }),
+      ),
       next: next === undefined ? null : writeCursor(of, first, next),
       search: search.text,
       until: first,
