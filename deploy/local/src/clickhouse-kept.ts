@@ -31,12 +31,14 @@ export function createKept(keptMax: number): KeptConnections {
 
 /**
  * What a request leaves on its connection: requests of one kind may have it one after the other. Undefined when the connection
- * is to be closed behind it, since all but a single SELECT may change it, and what is `readonly` takes no parameters any more.
+ * is to be closed behind it: all but a single SELECT may change it, what is `readonly` takes no parameters any more, and a
+ * database that was chosen may be gone, which is told when it is chosen.
  */
 export function kindOf({ sql, settings, parameters, database }: EngineRequest): string | undefined {
-  if (!SINGLE_SELECT.test(sql) || settings['readonly'] !== undefined) return undefined;
+  const isSelect = SINGLE_SELECT.test(sql) && (database ?? 'default') === 'default';
+  if (!isSelect || settings['readonly'] !== undefined) return undefined;
   // The next one sets the same parameters, so that none is left of this one.
-  return JSON.stringify([database, settings, Object.keys(parameters)]);
+  return JSON.stringify([settings, Object.keys(parameters)]);
 }
 
 const SINGLE_SELECT = /^\s*(?:SELECT|WITH)\b[^;]*$/i;

@@ -148,14 +148,14 @@ export async function openEngine(directory: string): Promise<Engine> {
   };
 }
 
-/** @param isSet the connection has the database and the settings of the request already, and only lacks the parameters' values. */
+/** @param isSet the connection has the settings of the request already, and only lacks the parameters' values. */
 async function runStatement(
   connection: Connection,
   request: EngineRequest,
   signal: AbortSignal,
   isSet: boolean,
 ): Promise<EngineAnswer> {
-  if (!isSet && request.database !== undefined && request.database !== 'default') {
+  if (request.database !== undefined && request.database !== 'default') {
     await connection.query(`USE ${quotedName(request.database)}`, 'Null');
   }
   await applySettings(connection, request, isSet);
