@@ -7,14 +7,17 @@ import { createLog, createMetrics } from '@cairn/runtime';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type GatewayRig, MemoryLog, startGateway } from '../test/gateway-rig.ts';
 import type { Outcome } from './call.ts';
+import { ClientSessions } from './client-sessions.ts';
 import type { UpstreamConfig } from './config.ts';
 import type { Core } from './core.ts';
 import type { Exchange } from './exchange.ts';
 import { httpUpstream } from './forward-http.ts';
 import { createStdioGateway } from './gateway.ts';
+import type { Caller } from './identity.ts';
 import { readGatewayConfig } from './index.ts';
 import { PendingCalls } from './pending-calls.ts';
 import { EventCutter } from './sse.ts';
+import { createToolCatalogue } from './tool-catalogue.ts';
 
 const call = (name: unknown, id: unknown = 1, more: object = {}) => ({
   jsonrpc: '2.0',
@@ -463,4 +466,15 @@ test('an event that comes in many pieces costs what its bytes cost, and not thei
   expect(cutter.push(Buffer.from('\n\n'))).toHaveLength(1);
   // 32 MiB. Looking through all of it again for each piece took more than a minute.
   expect((user + system) / 1_000).toBeLessThan(5_000);
+});
+
+test('what peers call themselves and their tools is remembered within bounds', () => {
+  const long = 'x'.repeat(1_000_000);
+  const catalogue = createToolCatalogue({});
+  catalogue.learn('up', { tools: [{ name: 'short' }, { name: long }] });
+  expect(catalogue.factsOf('up', 'short').tool_hash).not.toBeNull();
+  expect(catalogue.factsOf('up', long).tool_hash).toBeNull();
+  const sessions = new ClientSessions();
+  sessions.begin('up', 's', { key: 'k' } as Caller, { name: long, version: long });
+  expect(sessions.clientOf('up', 's')).toEqual({ name: long.slice(0, 256), version: long.slice(0, 256) });
 });
