@@ -13,6 +13,9 @@ interface ClientSession {
 }
 
 const SESSIONS_REMEMBERED = 100_000;
+/** More of a claim than an event holds is not remembered. */
+const CLAIM_CHARACTERS_MAX = 256;
+const claimOf = (claim: unknown): string => textOf(claim).slice(0, CLAIM_CHARACTERS_MAX);
 
 /**
  * MCP sessions of the first era: who began each, and what the client said of itself then. A session is used by the caller
@@ -23,7 +26,7 @@ export class ClientSessions {
 
   begin(service: string, sessionId: string, caller: Caller, clientInfo: unknown): void {
     const client = isObject(clientInfo)
-      ? { name: textOf(clientInfo['name']), version: textOf(clientInfo['version']) }
+      ? { name: claimOf(clientInfo['name']), version: claimOf(clientInfo['version']) }
       : undefined;
     this.sessions.set(`${service} ${sessionId}`, { callerKey: caller.key, client });
   }

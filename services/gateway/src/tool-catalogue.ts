@@ -21,6 +21,8 @@ export interface ToolCatalogue {
 }
 
 const TOOLS_REMEMBERED_MAX = 10_000;
+/** Tools of longer names cannot be called through the gateway. */
+const NAME_CHARACTERS_MAX = 4_096;
 
 /**
  * Facts of tools: configuration first, which an operator wrote; then what the server's own annotations hint, which never
@@ -33,7 +35,8 @@ export function createToolCatalogue(upstreams: Readonly<Record<string, UpstreamC
     learn(service, result) {
       const tools = isObject(result) && Array.isArray(result['tools']) ? (result['tools'] as unknown[]) : [];
       for (const tool of tools) {
-        if (!isObject(tool) || typeof tool['name'] !== 'string') continue;
+        if (!isObject(tool) || typeof tool['name'] !== 'string' || tool['name'].length > NAME_CHARACTERS_MAX)
+          continue;
         if (shown.size >= TOOLS_REMEMBERED_MAX) shown.delete(shown.keys().next().value ?? '');
         const hash = createHash('sha256').update(canonicalJson(tool)).digest();
         shown.set(keyOf(service, tool['name']), { hash: new Uint8Array(hash), action: hintedAction(tool) });
