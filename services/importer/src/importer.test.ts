@@ -413,31 +413,39 @@ describe('what is told of hostile input', () => {
   const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
   const event = { event_id: '018f0000-0000-7000-8000-000000000001', agent_id: 'a', timestamp: 1 };
 
-  test.each<[what: string, path: string, type: string, body: string, isTold?: boolean]>([
-    ['a body that is no JSON', '/v1/events', 'application/json', HOSTILE, true],
-    [
-      'a name that no event has',
-      '/v1/events',
-      'application/json',
-      JSON.stringify({ ...event, [HOSTILE]: 1 }),
-    ],
-    [
-      'values that no field takes',
-      '/v1/events',
-      'application/json',
-      JSON.stringify({ ...event, kind: HOSTILE }),
-    ],
-    ['a line of many', '/v1/events', 'application/x-ndjson', `${JSON.stringify(event)}\n${HOSTILE}\n`],
-    ['a type of content', '/v1/traces', 'text/\u009b\u0085', '{}'],
-    [
-      'a body that is no OTLP',
-      '/v1/traces',
-      'application/json',
-      JSON.stringify({ resourceSpans: [{ [HOSTILE]: HOSTILE }] }),
-    ],
-    ['a span with such names', '/v1/traces', 'application/json', JSON.stringify({ resourceSpans: HOSTILE })],
-    ['bytes that are no protobuf', '/v1/logs', 'application/x-protobuf', `\u0001${HOSTILE}`],
-  ])('%s has nothing in its answer that moves, hides or reorders', async (_, path, type, body, isTold) => {
+  test.each([
+    { what: 'a body that is no JSON', path: '/v1/events', body: HOSTILE, isTold: true },
+    {
+      what: 'a name that no event has',
+      path: '/v1/events',
+      body: JSON.stringify({ ...event, [HOSTILE]: 1 }),
+    },
+    {
+      what: 'values that no field takes',
+      path: '/v1/events',
+      body: JSON.stringify({ ...event, kind: HOSTILE }),
+    },
+    {
+      what: 'a line of many',
+      path: '/v1/events',
+      type: 'application/x-ndjson',
+      body: `${JSON.stringify(event)}\n${HOSTILE}\n`,
+    },
+    { what: 'a type of content', path: '/v1/traces', type: 'text/\u009b\u0085', body: '{}' },
+    {
+      what: 'a body that is no OTLP',
+      path: '/v1/traces',
+      body: JSON.stringify({ resourceSpans: [{ [HOSTILE]: HOSTILE }] }),
+    },
+    { what: 'a span with such names', path: '/v1/traces', body: JSON.stringify({ resourceSpans: HOSTILE }) },
+    {
+      what: 'bytes that are no protobuf',
+      path: '/v1/logs',
+      type: 'application/x-protobuf',
+      body: `\u0001${HOSTILE}`,
+    },
+  ])('$what has nothing in its answer that moves, hides or reorders', async (request) => {
+    const { path, type = 'application/json', body, isTold = false } = request;
     const answer = await fetch(url(path), {
       method: 'POST',
       headers: { ...headers, 'content-type': type },
@@ -447,6 +455,6 @@ describe('what is told of hostile input', () => {
     // A status in protobuf has its field numbers and lengths before the text.
     const text = bytes.toString().replace(/^[\u0000-\u001f\u007f-\uffff]*/, '');
     expect(text).not.toMatch(UNSAFE);
-    if (isTold === true) expect(text).toContain('u{202e}');
+    if (isTold) expect(text).toContain('u{202e}');
   });
 });
