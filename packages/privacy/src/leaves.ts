@@ -36,3 +36,18 @@ export function beginningOf(text: string, bytesMax: number): string {
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
   return `${bytes.subarray(0, end).toString('utf8')}…`;
 }
+
+/** A beginning of a text that takes at most so many bytes between the quotes of a JSON string, where `"`, `\\` and controls take several. */
+export function beginningInJson(text: string, bytesMax: number): string {
+  for (let size = bytesMax; ; ) {
+    const kept = beginningOf(text, size);
+    const used = bytesInJson(kept);
+    if (used <= bytesMax || size <= 0) return kept;
+    size = Math.min(size - 1, Math.floor((size * bytesMax) / used));
+  }
+}
+
+/** What a text takes between the quotes of a JSON string, in UTF-8. */
+export function bytesInJson(text: string): number {
+  return Buffer.byteLength(JSON.stringify(text)) - 2;
+}

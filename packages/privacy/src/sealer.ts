@@ -1,6 +1,6 @@
 import type { Redaction } from '@cairn/event';
 import { canonicalJson } from './keyed.ts';
-import { beginningOf, leavesOf } from './leaves.ts';
+import { beginningInJson, bytesInJson, leavesOf } from './leaves.ts';
 import { matches, type PrivacyRules, ruleFor, type SealedResponses, type SubjectRule } from './rules.ts';
 import { isSecretName, withoutSecrets } from './scan.ts';
 import {
@@ -49,7 +49,7 @@ export interface SealerOptions {
 }
 
 const VALUES_MAX = 64;
-/** Of all values of one event together: an event is at most 61,430 bytes with all the rest. */
+/** Of all values of one event together, as they stand in their blocks: an event is at most 61,430 bytes with all the rest. */
 const PARAMETERS_BYTES_MAX = 12_288;
 const RESPONSE_BYTES_MAX = 24_576;
 
@@ -94,8 +94,8 @@ export function createSealer({ rules, responses, keyFor, token }: SealerOptions)
         count('seal.no-subject');
         continue;
       }
-      const kept = beginningOf(value, Math.max(0, room));
-      room -= Buffer.byteLength(kept);
+      const kept = beginningInJson(value, Math.max(0, room));
+      room -= bytesInJson(kept) + bytesInJson(name);
       const isCut = wasCut || kept !== value.toWellFormed();
       if (isCut) count('seal.cut');
       const own = bySubject.get(subject) ?? [];

@@ -1,6 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { type Phase, parseUuid, type Redaction, type ResultStatus } from '@cairn/event';
-import { messageOf } from '@cairn/failure';
+import { isFailure, messageOf } from '@cairn/failure';
 import type { GuardedParameters, Sealer } from '@cairn/privacy';
 import type { RecordDraft } from '@cairn/recorder';
 import { type Inbound, type Outcome, sinceMs } from './call.ts';
@@ -31,7 +31,7 @@ export async function closeCall(
   const upstream_ms = Math.round(outcome.upstreamMs);
   try {
     const sealed = seal && unreadable === undefined ? await sealedOf(seal, outcome) : undefined;
-    await core.recorder.record({
+    const draft: RecordDraft = {
       ...facts,
       ...parameters,
       ...ended,
@@ -46,6 +46,12 @@ export async function closeCall(
       phase,
       latency_ms,
       upstream_ms,
+    };
+    await core.recorder.record(draft).catch((error: unknown) => {
+      // Beside all that a rule keeps there may be no room for it. The call has its outcome all the same, which says so.
+      if (!isFailure(error, 'event.too-large') || !draft.response_sealed) throw error;
+      const redactions = merged([{ rule: 'seal.no-room', count: 1 }, ...(draft.redactions ?? [])]);
+      return core.recorder.record({ ...draft, response_sealed: null, redactions });
     });
   } catch (error) {
     core.count.withheld();

@@ -25,6 +25,7 @@ const RULES = [
   },
   { service: 'crm', tool: 'note', field: 'summary', do: 'seal', subject: 'organisation' },
   { service: 'crm', tool: 'mine', field: '*', do: 'seal' },
+  { service: 'crm', tool: 'quotes', field: '*', do: 'keep' },
 ];
 
 describe('values that rules seal', () => {
@@ -36,8 +37,10 @@ describe('values that rules seal', () => {
     request.on('data', (chunk: Buffer) => (body += chunk.toString()));
     request.on('end', () => {
       const { id, params } = JSON.parse(body) as { id: unknown; params: { name: string } };
-      const text = `no such customer: ${CANARY} ${SECRET}`;
-      const result = { content: [{ type: 'text', text }], isError: params.name !== 'report' };
+      // As JSON in JSON each quote takes four bytes.
+      const text = params.name === 'quotes' ? '"'.repeat(60_000) : `no such customer: ${CANARY} ${SECRET}`;
+      const isError = !['report', 'quotes'].includes(params.name);
+      const result = { content: [{ type: 'text', text }], isError };
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));
     });
@@ -61,7 +64,11 @@ describe('values that rules seal', () => {
 
   const sealing = () => ({
     key_encryption_keys: [join(secrets, 'kek')],
-    responses: [{ service: 'crm', tool: 'report', subject: { field: 'customer.id', class: 'customer' } }],
+    responses: ['report', 'quotes'].map((tool) => ({
+      service: 'crm',
+      tool,
+      subject: { field: 'customer.id', class: 'customer' },
+    })),
   });
   const call = async (name: string, args: object): Promise<{ decision: AuditEvent; outcome: AuditEvent }> => {
     const before = rig.log.events.length;
@@ -169,6 +176,32 @@ describe('values that rules seal', () => {
     expect(long.redactions).toContainEqual({ rule: 'seal.cut', count: 1 });
     const [values] = await opened(long, 'parameters_sealed');
     expect(values!.values[0]).toMatchObject({ cut: true, value: expect.stringMatching(/^x{12000,}…$/) });
+  });
+
+  /** As many values as a rule keeps, each so deep below so long a name. */
+  const kept = (name: string, depth: number): object => {
+    let value: object | string = 'y'.repeat(600);
+    for (let level = 0; level < depth; level += 1) value = { [name]: value };
+    const fields = Array.from({ length: 31 }, (_, field) => [`f${field}`, value]);
+    return { customer: { id: 'c-17' }, ...Object.fromEntries(fields) };
+  };
+
+  test('of a response are cut by the room that they take once sealed, so that what is kept has its own', async () => {
+    const { outcome } = await call('quotes', kept('name', 1));
+    expect(outcome.parameters_kept).toHaveLength(32);
+    expect(outcome.redactions).toContainEqual({ rule: 'seal.cut', count: 1 });
+    expect(outcome.response_sealed!.length).toBeLessThan(24_576 + 200);
+    const [block] = await opened(outcome, 'response_sealed');
+    expect(block!.values[0]).toMatchObject({
+      cut: true,
+      value: expect.stringMatching(/^\{"content":\[\{"text":"(\\"){5000,}…$/),
+    });
+  });
+
+  test('of a response are left out, and counted, where an event has no room for them beside all the rest', async () => {
+    const { outcome } = await call('quotes', kept('é'.repeat(64), 5));
+    expect(outcome).toMatchObject({ result_status: 'success', response_sealed: null });
+    expect(outcome.redactions).toContainEqual({ rule: 'seal.no-room', count: 1 });
   });
 
   test('are refused with the call when their key cannot be had', async () => {
