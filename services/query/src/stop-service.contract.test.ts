@@ -141,7 +141,12 @@ test('a stop answers what is being answered, takes nothing new, ends tails in or
   // The first is still being answered: its connection stands, and what comes on it is told to come again.
   expect((await fetch(`${service.healthUrl}/readyz`)).status).toBe(503);
   standing.ask('/v1/me');
-  await expect(ask(service, '/v1/me')).rejects.toThrow();
+  // Another one is not taken; on the tail's, while it stands for a last moment, the same is told.
+  const other = await ask(service, '/v1/me').then(
+    ({ status }) => status,
+    () => 'no connection',
+  );
+  expect([503, 'no connection']).toContain(other);
   expect(service.child.exitCode).toBeNull();
   release();
   await standing.ended;
