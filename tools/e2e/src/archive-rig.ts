@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ObjectStore, openObjectStore } from '@cairn/adapters';
 import { type Archival, type ArchivalParts, createArchival, readArchivalConfig } from '@cairn/archival';
-import { type EvidenceVerdict, gatewaySubject, originOf, parseVkey } from '@cairn/ledger';
+import { checkpointName, type EvidenceVerdict, gatewaySubject, originOf, parseVkey } from '@cairn/ledger';
 import { REPOSITORY, S3_ACCESS_KEY, S3_SECRET_KEY } from '@cairn/local';
 import { openRecorder, type Recorder } from '@cairn/recorder';
 import { createLog, createMetrics } from '@cairn/runtime';
@@ -179,7 +179,8 @@ export async function startArchiveRig(options: ArchiveRigOptions): Promise<Archi
       const { recorded } = recorder.stats();
       await eventually('everything is in the table', async () => {
         const [row] = await rig.clickhouse.query<{ rows: number }>(
-          `SELECT toUInt32(count()) AS rows FROM cairn.events WHERE gateway_id = {gateway:String}`,
+          `SELECT toUInt32(count()) AS rows FROM cairn.events
+           WHERE gateway_id = {gateway:String} AND kind NOT IN ('seal', 'stream_open', 'stream_close', 'gap')`,
           { gateway },
         );
         return (row?.rows ?? 0) >= recorded;
@@ -224,13 +225,18 @@ export async function startArchiveRig(options: ArchiveRigOptions): Promise<Archi
   };
 }
 
-/** Last offset of a partition that a manifest of the bucket has; −1 when there is none. */
+/** Last offset of a partition that the bucket holds, committed by a checkpoint; −1 while the last segment is not. */
 export async function lastArchived(store: ObjectStore, partition: number): Promise<number> {
   const names = await Array.fromAsync(store.list(`manifest/${TOPIC}/${partition}/`));
   const key = names.at(-1)?.key;
   if (key === undefined) return -1;
   const note = Buffer.from(await store.get(key, { bytesMax: 1 << 24 })).toString();
-  return (JSON.parse(note.slice(0, note.indexOf('\n'))) as { offsets: { last: number } }).offsets.last;
+  const { end, offsets } = JSON.parse(note.slice(0, note.indexOf('\n'))) as {
+    end: number;
+    offsets: { last: number };
+  };
+  const isCommitted = (await store.head(checkpointName(ORIGINS[partition]!, end))) !== undefined;
+  return isCommitted ? offsets.last : -1;
 }
 
 /** @throws when it is not so after a while. */
