@@ -1,15 +1,27 @@
 import { isFailure } from '@cairn/failure';
 import { type LedgerFinding, type LedgerVerdict, REASONS, type Reason, verdictOf } from './reasons.ts';
 
+/** What was found of one log and its streams, as its report has it. */
+export interface FindingsReport {
+  /** Of the log itself; its streams have verdicts of their own. */
+  readonly verdict: LedgerVerdict;
+  /** Every reason that was found in the log or its streams, with how often. */
+  readonly reasons: Readonly<Partial<Record<Reason, number>>>;
+  /** The first of them, in the order in which they were found. */
+  readonly findings: readonly LedgerFinding[];
+  /** The least leaf that a finding of class `broken` names; undefined when none does. */
+  readonly firstBadLeaf: number | undefined;
+  /** The finding that names it, of several the first. */
+  readonly firstBad: LedgerFinding | undefined;
+}
+
 /**
  * What is wrong with one log and its streams: all of it counted, the first of it kept, and the least broken leaf remembered,
  * however much there is.
  */
 export class LogFindings {
-  /** Every reason that was found, with how often. */
-  readonly reasons: Partial<Record<Reason, number>> = {};
-  /** The first of them, in the order in which they were found. */
-  readonly kept: LedgerFinding[] = [];
+  readonly #reasons: Partial<Record<Reason, number>> = {};
+  readonly #kept: LedgerFinding[] = [];
   readonly #keptMax: number;
   readonly #ofLog = new Set<Reason>();
   #firstBad: LedgerFinding | undefined;
@@ -18,14 +30,18 @@ export class LogFindings {
     this.#keptMax = keptMax;
   }
 
-  /** The finding of class `broken` with the least leaf, of several the first; undefined when nothing is broken. */
-  get firstBad(): LedgerFinding | undefined {
-    return this.#firstBad;
+  get isBroken(): boolean {
+    return this.#firstBad !== undefined;
   }
 
-  /** What they make of the log; its streams have verdicts of their own. */
-  get verdict(): LedgerVerdict {
-    return verdictOf(this.#ofLog);
+  report(): FindingsReport {
+    return {
+      verdict: verdictOf(this.#ofLog),
+      reasons: this.#reasons,
+      findings: this.#kept,
+      firstBadLeaf: this.#firstBad?.leaf,
+      firstBad: this.#firstBad,
+    };
   }
 
   /** Something about the log itself. @param object name of what is not as it must be. */
@@ -37,11 +53,11 @@ export class LogFindings {
   /** Something about one of its streams. */
   add(finding: LedgerFinding): void {
     const { reason, leaf } = finding;
-    this.reasons[reason] = (this.reasons[reason] ?? 0) + 1;
+    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
     if (REASONS[reason] === 'broken' && leaf < (this.#firstBad?.leaf ?? Number.POSITIVE_INFINITY)) {
       this.#firstBad = finding;
     }
-    if (this.kept.length < this.#keptMax) this.kept.push(finding);
+    if (this.#kept.length < this.#keptMax) this.#kept.push(finding);
   }
 }
 

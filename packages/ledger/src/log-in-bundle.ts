@@ -193,7 +193,7 @@ export class LogInBundle {
   }
 
   get isBroken(): boolean {
-    return this.#findings.firstBad !== undefined;
+    return this.#findings.isBroken;
   }
 
   /** What was found so far; of leaves that were not read to their checkpoint nothing is said. */
@@ -209,19 +209,14 @@ export class LogInBundle {
   ): LogVerdict {
     const size = greatestOf(this.roots.keys());
     const root = this.roots.get(size);
-    const { verdict, reasons, kept, firstBad } = this.#findings;
     return logVerdictOf(
       {
+        ...this.#findings.report(),
         origin: this.origin,
-        verdict,
         size,
         root: root === undefined ? '' : hexOfHash(root),
         proven,
         deleted: 0,
-        reasons,
-        findings: kept,
-        firstBadLeaf: firstBad?.leaf,
-        firstBad,
         streams,
         population,
       },

@@ -5,20 +5,19 @@ import { CompactRange, EMPTY_ROOT } from './compact-range.ts';
 import { type HashText, hashOfHex, hexOfHash, sha256Hex, ZERO_HASH } from './hash-text.ts';
 import type { KeyHistory } from './key-history.ts';
 import type { Leaf } from './leaf.ts';
-import { LogFindings, reasonOfNote } from './log-findings.ts';
+import { type FindingsReport, LogFindings, reasonOfNote } from './log-findings.ts';
 import { LogStreams, type Population } from './log-streams.ts';
 import { type Manifest, openManifest } from './manifest.ts';
 import { checkpointName, manifestName, segmentName, tombstoneName } from './object-names.ts';
 import { pieceAt } from './pieces.ts';
 import { readSegment } from './read-segment.ts';
-import type { LedgerFinding, LedgerVerdict, Reason } from './reasons.ts';
+import type { Reason } from './reasons.ts';
 import { SegmentFacts, type SegmentSummary } from './segment-facts.ts';
 import { openTombstone, tombstoneMisfit } from './tombstone.ts';
 import type { StreamReport } from './watch-stream.ts';
 
-export interface LogReport {
+export interface LogReport extends FindingsReport {
   readonly origin: string;
-  readonly verdict: LedgerVerdict;
   /** Of the greatest checkpoint. */
   readonly size: number;
   /** Hex. */
@@ -27,14 +26,6 @@ export interface LogReport {
   readonly proven: number;
   /** Leaves that were deleted under policy. */
   readonly deleted: number;
-  /** Every reason that was found in the log or its streams, with how often. */
-  readonly reasons: Readonly<Partial<Record<Reason, number>>>;
-  /** The first of them, in the order in which they were found. */
-  readonly findings: readonly LedgerFinding[];
-  /** The least leaf that a finding of class `broken` names; undefined when none does. */
-  readonly firstBadLeaf: number | undefined;
-  /** The finding that names it, of several the first. */
-  readonly firstBad: LedgerFinding | undefined;
   readonly streams: readonly StreamReport[];
   readonly population: readonly Population[];
 }
@@ -471,21 +462,16 @@ export class LogVerifier {
   /** The verdict, once everything was added. */
   end(): LogReport {
     if (this.#next < this.#size) this.#skipTo(this.#size);
-    const { streams, population } = this.#streams.end();
-    const { verdict, reasons, kept, firstBad } = this.#findings;
+    // Before the findings are told: the ends of streams are among them.
+    const ends = this.#streams.end();
     return {
+      ...this.#findings.report(),
+      ...ends,
       origin: this.#origin,
-      verdict,
       size: this.#size,
       root: hexOfHash(this.#root),
       proven: this.#proven,
       deleted: this.#deleted,
-      reasons,
-      findings: kept,
-      firstBadLeaf: firstBad?.leaf,
-      firstBad,
-      streams,
-      population,
     };
   }
 

@@ -36,6 +36,7 @@ export {
   ANSWER_FIELDS,
   ANSWER_SETTINGS,
   avroSource,
+  behindPlace,
   COPY_STRUCTURE,
   type Collections,
   copySource,

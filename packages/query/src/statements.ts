@@ -5,7 +5,7 @@ import { ROW_FIELDS } from '@cairn/ledger';
 import { columnType, EVENT_COLUMNS, storedColumns, typeName } from '@cairn/native';
 import type { Day } from './day.ts';
 import { ID_PARTS } from './id-parts.ts';
-import { FILTER_COLUMNS, type Question } from './question.ts';
+import { type EventPlace, FILTER_COLUMNS, type Question } from './question.ts';
 import { FEW_ROWS_SETTINGS, ROW_SETTINGS } from './session-columns.ts';
 
 export interface Statement {
@@ -203,21 +203,27 @@ function chosenFrom(
     parameters['not_on'] = days.notOn;
   }
   if (after !== undefined) {
-    const behind = order === 'newest' ? '<' : '>';
-    const time = "fromUnixTimestamp64Micro({at:Int64}, 'UTC')";
-    conditions.push(
-      `timestamp ${behind}= ${time}`,
-      `(timestamp, toString(topic), partition, offset) ${behind} (${time}, {topic:String}, {partition:Int32}, {offset:Int64})`,
-    );
-    Object.assign(parameters, {
-      at: after.timestamp,
-      topic: after.topic,
-      partition: after.partition,
-      offset: after.offset,
-    });
+    const behind = behindPlace(after, order);
+    conditions.push(behind.sql);
+    Object.assign(parameters, behind.parameters);
   }
   const where = conditions.length === 0 ? '' : `\nWHERE ${conditions.join(' AND ')}`;
   return { from: `FROM ${source.from}${where}`, parameters };
+}
+
+/** What lies behind a place in an order, as a condition; the time alone stands before it, which an index knows. */
+export function behindPlace(place: EventPlace, order: Question['order']): Statement {
+  const behind = order === 'newest' ? '<' : '>';
+  const time = "fromUnixTimestamp64Micro({at:Int64}, 'UTC')";
+  return {
+    sql: `timestamp ${behind}= ${time} AND (timestamp, toString(topic), partition, offset) ${behind} (${time}, {topic:String}, {partition:Int32}, {offset:Int64})`,
+    parameters: {
+      at: place.timestamp,
+      topic: place.topic,
+      partition: place.partition,
+      offset: place.offset,
+    },
+  };
 }
 
 /**

@@ -34,17 +34,20 @@ export function writeCursor(
 
 /** @throws Refusal `cursor.invalid` when it is none, or was made for another search or organisation. */
 export function readCursor(text: string, of: string): Cursor {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(text, 'base64url').toString());
-  } catch {
-    value = undefined;
-  }
-  const result = schema.safeParse(value);
-  if (!result.success) throw new Refusal('cursor.invalid', 'It is no cursor.');
-  if (result.data.of !== of)
+  const cursor = parseCursor(schema, text);
+  if (cursor === undefined) throw new Refusal('cursor.invalid', 'It is no cursor.');
+  if (cursor.of !== of)
     throw new Refusal('cursor.invalid', 'It was made for another search. Begin anew without it.');
-  return result.data;
+  return cursor;
+}
+
+/** What stands in a cursor: base64url of JSON. Undefined when the text is none of this form. */
+export function parseCursor<Form extends z.ZodType>(form: Form, text: string): z.output<Form> | undefined {
+  try {
+    return form.safeParse(JSON.parse(Buffer.from(text, 'base64url').toString())).data;
+  } catch {
+    return undefined;
+  }
 }
 
 export const digestOf = (...parts: readonly string[]): string =>

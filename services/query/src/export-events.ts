@@ -11,7 +11,7 @@
 // `metadata.original_time` and `unmapped.cairn.proof`, in ECS in `@timestamp` and `cairn.proof`. A Parquet file ends with the places of
 // its row groups, so that nothing can be put behind one that was cut: it is asked for anew, from its beginning (`Cairn-Start`).
 import { createHash } from 'node:crypto';
-import { ANSWER_FIELDS, type EventPlace, eventsWithLeaf, ROW_SETTINGS } from '@cairn/query';
+import { ANSWER_FIELDS, behindPlace, type EventPlace, eventsWithLeaf, ROW_SETTINGS } from '@cairn/query';
 import { FIELDS } from '@cairn/search';
 import { ecsOf, ocsfOf, type StoredEvent } from '@cairn/siem';
 import { z } from 'zod';
@@ -112,12 +112,12 @@ async function openExport({
   const first = cursor?.now ?? now;
   const bound = boundSearch(query.search, caller, first);
   const search: BoundSearch = { ...bound, ...frozen(bound, first) };
-  const behind = behindPlace(cursor?.at);
+  const behind = cursor && behindPlace(cursor.at, 'oldest');
   const [hours, hotFrom] = await Promise.all([
     clickhouse.query<{ hour: number; rows: number }>(
       `SELECT toUnixTimestamp(toStartOfHour(timestamp)) * 1000000 AS hour, count() AS rows FROM cairn.events
-     WHERE ${search.condition.sql} ${behind.sql} GROUP BY hour ORDER BY hour`,
-      { ...search.condition.parameters, ...behind.parameters },
+     WHERE ${search.condition.sql}${behind === undefined ? '' : ` AND ${behind.sql}`} GROUP BY hour ORDER BY hour`,
+      { ...search.condition.parameters, ...behind?.parameters },
       ROW_SETTINGS,
     ),
     hotFromOf(clickhouse),
@@ -206,21 +206,6 @@ async function openExport({
 
 /** Before the place of every event: a topic has a name. */
 const BEGINNING: EventPlace = { timestamp: 0, topic: '', partition: 0, offset: 0 };
-
-/** What lies behind a place in the order of an export, as one more condition. */
-function behindPlace(at: EventPlace | undefined) {
-  if (at === undefined) return { sql: '', parameters: {} };
-  const time = "fromUnixTimestamp64Micro({export_at:Int64}, 'UTC')";
-  return {
-    sql: `AND timestamp >= ${time} AND (timestamp, toString(topic), partition, offset) > (${time}, {export_topic:String}, {export_partition:Int32}, {export_offset:Int64})`,
-    parameters: {
-      export_at: at.timestamp,
-      export_topic: at.topic,
-      export_partition: at.partition,
-      export_offset: at.offset,
-    },
-  };
-}
 
 const asked = ({ condition, from, to }: BoundSearch, at: EventPlace | undefined) =>
   ({ over: 'hot', filters: {}, condition, from, to, order: 'oldest', after: at }) as const;

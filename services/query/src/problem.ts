@@ -66,6 +66,10 @@ export class Refusal extends Error {
   }
 }
 
+/** A text of so many characters at most, which says where it was cut. */
+export const cutTo = (most: number, text: string): string =>
+  text.length <= most ? text : `${text.slice(0, most).toWellFormed()}…`;
+
 /** Any error as what the caller is told. Of what failed inside, no message goes out: it may hold what others recorded. */
 export function problemOf(error: unknown, requestId: string): Problem {
   const refusal = refusalOf(error);

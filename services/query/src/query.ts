@@ -126,11 +126,12 @@ async function startQuery(
   const stopping = new AbortController();
   const inFlight = new RequestsInFlight();
   const telling = tellEvery(TELL_EVERY_MS, stopping.signal, async () => {
-    const told = await tellRevocations(clickhouse, recorder).catch((error: unknown) =>
-      log.warn({ reason: messageOf(error) }, 'revocations that are not recorded could not be looked for'),
-    );
-    if (typeof told === 'number' && told > 0)
-      log.info({ told }, 'revocations that could not be recorded before are recorded');
+    try {
+      const told = await tellRevocations(clickhouse, recorder);
+      if (told > 0) log.info({ told }, 'revocations that could not be recorded before are recorded');
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'revocations that are not recorded could not be looked for');
+    }
   });
   own.defer(() => {
     stopping.abort();

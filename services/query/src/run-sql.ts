@@ -4,7 +4,7 @@ import { isFailure } from '@cairn/failure';
 import { SqlMistake, STATEMENT_CHARACTERS_MAX, writeStatement } from '@cairn/sql';
 import { z } from 'zod';
 import { analystTables, ORG_PARAMETER } from './analyst-tables.ts';
-import { Refusal } from './problem.ts';
+import { cutTo, Refusal } from './problem.ts';
 import { route } from './route.ts';
 
 const SQL_ROWS_MAX = 10_000;
@@ -87,6 +87,5 @@ export function sqlRefusal(error: unknown): unknown {
     error.message
       .replace(/^ClickHouse refused: /, '')
       .split(/[.:]? (?:In scope|While processing|In query)/, 1)[0] ?? '';
-  const told = said.length <= 300 ? said : `${said.slice(0, 300).toWellFormed()}…`;
-  return new Refusal('sql.failed', `${told} (${type})`);
+  return new Refusal('sql.failed', `${cutTo(300, said)} (${type})`);
 }

@@ -12,7 +12,7 @@ import type { Authenticator, Caller } from './authenticate.ts';
 import type { QueryConfig } from './config.ts';
 import { openApiOf, referencePage } from './describe-api.ts';
 import { doAct } from './do-act.ts';
-import { problemOf, Refusal } from './problem.ts';
+import { cutTo, problemOf, Refusal } from './problem.ts';
 import { type Access, type AccessRecorder, accessEvent } from './record-access.ts';
 import { RequestsInFlight } from './requests-in-flight.ts';
 import {
@@ -320,8 +320,6 @@ function read<S extends z.ZodType>(schema: S | undefined, value: unknown, where:
 
 /** Mistakes that are told of one request. */
 const ERRORS_MAX = 20;
-const cutTo = (most: number, text: string): string =>
-  text.length <= most ? text : `${text.slice(0, most).toWellFormed()}…`;
 
 /** Ends a request with a problem. A refusal is recorded before it is told, as an answer is. */
 async function refuse(parts: Parts, error: unknown, request: Request, response: Response): Promise<void> {

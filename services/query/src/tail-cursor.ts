@@ -4,9 +4,9 @@
 //
 // Of each partition that holds events of the organisation the offset up to which all of them were sent, since partitions are loaded
 // independently of each other and one number would pass over what a slow one still brings. It is no secret and gives no right.
-import type { Day } from '@cairn/query';
-import { dayOf } from '@cairn/query';
+import { type Day, dayOf } from '@cairn/query';
 import { z } from 'zod';
+import { parseCursor } from './cursor.ts';
 import { Refusal } from './problem.ts';
 
 /** The last offset of one partition that a tail has sent, or that the table holds. */
@@ -46,20 +46,14 @@ export function writeTailCursor({ of, at, heads }: TailCursor): string {
 
 /** @throws Refusal `cursor.invalid` when it is none, or belongs to another search, organisation or installation. */
 export function readTailCursor(text: string, of: string): TailCursor {
-  let value: unknown;
-  try {
-    value = text.length > TAIL_CURSOR_MAX ? undefined : JSON.parse(Buffer.from(text, 'base64url').toString());
-  } catch {
-    value = undefined;
-  }
-  const result = schema.safeParse(value);
-  if (!result.success) throw new Refusal('cursor.invalid', 'Last-Event-ID is no id of a live tail.');
-  if (result.data.of !== of)
+  const cursor = text.length > TAIL_CURSOR_MAX ? undefined : parseCursor(schema, text);
+  if (cursor === undefined) throw new Refusal('cursor.invalid', 'Last-Event-ID is no id of a live tail.');
+  if (cursor.of !== of)
     throw new Refusal('cursor.invalid', 'Last-Event-ID is of another search or installation. Begin without.');
-  const heads = Object.entries(result.data.heads).flatMap(([topic, places]) =>
+  const heads = Object.entries(cursor.heads).flatMap(([topic, places]) =>
     places.map(([partition, offset]) => ({ topic, partition, offset })),
   );
-  return { of, at: result.data.at, heads };
+  return { of, at: cursor.at, heads };
 }
 
 /**
